@@ -1,0 +1,10 @@
+"""Which pre-trained model transfers best, estimated on the hardest part of the target data.
+
+The library under the HASTE book: pure functions (:mod:`~hastelib.metrics`,
+:mod:`~hastelib.hardness`, :mod:`~hastelib.stats`), the networks and data they are computed from
+(:mod:`~hastelib.suites`, :mod:`~hastelib.data`, :mod:`~hastelib.models`, :mod:`~hastelib.extract`,
+:mod:`~hastelib.finetune`), and the grids and tables of the book (:mod:`~hastelib.experiments`,
+:mod:`~hastelib.records`, :mod:`~hastelib.report`).
+"""
+
+__version__ = "0.1.0"

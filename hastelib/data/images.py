@@ -1,0 +1,103 @@
+"""A split as a network sees it: batches of resized and cropped images."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import datasets
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as tvf
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from hastelib.models import Preprocessing
+
+IN_MEMORY = 2 << 30  # bytes; a larger split is decoded anew in every pass, by worker processes
+
+
+def fingerprint(split: datasets.Dataset) -> str:
+    """Hexadecimal SHA-256 of a split's encoded images and labels, in their order."""
+    total = hashlib.sha256()
+    raw = split.cast_column("image", datasets.Image(decode=False))
+    for row in raw:
+        image = row["image"]
+        data = image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+        total.update(hashlib.sha256(data).digest() + int(row["label"]).to_bytes(8, "little"))
+    return total.hexdigest()
+
+
+class Images(Dataset[tuple[Tensor, Tensor]]):
+    """A split, resized and cropped for a network, as bytes.
+
+    Args:
+        split: columns ``image`` and ``label``.
+        preprocessing: resize, crop and interpolation are used; normalising is left to the device.
+        name: for messages.
+    """
+
+    def __init__(
+        self, split: datasets.Dataset, preprocessing: Preprocessing, name: str = "data"
+    ) -> None:
+        self.split, self.preprocessing, self.name = split, preprocessing, name
+        self.labels = torch.tensor(split.with_format("numpy")["label"][:], dtype=torch.int64)
+        self.classes: list[str] = split.features["label"].names
+        size = len(split) * 3 * preprocessing.crop**2
+        self._pixels: Tensor | None = None
+        self._keep = size <= IN_MEMORY
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The (n, 3, crop, crop) bytes and the (n,) labels of these rows."""
+        if self._keep:
+            if self._pixels is None:
+                everything = tqdm(range(len(self)), desc=f"decoding {self.name}", leave=False)
+                self._pixels = torch.stack([self._decode(row) for row in everything])
+            return self._pixels[rows], self.labels[rows]
+        return torch.stack([self._decode(row) for row in rows]), self.labels[rows]
+
+    def _decode(self, row: int) -> Tensor:
+        try:
+            image: Image.Image = self.split[row]["image"].convert("RGB")
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+            raise ValueError(
+                f"image {row} of {self.name} cannot be decoded ({error}); repair or remove it"
+            ) from error
+        want = self.preprocessing
+        mode = InterpolationMode(want.interpolation)
+        image = tvf.center_crop(tvf.resize(image, want.resize, mode), [want.crop, want.crop])
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+    def batches(
+        self,
+        size: int,
+        device: torch.device | str = "cpu",
+        shuffle: torch.Generator | None = None,
+        drop_single: bool = False,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The split in batches on a device: (n, 3, crop, crop) bytes and (n,) labels.
+
+        In order, or shuffled by a generator. ``drop_single`` leaves out a last batch of one,
+        which batch normalisation cannot train on.
+        """
+        order = SequentialSampler(self) if shuffle is None else RandomSampler(self, generator=shuffle)
+        on_gpu = torch.device(device).type == "cuda"
+        loader = DataLoader(
+            self,
+            sampler=BatchSampler(order, size, drop_last=drop_single and len(self) % size == 1),
+            batch_size=None,
+            num_workers=0 if self._keep else (os.cpu_count() or 1),
+            pin_memory=on_gpu,
+        )
+        for pixels, labels in loader:
+            yield pixels.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)

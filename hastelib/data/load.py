@@ -1,0 +1,67 @@
+"""From a data specification of a suite to its train and test split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import datasets
+import matplotlib
+import PIL
+import sklearn
+import torch
+
+from hastelib.data.files import folder, parquet
+from hastelib.data.glyphs import Drawn, digits, glyphs
+from hastelib.download import sha256_of
+from hastelib.store import Store, key
+from hastelib.suites import DataSpec, Digits, Folder, Glyphs, Parquet
+
+# What decides how a drawing comes out, besides the specification.
+_TOOLS = f"matplotlib {matplotlib.__version__}, pillow {PIL.__version__}, {sklearn.__version__}"
+
+
+def load(spec: DataSpec, store: Store | None = None) -> datasets.DatasetDict:
+    """The splits ``train`` and ``test`` of a data set, with ``image`` and ``label``.
+
+    Drawings are made once and kept in the store; files are read where they lie.
+
+    Args:
+        spec: from a suite, or built by hand: ``Folder(kind="folder", path="...")``.
+        store: where drawings are kept.
+
+    Raises:
+        MissingDataError: the data are neither there nor to be had; says where they were looked
+            for and how to get them.
+        ValueError: the data are there, but not in the form that the specification describes.
+    """
+    if isinstance(spec, Parquet):
+        return parquet(spec)
+    if isinstance(spec, Folder):
+        return folder(spec)
+    return _drawn(spec, store or Store())
+
+
+def _drawn(spec: Glyphs | Digits, store: Store) -> datasets.DatasetDict:
+    source = sha256_of(Path(__file__).with_name("glyphs.py"))
+
+    def make() -> tuple[Drawn, dict[str, list[str]]]:
+        classes, arrays = glyphs(spec) if isinstance(spec, Glyphs) else digits(spec)
+        return arrays, {"classes": classes}
+
+    entry = key(spec=spec.model_dump(), source=source, tools=_TOOLS)
+    arrays, notes = store.get("drawings", entry, make)
+    features = datasets.Features(
+        image=datasets.Image(), label=datasets.ClassLabel(names=notes["classes"])
+    )
+    return datasets.DatasetDict(
+        {
+            split: datasets.Dataset.from_dict(
+                {
+                    "image": [image.numpy() for image in arrays[f"{split}.image"]],
+                    "label": arrays[f"{split}.label"].to(torch.int64).tolist(),
+                },
+                features=features,
+            )
+            for split in ("train", "test")
+        }
+    )

@@ -1,0 +1,325 @@
+"""Grids of sources and targets: features, hardness, scores and accuracies, every cell cached."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import numpy as np
+import torch
+from torch import Tensor
+
+from hastelib import data, extract, finetune, hardness, metrics, models
+from hastelib.download import sha256_of
+from hastelib.extract import Features
+from hastelib.records import Row
+from hastelib.runner import Local, Runner
+from hastelib.store import Store, digest, key
+from hastelib.suites import VARIANTS, Suite, one_of
+
+Split = Literal["train", "test"]
+
+METRICS: dict[str, Callable[[Features], Callable[[Tensor], float]]] = {
+    "leep": lambda f: lambda rows: metrics.leep(f.probs[rows], f.labels[rows]),
+    "nce": lambda f: lambda rows: metrics.nce(f.probs[rows].argmax(1), f.labels[rows]),
+    "gbc": lambda f: lambda rows: metrics.gbc(f.embedding[rows], f.labels[rows]),
+    "logme": lambda f: lambda rows: metrics.logme(f.embedding[rows], f.labels[rows]),
+    "h_score": lambda f: lambda rows: metrics.h_score(f.embedding[rows], f.labels[rows]),
+    "transrate": lambda f: lambda rows: metrics.transrate(f.embedding[rows], f.labels[rows]),
+}
+"""The single-source metrics, by name: features, then rows, to a score."""
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Rows of a target's train split.
+
+    Attributes:
+        variant: ``all``, ``random``, ``ca`` or ``cs``.
+        rows: (k,) indices; of a hard subset the hardest first.
+    """
+
+    variant: str
+    rows: Tensor
+
+
+class Grid:
+    """The sources and targets of a suite, and all that is computed from them.
+
+    Every method computes what it needs and keeps it in the store, so the second call, in this
+    process or another, reads it.
+
+    Args:
+        suite: what is run on what.
+        store: the cache.
+        runner: where fine-tunings run; in this process where it is not given.
+    """
+
+    def __init__(
+        self, suite: Suite, store: Store | None = None, runner: Runner | None = None
+    ) -> None:
+        self.suite = suite
+        self.store = store or Store()
+        self.runner = runner or Local()
+        self._memory: dict[Any, Any] = {}
+
+    def _once(self, what: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        if what not in self._memory:
+            self._memory[what] = make()
+        return self._memory[what]
+
+    def source(self, name: str) -> models.Source:
+        """A source of the suite (or any other), loaded once."""
+        loaded: models.Source = self._once(
+            ("source", name), lambda: models.load(name, self.suite.image_size)
+        )
+        return loaded
+
+    def data(self, target: str | None) -> datasets.DatasetDict:
+        """The splits of a target; of the source data for None."""
+        spec = self.suite.source_data if target is None else self.suite.target(target)
+        return self._once(("data", target), lambda: data.load(spec, self.store))
+
+    def fingerprint(self, target: str | None, split: Split) -> str:
+        """The content hash of a split."""
+        made: str = self._once(
+            ("fingerprint", target, split), lambda: data.fingerprint(self.data(target)[split])
+        )
+        return made
+
+    def images(
+        self, target: str | None, split: Split, preprocessing: models.Preprocessing
+    ) -> data.Images:
+        """A split as a network with this preprocessing sees it, decoded once for all of them."""
+        name = f"{target or f'{self.suite.name} source data'} {split}"
+        geometry = (preprocessing.resize, preprocessing.crop, preprocessing.interpolation)
+        made: data.Images = self._once(
+            ("images", target, split, *geometry),
+            lambda: data.Images(self.data(target)[split], preprocessing, name),
+        )
+        return made
+
+    def _entry(self, source: models.Source, target: str | None, split: Split) -> str:
+        return key(
+            weights=source.fingerprint,
+            data=self.fingerprint(target, split),
+            preprocessing=repr(source.preprocessing),
+            layers=source.stages,
+            precision="float32",
+        )
+
+    def features(self, source: str, target: str, split: Split = "train") -> Features:
+        """What a source makes of a target's split."""
+        network = self.source(source)
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            images = self.images(target, split, network.preprocessing)
+            found, speed = extract.extract(network, images)
+            return found.arrays(), {"images_per_second": round(speed, 1)}
+
+        entry = self._entry(network, target, split)
+        return self._once(
+            ("features", entry), lambda: Features.of(self.store.get("features", entry, make)[0])
+        )
+
+    def signature(self) -> hardness.Signature:
+        """The reference source's signature of the source data's train split."""
+        network = self.source(self.suite.hardness.source)
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            images = self.images(None, "train", network.preprocessing)
+            return extract.signature(network, images).arrays(), {}
+
+        entry = self._entry(network, None, "train")
+        return hardness.Signature.of(self.store.get("signatures", entry, make)[0])
+
+    def hardness(self, target: str, split: Split = "train") -> dict[str, Tensor]:
+        """The hardness of every sample of a split, by the reference source: ``ca`` and ``cs``.
+
+        One network ranks the samples for all sources (the paper, Sec. 5.1 and A.2).
+        """
+        settings = self.suite.hardness
+        features = self.features(settings.source, target, split)
+        return {
+            "ca": hardness.class_agnostic(list(features.layers.values()), self.signature()),
+            "cs": hardness.class_specific(
+                features.embedding, features.labels, settings.covariance
+            ),
+        }
+
+    def subsets(self, target: str) -> list[Subset]:
+        """The rows that scores are computed on: all, the random draws, and the two hard subsets.
+
+        The random ones have the size of the hard ones and are the same for every source.
+        """
+        settings = self.suite.hardness
+        hard = {
+            variant: hardness.hardest(values, settings.fraction)
+            for variant, values in self.hardness(target).items()
+        }
+        n, k = len(self.data(target)["train"]), len(hard["ca"])
+        draws = [
+            torch.randperm(n, generator=torch.Generator().manual_seed(draw))[:k]
+            for draw in range(settings.draws)
+        ]
+        return [
+            Subset("all", torch.arange(n)),
+            *(Subset("random", rows) for rows in draws),
+            *(Subset(variant, rows) for variant, rows in hard.items()),
+        ]
+
+    def scores(self, source: str, target: str, metric: str) -> list[dict[str, Any]]:
+        """The scores of one metric: one a variant, as the columns of a row."""
+        one_of("metric", metric, METRICS)
+        features, subsets = self.features(source, target), self.subsets(target)
+        entry = key(
+            features=self._entry(self.source(source), target, "train"),
+            rows=digest({str(i): subset.rows for i, subset in enumerate(subsets)}),
+            metric=metric,
+            code=_code(),
+        )
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            return {}, {"scores": _scores(METRICS[metric](features), features.labels, subsets)}
+
+        return list(self.store.get("scores", entry, make)[1]["scores"])
+
+    def outcome(self, source: str, target: str, seed: int) -> finetune.Outcome:
+        """What fine-tuning the source on the target with this seed leads to."""
+        network = self.source(source)
+        device = extract.default_device()
+        entry = key(
+            weights=network.fingerprint,
+            train=self.fingerprint(target, "train"),
+            test=self.fingerprint(target, "test"),
+            preprocessing=repr(network.preprocessing),
+            recipe=self.suite.recipe.model_dump(),
+            seed=seed,
+            device=torch.device(device).type,
+        )
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            made = finetune.finetune(
+                network,
+                self.images(target, "train", network.preprocessing),
+                self.images(target, "test", network.preprocessing),
+                self.suite.recipe,
+                seed,
+                store=self.store,
+                entry=entry,
+                device=device,
+            )
+            notes = {"accuracy": made.accuracy, "provenance": made.provenance}
+            return {"probs": made.probs, "labels": made.labels}, notes
+
+        arrays, notes = self.store.get("accuracies", entry, make)
+        return finetune.Outcome(
+            notes["accuracy"], arrays["probs"], arrays["labels"], notes["provenance"]
+        )
+
+    def accuracies(self, targets: Sequence[str]) -> dict[tuple[str, str], list[float]]:
+        """Test accuracies by (source, target), one a seed; the jobs go to the runner."""
+        cells = [
+            (source, target, seed)
+            for target in targets
+            for source in self.suite.sources
+            for seed in self.suite.seeds
+        ]
+        jobs = [(self.suite.model_dump_json(), str(self.store.folder), *cell) for cell in cells]
+        found: dict[tuple[str, str], list[float]] = {}
+        values = self.runner.run(accuracy, jobs, "fine-tuning")
+        for (source, target, _), value in zip(cells, values, strict=True):
+            found.setdefault((source, target), []).append(value)
+        return found
+
+    def rows(
+        self, section: str, targets: Sequence[str], names: Sequence[str], accuracies: bool = True
+    ) -> list[Row]:
+        """The tidy rows of a section: every target, source, metric and variant.
+
+        Args:
+            section: the paper's section, such as ``5.1``.
+            targets: of the suite.
+            names: metrics, of :data:`METRICS`.
+            accuracies: fine-tune too; without, the accuracy columns are ``nan``.
+        """
+        measured = self.accuracies(targets) if accuracies else {}
+        device = extract.default_device()
+        rows = []
+        for target in targets:
+            for source in self.suite.sources:
+                values = np.array(measured.get((source, target), []))
+                shared = {
+                    "section": section,
+                    "suite": self.suite.name,
+                    "target": target,
+                    "source": source,
+                    "accuracy": float(values.mean()) if len(values) else math.nan,
+                    "accuracy_std": float(values.std(ddof=1)) if len(values) > 1 else math.nan,
+                    "seeds": len(values),
+                    "data": self.fingerprint(target, "train")[:12],
+                    "weights": self.source(source).fingerprint[:12],
+                    "device": f"{device}, {self.suite.recipe.threads} threads",
+                    "versions": finetune.versions(),
+                }
+                for metric in names:
+                    for score in self.scores(source, target, metric):
+                        hard = score["variant"] in ("ca", "cs")
+                        ranker = self.suite.hardness.source if hard else ""
+                        rows.append(
+                            Row(**shared, **score, metric=metric, hardness_source=ranker)
+                        )
+        return rows
+
+
+def _scores(
+    metric: Callable[[Tensor], float], labels: Tensor, subsets: Sequence[Subset]
+) -> list[dict[str, Any]]:
+    found: dict[str, list[tuple[float, int]]] = {variant: [] for variant in VARIANTS}
+    reasons: dict[str, str] = {}
+    for subset in subsets:
+        classes = len(labels[subset.rows].unique())
+        try:
+            score = metric(subset.rows)
+        except ValueError as error:  # not computable on these rows: recorded, never dropped
+            score, reasons[subset.variant] = math.nan, str(error)
+        found[subset.variant].append((score, classes))
+    rows = {subset.variant: len(subset.rows) for subset in subsets}
+    result = []
+    for variant, draws in found.items():
+        values = np.array([score for score, _ in draws if not math.isnan(score)])
+        result.append(
+            {
+                "variant": variant,
+                "score": float(values.mean()) if len(values) else math.nan,
+                "score_std": float(values.std(ddof=1)) if len(values) > 1 else math.nan,
+                "reason": "" if len(values) else reasons[variant],
+                "fraction": rows[variant] / len(labels),
+                "samples": rows[variant],
+                "classes": float(np.mean([classes for _, classes in draws])),
+                "draws": len(draws),
+            }
+        )
+    return result
+
+
+@functools.cache
+def _code() -> str:
+    """The hash of the metrics' code: a score is made anew when it changes."""
+    folder = Path(__file__).parent
+    return "".join(sha256_of(path) for path in sorted(folder.glob("metrics*.py")))
+
+
+@functools.lru_cache(maxsize=1)
+def _grid(suite: str, folder: str) -> Grid:
+    return Grid(Suite.model_validate_json(suite), Store(folder))
+
+
+def accuracy(suite: str, folder: str, source: str, target: str, seed: int) -> float:
+    """One fine-tuning as a job: a suite as JSON, the store's folder, and which cell."""
+    return _grid(suite, folder).outcome(source, target, seed).accuracy

@@ -1,0 +1,245 @@
+"""Training a network: fine-tuning on a target, and pre-training the embedded sources.
+
+Fine-tuning is the paper's (Sec. 3 and 5.1): the classifier is replaced, everything is trained
+with SGD and momentum, and the result is the top-1 accuracy on the target's test split.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import hastelib
+from hastelib.data import Images
+from hastelib.extract import BATCH, default_device
+from hastelib.models import Preprocessing, Source, replace_head
+from hastelib.store import Store
+from hastelib.suites import Recipe
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What fine-tuning led to.
+
+    Attributes:
+        accuracy: top-1 on the test split, in [0, 1].
+        probs: (n_test, c) float32, the softmax of the fine-tuned network on the test split.
+        labels: (n_test,) the truth.
+        provenance: recipe, seed, device, versions, seconds.
+    """
+
+    accuracy: float
+    probs: Tensor
+    labels: Tensor
+    provenance: dict[str, Any]
+
+
+@contextmanager
+def seeded(seed: int, threads: int) -> Iterator[None]:
+    """A fixed random state, number of threads and choice of kernels, put back afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng(), torch.backends.cudnn.flags(deterministic=True):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Training:
+    """A network in training, whole: what a checkpoint must hold to go on as if unbroken."""
+
+    def __init__(self, module: nn.Module, recipe: Recipe, steps: int, seed: int) -> None:
+        self.module = module
+        self.order = torch.Generator().manual_seed(seed)
+        self.optimiser = torch.optim.SGD(
+            module.parameters(),
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, recipe.learning_rate, total_steps=steps, cycle_momentum=False
+        ) if recipe.schedule == "onecycle" else None  # fmt: skip
+
+    def save(self) -> Tensor:
+        """Everything, as bytes."""
+        file = io.BytesIO()
+        state = {
+            "module": self.module.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict() if self.schedule else None,
+            "order": self.order.get_state(),
+            "random": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all(),
+        }
+        torch.save(state, file)
+        return torch.frombuffer(file.getbuffer(), dtype=torch.uint8).clone()
+
+    def restore(self, saved: Tensor) -> None:
+        """Go back to where :meth:`save` was called."""
+        file = io.BytesIO(saved.numpy().tobytes())
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        self.module.load_state_dict(state["module"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.schedule:
+            self.schedule.load_state_dict(state["schedule"])
+        self.order.set_state(state["order"])
+        torch.set_rng_state(state["random"])
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def train(
+    module: nn.Module,
+    images: Images,
+    recipe: Recipe,
+    seed: int,
+    *,
+    preprocessing: Preprocessing,
+    device: str,
+    store: Store,
+    entry: str,
+    name: str,
+) -> None:
+    """Train ``module`` in place; a checkpoint after every epoch, under ``entry`` in the store.
+
+    A killed run that is started again goes on after its last whole epoch, and ends with the same
+    weights as an unbroken one on the same machine.
+
+    Raises:
+        ValueError: the loss is NaN or infinite (the learning rate is too high).
+    """
+    steps = recipe.epochs * sum(1 for _ in range(0, len(images), recipe.batch_size))
+    training = _Training(module, recipe, steps, seed)
+    start = 0
+    if checkpoint := store.read("checkpoints", entry):
+        training.restore(checkpoint[0]["state"])
+        start = checkpoint[1]["epochs"]
+    module.train()
+    with tqdm(
+        total=recipe.epochs * len(images),
+        initial=start * len(images),
+        unit="image",
+        desc=name,
+    ) as progress:
+        for epoch in range(start, recipe.epochs):
+            for pixels, labels in images.batches(
+                recipe.batch_size, device, training.order, drop_single=True
+            ):
+                loss = nn.functional.cross_entropy(
+                    module(preprocessing.normalise(pixels)), labels
+                )
+                training.optimiser.zero_grad()
+                loss.backward()
+                training.optimiser.step()
+                if training.schedule:
+                    training.schedule.step()
+                progress.update(len(labels))
+            progress.set_postfix(loss=f"{(value := loss.item()):.3f}")
+            if not value < float("inf"):
+                raise ValueError(
+                    f"{name}: the loss is {value} after epoch {epoch + 1}; lower the learning "
+                    f"rate (now {recipe.learning_rate})"
+                )
+            store.write("checkpoints", entry, {"state": training.save()}, {"epochs": epoch + 1})
+    module.eval()
+
+
+@torch.inference_mode()
+def predict(
+    module: nn.Module, images: Images, preprocessing: Preprocessing, device: str
+) -> Tensor:
+    """(n, c) softmax of a network on a split, float32, on the CPU."""
+    return torch.cat(
+        [
+            module(preprocessing.normalise(pixels)).float().softmax(1).cpu()
+            for pixels, _ in images.batches(BATCH, device)
+        ]
+    )
+
+
+def finetune(
+    source: Source,
+    train_split: Images,
+    test_split: Images,
+    recipe: Recipe,
+    seed: int,
+    *,
+    store: Store,
+    entry: str,
+    device: str | None = None,
+) -> Outcome:
+    """Fine-tune a source on a target (the paper, Sec. 3) and test it.
+
+    The source itself is left as it is.
+
+    Args:
+        source: the pre-trained network.
+        train_split: what it is trained on.
+        test_split: what it is tested on.
+        recipe: how.
+        seed: of the new classifier's weights and of the order of the images.
+        store: where checkpoints are kept while it runs.
+        entry: their key: a hash of everything above.
+        device: where it runs; a GPU where there is one.
+
+    Raises:
+        ValueError: the splits differ in their classes, or training diverged.
+    """
+    if train_split.classes != test_split.classes:
+        raise ValueError(
+            f"{train_split.name} has the classes {train_split.classes}, {test_split.name} "
+            f"{test_split.classes}; they must agree"
+        )
+    device = device or default_device()
+    start = time.perf_counter()
+    with seeded(seed, recipe.threads):
+        module = copy.deepcopy(source.module)
+        replace_head(module, source.head, len(train_split.classes))
+        module = module.to(device, memory_format=torch.channels_last)
+        preprocessing = source.preprocessing
+        train(
+            module,
+            train_split,
+            recipe,
+            seed,
+            preprocessing=preprocessing,
+            device=device,
+            store=store,
+            entry=entry,
+            name=f"{source.name} to {train_split.name}, seed {seed}",
+        )
+        probs = predict(module, test_split, preprocessing, device)
+    accuracy = (probs.argmax(1) == test_split.labels).double().mean().item()
+    store.drop("checkpoints", entry)
+    provenance = {
+        "recipe": recipe.model_dump(),
+        "seed": seed,
+        "device": describe(device),
+        "versions": versions(),
+        "seconds": round(time.perf_counter() - start, 2),
+    }
+    return Outcome(accuracy, probs, test_split.labels, provenance)
+
+
+def describe(device: str) -> str:
+    """The hardware in words: the GPU's name, or the number of cores."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device}, {os.cpu_count()} cores"
+
+
+def versions() -> str:
+    """What made a result, for its provenance."""
+    return f"hastelib {hastelib.__version__}, torch {torch.__version__.partition('+')[0]}"

@@ -1,0 +1,170 @@
+"""Content-addressed files: features, accuracies, checkpoints.
+
+An entry's name is the SHA-256 of everything that determines it, so a changed input never meets an
+old result. An entry is one safetensors file that carries a checksum of its own contents; it is
+written under a temporary name and renamed, so a reader never sees half of it and a killed writer
+leaves none. A damaged entry is reported with a warning, dropped and made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+FORMAT = 1  # raised when the meaning of stored entries changes, so that old ones are made again
+
+
+class DamagedEntryWarning(UserWarning):
+    """A cache entry failed its checksum, or could not be read, and is being made again."""
+
+
+def cache_folder() -> Path:
+    """``HASTE_CACHE``, or ``~/.cache/haste`` where it is not set."""
+    return Path(os.environ.get("HASTE_CACHE") or "~/.cache/haste").expanduser()
+
+
+def key(**parts: Any) -> str:
+    """Hexadecimal SHA-256 of the named parts (anything JSON can write), order-independent."""
+    text = json.dumps({"format": FORMAT, **parts}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest(arrays: Mapping[str, Tensor], notes: Mapping[str, Any] | None = None) -> str:
+    """Hexadecimal SHA-256 of named tensors (names, types, shapes, bytes) and of JSON notes."""
+    total = hashlib.sha256(json.dumps(notes or {}, sort_keys=True).encode())
+    for name in sorted(arrays):
+        tensor = arrays[name].detach().cpu().contiguous()
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def _unwritable(folder: Path, error: OSError) -> PermissionError:
+    return PermissionError(
+        f"cannot write to {folder}: {error.strerror or error}. Make the folder writable, free "
+        "some space, or set HASTE_CACHE to another folder."
+    )
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path``; renamed to it when the block ends well, else removed.
+
+    Raises:
+        PermissionError: the folder cannot be written to; says which variable chooses another.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise _unwritable(path.parent, error) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class Store:
+    """The cache under one folder.
+
+    Args:
+        folder: where entries lie; :func:`cache_folder` where it is not given.
+    """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self.folder = Path(folder) if folder is not None else cache_folder()
+
+    def path(self, kind: str, entry: str) -> Path:
+        """The file of an entry: ``folder/kind/entry.safetensors``."""
+        return self.folder / kind / f"{entry}.safetensors"
+
+    def write(
+        self, kind: str, entry: str, arrays: Mapping[str, Tensor], notes: Mapping[str, Any]
+    ) -> None:
+        """Write an entry: named tensors and JSON notes."""
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in arrays.items()}
+        # One note of our own and the checksum; safetensors' metadata holds strings only.
+        metadata = {"notes": json.dumps(notes), "sha256": digest(tensors, notes)}
+        with writing(self.path(kind, entry)) as temporary:
+            temporary.write_bytes(save(tensors, metadata))
+
+    def read(self, kind: str, entry: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """An entry's tensors and notes; None where there is none, or only a damaged one.
+
+        Warns:
+            DamagedEntryWarning: the entry is cut short or altered; it is dropped.
+        """
+        path = self.path(kind, entry)
+        if not path.exists():
+            return None
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            notes = json.loads(metadata["notes"])
+            if digest(arrays, notes) != metadata["sha256"]:
+                raise ValueError("its checksum does not fit its contents")
+        except (SafetensorError, KeyError, ValueError) as error:
+            warnings.warn(
+                f"dropping the damaged cache entry {path} ({error}); it is made again",
+                DamagedEntryWarning,
+                stacklevel=2,
+            )
+            path.unlink(missing_ok=True)
+            return None
+        return arrays, notes
+
+    def get(
+        self,
+        kind: str,
+        entry: str,
+        make: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, Any]]],
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The entry, made and written first if it is not there.
+
+        Two processes that want the same entry wait for each other: one makes it, both read it.
+        """
+        found = self.read(kind, entry)
+        if found is None:
+            with self.lock(kind, entry):
+                found = self.read(kind, entry)  # another process may have made it meanwhile
+                if found is None:
+                    arrays, notes = make()
+                    self.write(kind, entry, arrays, notes)
+                    found = dict(arrays), dict(notes)
+        return found
+
+    def drop(self, kind: str, entry: str) -> None:
+        """Remove an entry, if it is there."""
+        self.path(kind, entry).unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self, kind: str, entry: str) -> Iterator[None]:
+        """Hold the entry for this process; released by the system when the process dies."""
+        path = self.path(kind, entry).with_suffix(".lock")
+        lock = FileLock(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            raise _unwritable(path.parent, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
