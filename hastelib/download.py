@@ -23,7 +23,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fetch(url: str, path: Path, *, sha256: str, timeout: float = 30) -> Path:
+def fetch(url: str, path: Path, *, sha256: str, timeout: float = 30.0) -> Path:
     """Download ``url`` to ``path`` and check it.
 
     What was received stays in ``path`` + ``.part``, so an interrupted download goes on where it

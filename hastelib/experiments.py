@@ -7,22 +7,21 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import datasets
 import numpy as np
 import torch
 from torch import Tensor
 
-from hastelib import data, extract, finetune, hardness, metrics, models
+from hastelib import extract, finetune, hardness, metrics, models
+from hastelib.data import Images, fingerprint, load
 from hastelib.download import sha256_of
 from hastelib.extract import Features
 from hastelib.records import Row
 from hastelib.runner import Local, Runner
 from hastelib.store import Store, digest, key
-from hastelib.suites import VARIANTS, Suite, one_of
-
-Split = Literal["train", "test"]
+from hastelib.suites import VARIANTS, Split, Suite, one_of
 
 METRICS: dict[str, Callable[[Features], Callable[[Tensor], float]]] = {
     "leep": lambda f: lambda rows: metrics.leep(f.probs[rows], f.labels[rows]),
@@ -63,6 +62,8 @@ class Grid:
     def __init__(
         self, suite: Suite, store: Store | None = None, runner: Runner | None = None
     ) -> None:
+        for name in (*suite.sources, suite.hardness.source):
+            models.parse(name)  # a misspelt source stops here, not an hour later
         self.suite = suite
         self.store = store or Store()
         self.runner = runner or Local()
@@ -83,24 +84,24 @@ class Grid:
     def data(self, target: str | None) -> datasets.DatasetDict:
         """The splits of a target; of the source data for None."""
         spec = self.suite.source_data if target is None else self.suite.target(target)
-        return self._once(("data", target), lambda: data.load(spec, self.store))
+        return self._once(("data", target), lambda: load(spec, self.store))
 
     def fingerprint(self, target: str | None, split: Split) -> str:
         """The content hash of a split."""
         made: str = self._once(
-            ("fingerprint", target, split), lambda: data.fingerprint(self.data(target)[split])
+            ("fingerprint", target, split), lambda: fingerprint(self.data(target)[split])
         )
         return made
 
     def images(
         self, target: str | None, split: Split, preprocessing: models.Preprocessing
-    ) -> data.Images:
+    ) -> Images:
         """A split as a network with this preprocessing sees it, decoded once for all of them."""
         name = f"{target or f'{self.suite.name} source data'} {split}"
         geometry = (preprocessing.resize, preprocessing.crop, preprocessing.interpolation)
-        made: data.Images = self._once(
+        made: Images = self._once(
             ("images", target, split, *geometry),
-            lambda: data.Images(self.data(target)[split], preprocessing, name),
+            lambda: Images(self.data(target)[split], preprocessing, name),
         )
         return made
 
@@ -147,9 +148,7 @@ class Grid:
         features = self.features(settings.source, target, split)
         return {
             "ca": hardness.class_agnostic(list(features.layers.values()), self.signature()),
-            "cs": hardness.class_specific(
-                features.embedding, features.labels, settings.covariance
-            ),
+            "cs": hardness.class_specific(features.embedding, features.labels, settings.covariance),
         }
 
     def subsets(self, target: str) -> list[Subset]:
@@ -271,9 +270,7 @@ class Grid:
                     for score in self.scores(source, target, metric):
                         hard = score["variant"] in ("ca", "cs")
                         ranker = self.suite.hardness.source if hard else ""
-                        rows.append(
-                            Row(**shared, **score, metric=metric, hardness_source=ranker)
-                        )
+                        rows.append(Row(**shared, **score, metric=metric, hardness_source=ranker))
         return rows
 
 

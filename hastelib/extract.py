@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from hastelib.data import Images
 from hastelib.hardness import Signature, source_signature
-from hastelib.models import Source
+from hastelib.models import Source, placed
 
 BATCH = 256
 
@@ -71,7 +71,7 @@ def outputs(
         ValueError: an output is NaN or infinite; names the source and the data.
     """
     device = device or default_device()
-    network = source.tapped().to(device, memory_format=torch.channels_last)
+    network = placed(source.tapped(), device)
     for pixels, labels in images.batches(batch_size, device):
         with (
             torch.inference_mode(),

@@ -22,7 +22,7 @@ from tqdm import tqdm
 import hastelib
 from hastelib.data import Images
 from hastelib.extract import BATCH, default_device
-from hastelib.models import Preprocessing, Source, replace_head
+from hastelib.models import Preprocessing, Source, placed, replace_head
 from hastelib.store import Store
 from hastelib.suites import Recipe
 
@@ -137,9 +137,7 @@ def train(
             for pixels, labels in images.batches(
                 recipe.batch_size, device, training.order, drop_single=True
             ):
-                loss = nn.functional.cross_entropy(
-                    module(preprocessing.normalise(pixels)), labels
-                )
+                loss = nn.functional.cross_entropy(module(preprocessing.normalise(pixels)), labels)
                 training.optimiser.zero_grad()
                 loss.backward()
                 training.optimiser.step()
@@ -157,9 +155,7 @@ def train(
 
 
 @torch.inference_mode()
-def predict(
-    module: nn.Module, images: Images, preprocessing: Preprocessing, device: str
-) -> Tensor:
+def predict(module: nn.Module, images: Images, preprocessing: Preprocessing, device: str) -> Tensor:
     """(n, c) softmax of a network on a split, float32, on the CPU."""
     return torch.cat(
         [
@@ -207,7 +203,7 @@ def finetune(
     with seeded(seed, recipe.threads):
         module = copy.deepcopy(source.module)
         replace_head(module, source.head, len(train_split.classes))
-        module = module.to(device, memory_format=torch.channels_last)
+        module = placed(module, device)
         preprocessing = source.preprocessing
         train(
             module,

@@ -2,13 +2,13 @@
 
 A source is named ``architecture@weights``:
 
-=====================================  ==================================================
-``resnet50@IMAGENET1K_V2``             torchvision's, any architecture and any of its weights
-``ResNet50_Weights.IMAGENET1K_V2``     the same, by torchvision's own id
-``resnet20@cifar10``                   the published CIFAR-10 ResNets, 20, 32, 44 and 56
-``resnet8@glyphs``                     the small ones that ship with this package
-``densenet121@imagenet/x.safetensors`` a file under ``HASTE_WEIGHTS`` in torchvision's layout
-=====================================  ==================================================
+========================================  ==================================================
+``resnet50@IMAGENET1K_V2``                torchvision's, any architecture and any of its weights
+``ResNet50_Weights.IMAGENET1K_V2``        the same, by torchvision's own id
+``resnet20@cifar10``                      the published CIFAR-10 ResNets, 20, 32, 44 and 56
+``resnet8@glyphs``                        the small ones that ship with this package
+``densenet121@imagenet/x.safetensors``    a file under ``HASTE_WEIGHTS`` in torchvision's layout
+========================================  ==================================================
 
 Which layers to tap follows from the network's own structure, see :func:`stages`.
 """
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision
@@ -48,7 +49,6 @@ CIFAR10_FILES = {
     "resnet56": "resnet56-4bfd9763.th",
 }
 GLYPHS_FOLDER = Path(__file__).parent / "weights" / "glyphs"
-
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,9 @@ class _Tapped(nn.Module):
             if (last := [n for n in nodes if n == stage or n.startswith(f"{stage}.")][-1])
             in outputs
         }
-        outputs |= {stage: f"layer.{stage}" for stage in stages if f"layer.{stage}" not in self.shared}
+        outputs |= {
+            stage: f"layer.{stage}" for stage in stages if f"layer.{stage}" not in self.shared
+        }
         self.network = create_feature_extractor(module, return_nodes=outputs)
         self.eval()
 
@@ -195,6 +197,12 @@ def stages(module: nn.Module, size: int) -> tuple[str, ...]:
     return tuple(closing[1:] if not blocks else closing[max(1, len(closing) - 3) :])
 
 
+def placed(module: nn.Module, device: str = "cpu") -> nn.Module:
+    """The module on a device, in the channels-last layout that convolutions are fastest in."""
+    moved: nn.Module = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
+
+
 def head(module: nn.Module) -> str:
     """The name of the last linear (or convolution) layer that runs: the classifier."""
     parts = dict(module.named_modules())
@@ -267,8 +275,9 @@ class CifarResNet(nn.Module):
 
 
 def _small_densenet(classes: int, layers: int, growth: int) -> nn.Module:
-    module = DenseNet(growth, (layers,) * 3, 16, bn_size=2, num_classes=classes)
-    module.features.conv0 = nn.Conv2d(3, 16, 3, 2, 1, bias=False)
+    first = 2 * growth
+    module = DenseNet(growth, (layers,) * 3, first, bn_size=2, num_classes=classes)
+    module.features.conv0 = nn.Conv2d(3, first, 3, 2, 1, bias=False)
     module.features.pool0 = nn.Identity()  # 32 px need no second halving
     return module
 
@@ -279,16 +288,17 @@ def _small_mobilenet(classes: int) -> nn.Module:
 
 
 GLYPHS: dict[str, Callable[[int], nn.Module]] = {
-    "resnet8": partial(CifarResNet, 1, stem_stride=2),
-    "resnet14": partial(CifarResNet, 2, stem_stride=2),
-    "resnet20": partial(CifarResNet, 3, stem_stride=2),
-    "densenet16": partial(_small_densenet, layers=2, growth=12),
-    "densenet22": partial(_small_densenet, layers=3, growth=12),
-    "densenet28": partial(_small_densenet, layers=4, growth=12),
+    "resnet8": partial(CifarResNet, 1, width=8, stem_stride=2),
+    "resnet14": partial(CifarResNet, 2, width=12, stem_stride=2),
+    "resnet20": partial(CifarResNet, 3, width=16, stem_stride=2),
+    "densenet16": partial(_small_densenet, layers=2, growth=6),
+    "densenet22": partial(_small_densenet, layers=3, growth=8),
+    "densenet28": partial(_small_densenet, layers=4, growth=10),
     "mobilenet_v2": _small_mobilenet,
 }
 """The architectures of the embedded suite: the paper's proportions, three ResNets, three
-DenseNets and one MobileNetV2, made narrow."""
+DenseNets and one MobileNetV2, made narrow. Depth and width grow together within a family, so that
+the sources differ in how well they transfer by more than the seeds of a fine-tuning do."""
 
 
 def weights_folder() -> Path:
@@ -321,7 +331,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     try:
         if path.suffix == ".safetensors":
-            state = load_file(path)
+            state: dict[str, Any] = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
@@ -340,7 +350,7 @@ def _damaged(path: Path, error: Exception) -> str:
     return f"cannot read the weights in {path} ({first}); delete the file and fetch it again"
 
 
-def _fill(module: nn.Module, path: Path) -> nn.Module:
+def _fill(module: nn.Module, path: Path) -> None:
     """Load a weight file into a network; ``ValueError`` where names or shapes do not fit.
 
     The number of classes is the file's.
@@ -357,33 +367,37 @@ def _fill(module: nn.Module, path: Path) -> nn.Module:
             f"the weights in {path} do not fit {type(module).__name__}: "
             + "; ".join(line.strip() for line in str(error).splitlines()[1:4])
         ) from error
-    return module
 
 
-def _torchvision(
-    architecture: str, weights: str, size: int | None
-) -> tuple[nn.Module, Preprocessing]:
-    options = torchvision.models.get_model_weights(architecture)
-    one_of(f"weights of {architecture}", weights, [*options.__members__, "DEFAULT"])
-    chosen = options[weights]
-    url = chosen.url
-    path = _find(url.rpartition("/")[2], url)
-    module = torchvision.models.get_model(architecture)
-    preset = chosen.transforms()
-    own = Preprocessing(
-        preset.resize_size[0],
-        preset.crop_size[0],
-        tuple(preset.mean),
-        tuple(preset.std),
-        preset.interpolation.value,
-    )
-    return _fill(module, path), own if size in (None, own.crop) else _at(size, own)
+def parse(name: str) -> tuple[str, str]:
+    """The architecture and the weights that a source's name stands for; nothing is loaded.
 
-
-def _at(size: int | None, own: Preprocessing) -> Preprocessing:
-    """The same normalisation at another size, nothing cropped from a square image."""
-    side = size or own.crop
-    return replace(own, resize=side, crop=side)
+    Raises:
+        ValueError: no such name; lists the choices.
+    """
+    architecture, _, weights = name.partition("@")
+    known = torchvision.models.list_models(torchvision.models)
+    if not weights and "_Weights." in name:
+        short = {model.replace("_", ""): model for model in known}
+        builder, _, weights = name.partition("_Weights.")
+        builder = builder.lower().replace("_", "")
+        one_of("torchvision network", builder, short)
+        architecture = short[builder]
+    if not weights:
+        raise ValueError(
+            f"unknown source {name!r}; write architecture@weights, as in resnet20@cifar10, "
+            "resnet8@glyphs, resnet50@IMAGENET1K_V2 or densenet121@imagenet/file.safetensors"
+        )
+    if weights == "glyphs":
+        one_of("glyphs network", architecture, GLYPHS)
+    elif weights == "cifar10":
+        one_of("CIFAR-10 network", architecture, CIFAR10_FILES)
+    else:
+        one_of("torchvision network", architecture, known)
+        if "." not in weights:  # not a file
+            options = torchvision.models.get_model_weights(architecture).__members__
+            one_of(f"weights of {architecture}", weights, [*options, "DEFAULT"])
+    return architecture, weights
 
 
 def load(name: str, size: int | None = None) -> Source:
@@ -394,43 +408,45 @@ def load(name: str, size: int | None = None) -> Source:
         FileNotFoundError: the weights are not there and have no official address.
         DownloadError: they could not be downloaded.
     """
-    architecture, _, weights = name.partition("@")
-    if not weights and "_Weights." in name:
-        builder, _, weights = name.partition("_Weights.")
-        known = {n.replace("_", ""): n for n in torchvision.models.list_models(torchvision.models)}
-        one_of("torchvision weights", builder.lower().replace("_", ""), known)
-        architecture = known[builder.lower().replace("_", "")]
+    architecture, weights = parse(name)
+    with torch.random.fork_rng(devices=[]):  # the weights that are overwritten are drawn at random
+        module, own = _built(architecture, weights)
+    if size not in (None, own.crop):  # at another size nothing is cropped from a square image
+        own = replace(own, resize=size, crop=size)
+    return wrap(name, module, own)
+
+
+def _built(architecture: str, weights: str) -> tuple[nn.Module, Preprocessing]:
     if weights == "glyphs":
-        one_of("glyphs network", architecture, GLYPHS)
-        path = GLYPHS_FOLDER / f"{architecture}.safetensors"
-        module = _fill(GLYPHS[architecture](2), path)
-        preprocessing = _at(size or 32, GLYPHS_INPUT)
-    elif weights == "cifar10":
-        one_of("CIFAR-10 network", architecture, CIFAR10_FILES)
+        module = GLYPHS[architecture](2)
+        _fill(module, GLYPHS_FOLDER / f"{architecture}.safetensors")
+        return module, GLYPHS_INPUT
+    if weights == "cifar10":
         file = CIFAR10_FILES[architecture]
-        path = _find(f"cifar10/{file}", CIFAR10_URL.format(file=file))
-        module = _fill(CifarResNet((int(architecture.removeprefix("resnet")) - 2) // 6), path)
-        preprocessing = Preprocessing(size or 32, size or 32)
-    elif not weights:
-        raise ValueError(
-            f"unknown source {name!r}; write architecture@weights, as in resnet20@cifar10, "
-            "resnet8@glyphs, resnet50@IMAGENET1K_V2 or densenet121@imagenet/file.safetensors"
-        )
+        module = CifarResNet((int(architecture.removeprefix("resnet")) - 2) // 6)
+        _fill(module, _find(f"cifar10/{file}", CIFAR10_URL.format(file=file)))
+        return module, Preprocessing(32, 32)
+    module = torchvision.models.get_model(architecture)
+    own = Preprocessing(256, 224)
+    if "." in weights:
+        _fill(module, _find(weights))
     else:
-        choices = torchvision.models.list_models(torchvision.models)
-        one_of("torchvision network", architecture, choices)
-        if "." in weights:
-            module = _fill(torchvision.models.get_model(architecture), _find(weights))
-            own = Preprocessing(256, 224)
-            preprocessing = own if size in (None, own.crop) else _at(size, own)
-        else:
-            module, preprocessing = _torchvision(architecture, weights, size)
-    return wrap(name, module, preprocessing)
+        chosen = torchvision.models.get_model_weights(architecture)[weights]
+        _fill(module, _find(chosen.url.rpartition("/")[2], chosen.url))
+        preset = chosen.transforms()
+        own = Preprocessing(
+            preset.resize_size[0],
+            preset.crop_size[0],
+            tuple(preset.mean),
+            tuple(preset.std),
+            preset.interpolation.value,
+        )
+    return module, own
 
 
 def wrap(name: str, module: nn.Module, preprocessing: Preprocessing) -> Source:
     """A :class:`Source` around any classification network of yours."""
-    module = module.eval().to(memory_format=torch.channels_last)
+    module = placed(module.eval())
     return Source(
         name=name,
         module=module,

@@ -10,13 +10,12 @@ import argparse
 import json
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 
 from hastelib import finetune, suites
 from hastelib.data import Images, fingerprint, load
 from hastelib.extract import default_device
-from hastelib.models import GLYPHS, GLYPHS_FOLDER, GLYPHS_INPUT
+from hastelib.models import GLYPHS, GLYPHS_FOLDER, GLYPHS_INPUT, placed
 from hastelib.store import Store, key, writing
 
 
@@ -47,9 +46,7 @@ def pretrain(name: str, suite: suites.Suite, folder: Path, seed: int = 0) -> flo
     }
     entry = key(**settings)
     with finetune.seeded(seed, recipe.threads):
-        module = GLYPHS[architecture](len(splits["train"].classes)).to(
-            device, memory_format=torch.channels_last
-        )
+        module = placed(GLYPHS[architecture](len(splits["train"].classes)), device)
         finetune.train(
             module,
             splits["train"],

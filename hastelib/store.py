@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -66,13 +66,12 @@ def writing(path: Path) -> Iterator[Path]:
     Raises:
         PermissionError: the folder cannot be written to; says which variable chooses another.
     """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary.touch(exist_ok=False)
     except OSError as error:
         raise _unwritable(path.parent, error) from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
         os.replace(temporary, path)

@@ -19,6 +19,10 @@ VARIANTS = ("all", "random", "ca", "cs")
 """The whole train split; random subsets; the hardest class-agnostically; class-specifically."""
 
 
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = ("train", "test")
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -62,7 +66,7 @@ class Parquet(_Strict):
     test: str | None = None
     hub: str | None = None
     revision: str | None = None
-    hub_splits: dict[Literal["train", "test"], str] = {"train": "train", "test": "test"}
+    hub_splits: dict[Split, str] = {"train": "train", "test": "test"}
     image: str = "image"
     label: str = "label"
     where: dict[str, str] = {}

@@ -10,7 +10,7 @@ import numpy as np
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
 from hastelib.store import cache_folder
-from hastelib.suites import Folder, Parquet
+from hastelib.suites import SPLITS, Folder, Parquet, Split
 
 datasets.disable_progress_bars()  # seconds at most, and a widget in a notebook page
 
@@ -27,7 +27,9 @@ def data_folder() -> Path:
 
 def parquet(spec: Parquet) -> datasets.DatasetDict:
     """A Parquet data set: from ``HASTE_DATA`` where its files are there, else from the hub."""
-    paths = {"train": spec.train} | ({"test": spec.test} if spec.test else {})
+    paths: dict[Split, str] = {"train": spec.train}
+    if spec.test:
+        paths["test"] = spec.test
     files = {split: data_folder() / path for split, path in paths.items()}
     missing = [str(path) for path in files.values() if not path.is_file()]
     if not missing:
@@ -50,7 +52,9 @@ def _read(path: Path) -> datasets.Dataset:
         raise ValueError(f"cannot read {path} as Parquet ({error}); fetch it again") from error
 
 
-def _download(spec: Parquet, splits: list[str], missing: list[str]) -> dict[str, datasets.Dataset]:
+def _download(
+    spec: Parquet, splits: list[Split], missing: list[str]
+) -> dict[Split, datasets.Dataset]:
     try:
         return {
             split: datasets.load_dataset(
@@ -114,7 +118,7 @@ def _matches(name: str, pattern: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
-def _split(found: dict[str, datasets.Dataset], seed: int) -> datasets.DatasetDict:
+def _split(found: dict[Split, datasets.Dataset], seed: int) -> datasets.DatasetDict:
     """The official split where there is one, else 80/20, stratified by class, seeded."""
     if "test" in found:
         return datasets.DatasetDict(found)
@@ -129,8 +133,8 @@ def folder(spec: Folder) -> datasets.DatasetDict:
             f"no folder {root}. It should hold one folder of images per class (or train/ and "
             "test/ with such folders); relative paths start at HASTE_DATA."
         )
-    halves = [half for half in ("train", "test") if (root / half).is_dir()]
-    if halves == ["train", "test"]:
+    halves: list[Split] = [half for half in SPLITS if (root / half).is_dir()]
+    if len(halves) == 2:
         found = {half: _images(root / half) for half in halves}
         names = {half: data.features["label"].names for half, data in found.items()}
         if names["train"] != names["test"]:
@@ -146,9 +150,7 @@ def _images(root: Path) -> datasets.Dataset:
         names, index = find_classes(str(root))
         pairs = make_dataset(str(root), index, extensions=IMG_EXTENSIONS)
     except FileNotFoundError as error:
-        raise ValueError(
-            f"{root} should hold one folder of images per class: {error}"
-        ) from error
+        raise ValueError(f"{root} should hold one folder of images per class: {error}") from error
     features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=names))
     columns = {"image": [path for path, _ in pairs], "label": [label for _, label in pairs]}
     return datasets.Dataset.from_dict(columns, features=features)

@@ -147,7 +147,7 @@ def digits(spec: Digits) -> tuple[list[str], Drawn]:
     grey = (255 - scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
     drawn: Drawn = {}
     for split, chosen in zip(("train", "test"), map(np.sort, rows), strict=True):
-        images = [Image.fromarray(grey[i]).resize((SIDE, SIDE), _CUBIC) for i in chosen]
+        images = [np.asarray(Image.fromarray(grey[i]).resize((SIDE, SIDE), _CUBIC)) for i in chosen]
         drawn[f"{split}.image"] = torch.from_numpy(np.stack(images))
         drawn[f"{split}.label"] = torch.from_numpy(labels[chosen])
     return [str(digit) for digit in range(10)], drawn

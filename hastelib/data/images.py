@@ -90,7 +90,9 @@ class Images(Dataset[tuple[Tensor, Tensor]]):
         In order, or shuffled by a generator. ``drop_single`` leaves out a last batch of one,
         which batch normalisation cannot train on.
         """
-        order = SequentialSampler(self) if shuffle is None else RandomSampler(self, generator=shuffle)
+        order = (
+            SequentialSampler(self) if shuffle is None else RandomSampler(self, generator=shuffle)
+        )
         on_gpu = torch.device(device).type == "cuda"
         loader = DataLoader(
             self,

@@ -1,0 +1,52 @@
+# `make book` builds the book, `make test` checks everything; `make help` lists the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+NAME ?= 5_1_source
+
+.PHONY: help book page notebook test pytest lint types format weights clean distclean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+book: .venv/.installed  ## install, run the notebooks that changed, render the pages
+	$(BIN)/python book/build.py
+
+page: .venv/.installed  ## one page: make page NAME=5_1_source
+	$(BIN)/python book/build.py --only $(NAME)
+
+notebook: .venv/.installed  ## one notebook, into runs/: make notebook NAME=5_1_source ARGS="-p target greek"
+	$(BIN)/papermill notebooks/$(NAME).ipynb runs/$(NAME).ipynb $(ARGS)
+
+test: lint types pytest  ## lint, types, tests
+
+# A book that failed to build does not keep the other tests from running; the test of the book then fails.
+pytest: .venv/.installed  ## tests only; some of them: make pytest ARGS="tests/test_metrics.py -k leep"
+	-$(BIN)/python book/build.py
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.installed  ## ruff, on code and notebooks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/.installed  ## mypy
+	$(BIN)/mypy
+
+format: .venv/.installed  ## let ruff repair what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+weights: .venv/.installed  ## train the embedded source networks again
+	$(BIN)/python -m hastelib.pretrain glyphs
+
+clean:  ## forget the built book (the cache of features and accuracies stays)
+	rm -rf _build
+
+distclean: clean  ## and the environment
+	rm -rf .venv
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; ok = (3, 11) <= v[:2] <= (3, 13); \
+	sys.exit(0 if ok else "Python 3.11 to 3.13 is needed, but $(PYTHON) is %d.%d: name another, as in make book PYTHON=python3.11" % v[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -c constraints.txt -e ".[book,test]"
+	@touch $@

@@ -1,0 +1,198 @@
+"""What callers hand over: checked, named in every complaint, and made float64 tensors.
+
+Nothing here changes its input: tensors that come out may share its memory, and are only read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+# Loose on purpose: a wrong shape or type is to meet the ValueError below, also where annotations
+# are enforced. The strict shapes stand on what happens inside.
+ArrayLike = np.ndarray | Tensor | Sequence[Any]
+A = TypeVar("A", np.ndarray, Tensor)
+T = TypeVar("T")
+
+TOLERANCE = 1e-3
+"""How far a row of probabilities may be from summing to 1 before it is refused; as much as
+rounding them can do where that is more, which of the usual types is so in bfloat16 alone."""
+
+
+def refuse(name: str, expected: str, got: object) -> ValueError:
+    """The error for an argument: its name, what was expected and what came."""
+    return ValueError(f"{name}: expected {expected}, got {got}")
+
+
+def matrix(name: str, value: ArrayLike, shape: str = "(n, d)") -> Float64[Tensor, "n d"]:
+    """A finite matrix with at least one row and one column, as float64."""
+    return _real(name, value, shape, 2)
+
+
+def vector(name: str, value: ArrayLike) -> Float64[Tensor, " n"]:
+    """A finite vector of at least one number, as float64."""
+    return _real(name, value, "(n,)", 1)
+
+
+def probabilities(name: str, value: ArrayLike) -> Float64[Tensor, "n z"]:
+    """A matrix whose rows are distributions; renormalised, since low precision rounds them."""
+    probs = matrix(name, value, "(n, z)")
+    if (probs < 0).any():
+        raise refuse(name, "probabilities of at least 0", f"{probs.min().item():.6g}")
+    tolerance = TOLERANCE
+    if isinstance(value, Tensor) and value.is_floating_point():
+        tolerance = max(tolerance, torch.finfo(value.dtype).eps / 2)
+    total = probs.sum(1, keepdim=True)
+    off = (total - 1).abs()
+    if (off > tolerance).any():
+        row = int(off.argmax())
+        expected = f"rows that sum to 1 (within {tolerance:g})"
+        raise refuse(name, expected, f"{total[row].item():.6g} in row {row}")
+    return probs / total
+
+
+def labels(
+    name: str, value: ArrayLike, rows: int | None, device: torch.device | None = None
+) -> Int64[Tensor, " n"]:
+    """Class labels, non-negative integers, as int64: ``rows`` of them, or any number for None."""
+    array = _array(name, value)
+    if not _integer(array):
+        raise refuse(name, "integer class labels", describe(array))
+    if array.ndim != 1 or (rows is not None and len(array) != rows):
+        shape = "(n,)" if rows is None else f"({rows},)"
+        raise refuse(name, f"shape {shape}, one label a sample", describe(array))
+    if len(array) == 0:
+        raise refuse(name, "at least one sample", describe(array))
+    tensor = _tensor(array, np.int64).to(device=device, dtype=torch.int64)
+    if (tensor < 0).any():
+        raise refuse(name, "labels of at least 0", int(tensor.min()))
+    return tensor
+
+
+def classes(
+    name: str, tensor: Int64[Tensor, " n"], least: int = 1
+) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " c"]]:
+    """The labels renumbered 0 to c - 1 over the classes present, and the size of each class."""
+    present, index, counts = torch.unique(tensor, return_inverse=True, return_counts=True)
+    if len(present) < least:
+        only = f"only class {int(present[0])} in {len(tensor)} samples"
+        raise refuse(name, f"at least {least} classes", only)
+    return index, counts
+
+
+def embedded(
+    embeddings: ArrayLike, target: ArrayLike, least: int = 2
+) -> tuple[Float64[Tensor, "n d"], Int64[Tensor, " n"], Int64[Tensor, " c"]]:
+    """The arguments ``embeddings`` and ``labels``: the matrix, the class indices, their sizes."""
+    F = matrix("embeddings", embeddings)
+    y = labels("labels", target, len(F), F.device)
+    return (F, *classes("labels", y, least))
+
+
+def several(name: str, values: Iterable[T]) -> list[T]:
+    """The values as a list; refuses a single array, which would fall apart into rows."""
+    if isinstance(values, np.ndarray | Tensor | str) or not isinstance(values, Iterable):
+        raise refuse(name, "a list of matrices", describe(values))
+    return [*values]
+
+
+def matrices(
+    name: str,
+    values: Iterable[ArrayLike],
+    check: Callable[[str, ArrayLike], Float64[Tensor, "n _"]] = matrix,
+) -> list[Float64[Tensor, "n _"]]:
+    """A list of at least one matrix, each checked, all with the same number of rows."""
+    tensors = [check(f"{name}[{i}]", value) for i, value in enumerate(several(name, values))]
+    if not tensors:
+        raise refuse(name, "at least one matrix", "an empty list")
+    lengths = [len(tensor) for tensor in tensors]
+    if len(set(lengths)) > 1:
+        raise refuse(name, "as many rows in each", lengths)
+    return tensors
+
+
+def choice(name: str, value: object, choices: Sequence[object]) -> None:
+    """Refuse a value that is not one of the choices."""
+    if value not in choices:
+        raise refuse(name, f"one of {', '.join(map(repr, choices))}", repr(value))
+
+
+def whole(name: str, value: object, least: int) -> int:
+    """An integer of at least ``least``."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        raise refuse(name, f"an integer of at least {least}", repr(value))
+    return int(value)
+
+
+def positive(name: str, value: object, most: float = math.inf) -> float:
+    """A finite number above 0, and at most ``most``."""
+    number = math.nan
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+    if not 0 < number <= most or number == math.inf:
+        expected = "a positive number" if most == math.inf else f"a number in (0, {most:g}]"
+        raise refuse(name, expected, repr(value))
+    return number
+
+
+def like(value: Any, result: Tensor) -> Any:
+    """The result in the kind ``value`` came in: a tensor for a tensor, else a NumPy array."""
+    return result if isinstance(value, Tensor) else result.cpu().numpy()
+
+
+def describe(value: object) -> str:
+    """An array's type and shape; of anything else, the type."""
+    if isinstance(value, np.ndarray | Tensor):
+        kind = str(value.dtype).removeprefix("torch.")
+        return f"{kind} values of shape {tuple(value.shape)}"
+    return type(value).__name__
+
+
+def _array(name: str, value: object) -> np.ndarray | Tensor:
+    if isinstance(value, Tensor):
+        return value.detach()
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise refuse(name, "an array", f"{type(value).__name__} that is none ({error})") from None
+
+
+def _integer(array: np.ndarray | Tensor) -> bool:
+    if isinstance(array, np.ndarray):
+        return array.dtype.kind in "iu"
+    kind = array.dtype
+    return not (kind.is_floating_point or kind.is_complex or kind == torch.bool)
+
+
+def _tensor(array: np.ndarray | Tensor, kind: type[np.generic]) -> Tensor:
+    if isinstance(array, Tensor):
+        return array
+    # A copy: torch shares neither negative strides nor other byte orders nor read-only memory.
+    return torch.from_numpy(np.array(array, kind, order="C"))
+
+
+def _real(name: str, value: ArrayLike, shape: str, dimensions: int) -> Tensor:
+    array = _array(name, value)
+    floating = (
+        array.dtype.kind == "f" if isinstance(array, np.ndarray) else array.is_floating_point()
+    )
+    if not floating and not _integer(array):
+        raise refuse(name, "real numbers", describe(array))
+    if array.ndim != dimensions:
+        raise refuse(name, f"shape {shape}", describe(array))
+    if 0 in array.shape:
+        raise refuse(name, f"shape {shape} with nothing empty", describe(array))
+    tensor = _tensor(array, np.float64).to(torch.float64)
+    finite = torch.isfinite(tensor)
+    if not finite.all():
+        first = tuple((~finite).nonzero()[0].tolist())
+        at = ", ".join(map(str, first))
+        raise refuse(name, "finite numbers", f"{tensor[first].item()} at [{at}]")
+    return tensor

@@ -1,0 +1,230 @@
+r"""LogME, exactly: the largest evidence that Bayesian linear regression gives the labels.
+
+The public names are those of :mod:`hastelib.metrics`.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from hastelib import _check, _linalg
+from hastelib._check import ArrayLike
+
+DECADES = 10
+POINTS = 200
+HALVINGS = 36  # of a bracket two grid steps wide: to 1e-11 in log t
+FLAT = 1e-12  # differences of log evidence per sample that are rounding
+
+
+class UnboundedEvidenceWarning(RuntimeWarning):
+    """The evidence still rises where the search ends: the embedding fits the labels exactly."""
+
+
+class _Problem(NamedTuple):
+    """Labels against embeddings in the eigenbasis of F F'.
+
+    Attributes:
+        values: the r eigenvalues that are not 0, the largest of them 1.
+        energy: squared components of each class's indicator y along their eigenvectors.
+        rest: squared norm of y outside the column space of F.
+        n: samples.
+        d: embedding width.
+        scale: of the eigenvalues: they are those of F F' / scale.
+    """
+
+    values: Float64[Tensor, " r"]
+    energy: Float64[Tensor, "c r"]
+    rest: Float64[Tensor, " c"]
+    n: int
+    d: int
+    scale: float
+
+
+def _problem(embeddings: ArrayLike, labels: ArrayLike) -> _Problem:
+    F, index, counts = _check.embedded(embeddings, labels)
+    n, d = F.shape
+    F, scale = _linalg.scaled(F)
+    Y = torch.nn.functional.one_hot(index, len(counts)).double()
+    found = _linalg.eigen(F)
+    energy = _linalg.energies(F, found, Y).T
+    largest = float(found.values[-1]) if len(found.values) else 1.0
+    rest = _linalg.rest(F, found, Y)
+    return _Problem(found.values / largest, energy, rest, n, d, largest * scale**2)
+
+
+def _evidence(
+    problem: _Problem, t: Float64[Tensor, " m"], misfit: Float64[Tensor, "*c m"]
+) -> Float64[Tensor, "*c m"]:
+    """Log evidence per sample at t, alpha at its best, from y'(tI + FF')^-1 y."""
+    n, values = problem.n, problem.values
+    log_det = (t[:, None] + values).log().sum(1) + (n - len(values)) * t.log()
+    return -0.5 * (math.log(2 * math.pi) + (misfit / n).log() + log_det / n + 1)
+
+
+def _refined(
+    problem: _Problem,
+    which: Int64[Tensor, " m"],
+    low: Float64[Tensor, " m"],
+    high: Float64[Tensor, " m"],
+) -> Float64[Tensor, " m"]:
+    """The log evidence of class ``which`` at its maximum for log t between low and high.
+
+    Bisection on the sign of the slope. With s_k = t / (t + lambda_k), and s = 1 outside the
+    column space, twice the slope is the mean of s weighted with the terms of the misfit, less
+    its plain mean.
+    """
+    n, values = problem.n, problem.values
+    energy, rest = problem.energy[which], problem.rest[which]
+    null = n - len(values)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        t = middle.exp()
+        inverse = 1 / (t[:, None] + values)
+        terms, outside = energy * inverse, rest / t
+        share = t[:, None] * inverse
+        weighted = ((terms * share).sum(1) + outside) / (terms.sum(1) + outside)
+        rising = weighted > (share.sum(1) + null) / n
+        low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
+    t = ((low + high) / 2).exp()
+    return _evidence(problem, t, (energy / (t[:, None] + values)).sum(1) + rest / t)
+
+
+def logme(embeddings: ArrayLike, labels: ArrayLike) -> float:
+    r"""Maximum log evidence per sample of a linear model (You et al. 2021), exactly.
+
+    Each class present is regressed against the rest, :math:`y \in \{0, 1\}^n`, with weights of
+    precision :math:`\alpha` and noise of precision :math:`\beta`. With :math:`t = \alpha / \beta`
+
+    .. math::
+
+        y \sim \mathcal N\left(0, \tfrac1\alpha (t I + F F^T)\right), \qquad
+        \mathrm{LogME} = \frac1c \sum_y \max_{\alpha, t} \frac1n \log p(y \mid F).
+
+    The best :math:`\alpha` is :math:`n / Q` with :math:`Q(t) = y^T (t I + F F^T)^{-1} y`, which
+    leaves
+
+    .. math::
+
+        \frac1n \log p = -\frac12 \log 2\pi - \frac12 \log \frac{Q(t)}{n} - \frac12
+        - \frac{1}{2n} \log \det (t I + F F^T),
+
+    maximised over :math:`\log t`, with t between 1e-10 and 1e10 times the largest eigenvalue of
+    :math:`F^T F`: on a grid of 200 points and then in every bracket that can hold the maximum
+    (there may be several). One eigendecomposition of the smaller Gram matrix serves all classes;
+    its eigenvalues count where they are above max(n, d) eps times the largest. The score does not
+    depend on the scale of F.
+
+    Where F has a rank below n and the labels of a class lie in its column space (samples repeated
+    with their labels, for one), the evidence grows without bound as t falls. The search stops at
+    the end of its range, and warns. All-zero embeddings explain nothing and get the evidence of
+    pure noise, :math:`-\frac12 (\log (2 \pi |y|^2 / n) + 1)`.
+
+    Args:
+        embeddings: (n, d).
+        labels: (n,) integers.
+
+    Returns:
+        The score, in nats per sample.
+
+    Raises:
+        ValueError: bad input, as :mod:`hastelib.metrics` says; fewer than two classes.
+
+    Warns:
+        UnboundedEvidenceWarning: the evidence is largest at the lower end of the range.
+    """
+    problem = _problem(embeddings, labels)
+    energy, rest, values = problem.energy, problem.rest, problem.values
+    ends = DECADES * math.log(10)
+    log_t = torch.linspace(-ends, ends, POINTS, dtype=values.dtype, device=values.device)
+    t = log_t.exp()
+    misfit = energy @ (1 / (t + values[:, None])) + rest[:, None] / t
+    grid = _evidence(problem, t, misfit)
+    best = grid.max(1).values
+
+    # The second derivative by log t is at least -1/4 whatever the data, so no maximum is more
+    # than step^2 / 32 above the nearest point: a lower bracket cannot hold the largest.
+    step = 2 * ends / (POINTS - 1)
+    outer = torch.nn.functional.pad(grid, (1, 1), value=-math.inf)
+    before, after = outer[:, :-2], outer[:, 2:]
+    peak = (grid >= before) & (grid >= after) & (grid >= best[:, None] - step**2 / 32)
+    peak &= (grid > before + FLAT) | (grid > after + FLAT)
+    which, point = peak.nonzero(as_tuple=True)
+    found = _refined(
+        problem, which, log_t[(point - 1).clamp(min=0)], log_t[(point + 1).clamp(max=POINTS - 1)]
+    )
+    refined = best.scatter_reduce(0, which, found, "amax")
+
+    if len(values) < problem.n:
+        unbounded = int(((grid[:, 0] >= refined) & (grid[:, 0] > grid[:, 1] + FLAT)).sum())
+        if unbounded:
+            warnings.warn(
+                f"embeddings of rank {len(values)} fit the labels of {unbounded} of {len(best)} "
+                f"classes exactly on {problem.n} samples (are some repeated?): the evidence grows "
+                f"without bound, and its value at the end of the range, t = 1e-{DECADES}, counts",
+                UnboundedEvidenceWarning,
+                stacklevel=2,
+            )
+    return float(refined.mean())
+
+
+def logme_fixed_point(embeddings: ArrayLike, labels: ArrayLike) -> float:
+    r"""LogME as widespread code computes it, for comparison with :func:`logme`; do not rank by it.
+
+    From :math:`\alpha = \beta = 1`, at most 11 rounds of
+
+    .. math::
+
+        \gamma = \sum_k \frac{\lambda_k}{\lambda_k + t}, \quad
+        \alpha = \frac{\gamma}{|m|^2 + 10^{-5}}, \quad
+        \beta = \frac{n - \gamma}{|y - F m|^2 + 10^{-5}}, \quad t = \frac\alpha\beta,
+
+    with the posterior mean m, until t changes by no more than one part in 1000; then
+
+    .. math::
+
+        \frac1n \left(\frac d2 \log \alpha + \frac n2 \log \beta
+        - \frac12 \sum_{k=1}^{\min(n, d)} \log (\alpha + \beta \lambda_k)
+        - \frac\beta2 |y - F m|^2 - \frac\alpha2 |m|^2 - \frac n2 \log 2\pi\right).
+
+    Three things are wrong with it. Where n < d, the rule for hard subsets, the log determinant
+    lacks d - n terms :math:`\log \alpha`, and the value is no evidence at all. The iteration
+    finds one stationary point of several, or none in 11 rounds. And the constants make it depend
+    on the scale of F.
+
+    Args:
+        embeddings: (n, d), not all zero.
+        labels: (n,) integers.
+
+    Returns:
+        The value, in nats per sample.
+
+    Raises:
+        ValueError: bad input, as :mod:`hastelib.metrics` says; fewer than two classes.
+    """
+    values, energy, rest, n, d, scale = _problem(embeddings, labels)
+    if not len(values):
+        raise _check.refuse("embeddings", "a number that is not 0", "only zeros")
+    values = values * scale
+    alpha, beta = torch.ones_like(rest), torch.ones_like(rest)
+    evidence = torch.full_like(rest, -math.inf)
+    active = torch.ones_like(rest, dtype=torch.bool)
+    for _ in range(11):
+        t = alpha / beta
+        weights = 1 / (t[:, None] + values)
+        gamma = (values * weights).sum(1)
+        mean = (values * energy * weights**2).sum(1)
+        residual = (energy * (t[:, None] * weights) ** 2).sum(1) + rest
+        alpha = torch.where(active, gamma / (mean + 1e-5), alpha)
+        beta = torch.where(active, (n - gamma) / (residual + 1e-5), beta)
+        log_det = (alpha[:, None] + beta[:, None] * values).log().sum(1)
+        log_det += (min(n, d) - len(values)) * alpha.log()
+        now = d * alpha.log() + n * beta.log() - log_det - beta * residual - alpha * mean
+        evidence = torch.where(active, now / (2 * n) - math.log(2 * math.pi) / 2, evidence)
+        active = active & ((alpha / beta - t).abs() > 1e-3 * t)
+    return float(evidence.mean())

@@ -1,0 +1,289 @@
+r"""How hard a target sample is for a source, and which samples are the hardest.
+
+*Class-agnostic* hardness (the HASTE paper, Eqs. 1-2) is the distance to the source data,
+*class-specific* hardness (Eqs. 3-4) the distance to the sample's own class. Arrays are NumPy or
+torch, of any float type, on any device; results come back in that kind and on that device, as
+float64, indices as int64. Inputs are never changed. Bad input raises ``ValueError`` with the
+argument's name, what was expected and what came: shapes that are wrong or disagree, NaN or
+infinity, negative or non-integer labels, an empty set, a fraction outside (0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hastelib import _check, _linalg
+from hastelib._check import A, ArrayLike
+from hastelib.metrics import VARIANCE_FLOOR
+
+COVARIANCES = ("spherical", "diagonal", "ledoit_wolf", "tied", "full")
+
+
+def _unit(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
+    """Rows of norm 1; rows of zeros stay zero. Safe against under- and overflow."""
+    largest = x.abs().amax(1, keepdim=True)
+    x = x / torch.where(largest > 0, largest, 1.0)
+    return x / x.norm(dim=1, keepdim=True).clamp(min=1)  # at least 1, but for rows of zeros
+
+
+@dataclass
+class Signature:
+    """All that class-agnostic hardness needs of the source data: its mean unit embeddings.
+
+    It stands in for the source set: a vector a layer and a count, which can be filled batch by
+    batch, merged, kept in a file and shipped. Made by :func:`source_signature`.
+
+    Attributes:
+        sums: for each layer the sum (d_l,) of the unit embeddings, float64.
+        count: the number of source samples.
+        kind: ``numpy`` or ``torch``, what the layers came as and :attr:`means` go as.
+    """
+
+    sums: list[Tensor]
+    count: int
+    kind: str = "torch"
+
+    @property
+    def means(self) -> list[np.ndarray | Tensor]:
+        """For each layer the mean unit embedding (d_l,), of norm at most 1."""
+        means = [total / self.count for total in self.sums]
+        return [m.cpu().numpy() for m in means] if self.kind == "numpy" else [*means]
+
+    def update(self, layers: Iterable[ArrayLike]) -> Signature:
+        """Add source samples to this signature, and return it.
+
+        Args:
+            layers: for each layer the embeddings (m, d_l) of the same m samples.
+
+        Raises:
+            ValueError: bad input, as the module says; other layers or widths than before.
+        """
+        tensors = _check.matrices("layers", layers)
+        self._fits("layers", [x.shape[1] for x in tensors])
+        return self._add([_unit(x).sum(0) for x in tensors], len(tensors[0]))
+
+    def merge(self, other: Signature) -> Signature:
+        """Add the samples of another signature to this one, and return it.
+
+        Raises:
+            ValueError: the layers or their widths differ.
+        """
+        self._fits("other", [len(total) for total in other.sums])
+        return self._add(other.sums, other.count)
+
+    def arrays(self) -> dict[str, Tensor]:
+        """Named tensors: ``layer.0`` and so on, the sums; ``count``, one int64."""
+        named = {f"layer.{i}": total for i, total in enumerate(self.sums)}
+        return named | {"count": torch.tensor(self.count)}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Tensor], kind: str = "torch") -> Signature:
+        """The inverse of :meth:`arrays`.
+
+        Raises:
+            ValueError: these are not the arrays of a signature.
+        """
+        names = [f"layer.{i}" for i in range(len(arrays) - 1)]
+        if not names or {*names, "count"} != set(arrays):
+            raise _check.refuse("arrays", "layer.0, layer.1, ... and count", sorted(arrays))
+        return cls([arrays[name] for name in names], int(arrays["count"]), kind)
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file with :meth:`arrays`, and the kind as metadata."""
+        tensors = {name: x.cpu().contiguous() for name, x in self.arrays().items()}
+        save_file(tensors, path, {"kind": self.kind})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Signature:
+        """Read what :meth:`save` wrote; tensors lie on the CPU.
+
+        Raises:
+            ValueError: the file is damaged or holds something else.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                kind = (file.metadata() or {}).get("kind", "torch")
+                return cls.of({n: file.get_tensor(n) for n in file.keys()}, kind)  # noqa: SIM118
+        except (SafetensorError, ValueError) as error:
+            raise _check.refuse("path", "a file of Signature.save", f"{path} ({error})") from error
+
+    def _fits(self, name: str, widths: list[int]) -> None:
+        expected = [len(total) for total in self.sums]
+        if widths != expected:
+            raise _check.refuse(name, f"layers of widths {expected}, as the signature's", widths)
+
+    def _add(self, sums: list[Tensor], count: int) -> Signature:
+        self.sums = [a + b.to(a.device) for a, b in zip(self.sums, sums, strict=True)]
+        self.count += count
+        return self
+
+
+def source_signature(layers: Iterable[ArrayLike]) -> Signature:
+    """The signature of source data; add further batches with :meth:`Signature.update`.
+
+    Args:
+        layers: for each layer the embeddings (m, d_l) of the same m source samples.
+
+    Raises:
+        ValueError: bad input, as the module says.
+    """
+    values = _check.several("layers", layers)
+    tensors = _check.matrices("layers", values)
+    kind = "torch" if isinstance(values[0], Tensor) else "numpy"
+    return Signature([_unit(x).sum(0) for x in tensors], len(tensors[0]), kind)
+
+
+def class_agnostic(layers: Iterable[A], signature: Signature) -> A:
+    r"""Class-agnostic hardness: 1 less the mean cosine to all source samples (Eqs. 1-2).
+
+    The mean over source samples of a dot product with a unit embedding is the dot product with
+    the mean unit embedding :math:`m_l`, so nothing of size M x N is formed:
+
+    .. math::
+
+        H(x) = 1 - \frac1L \sum_{l=1}^L \frac1M \sum_{i=1}^M \cos(e_l(x_i^s), e_l(x))
+        = 1 - \frac1L \sum_{l=1}^L \left\langle m_l, \frac{e_l(x)}{|e_l(x)|} \right\rangle .
+
+    An embedding of norm 0 has cosine 0. The scale of an embedding does not matter.
+
+    Args:
+        layers: for each layer the embeddings (n, d_l) of the same n target samples.
+        signature: of the source data, by the same network.
+
+    Returns:
+        (n,) hardness between 0 and 2, in the kind of the first layer.
+
+    Raises:
+        ValueError: bad input, as the module says; other layers or widths than the signature's.
+    """
+    values = _check.several("layers", layers)
+    tensors = _check.matrices("layers", values)
+    signature._fits("layers", [x.shape[1] for x in tensors])
+    device = tensors[0].device
+    cosines = [
+        (_unit(x) @ (total / signature.count).to(x.device)).to(device)
+        for x, total in zip(tensors, signature.sums, strict=True)
+    ]
+    result = 1 - torch.stack(cosines).mean(0)
+    return _check.like(values[0], result)
+
+
+def class_specific(embeddings: A, labels: ArrayLike, covariance: str = "spherical") -> A:
+    r"""Class-specific hardness: the Mahalanobis distance to the own class (Eqs. 3-4).
+
+    .. math::
+
+        H(x) = \sqrt{(x - \mu_c)^T \Sigma_c^{-1} (x - \mu_c)}
+
+    with the mean :math:`\mu_c` of the class and, by ``covariance``, as :math:`\Sigma_c`
+
+    - ``spherical``: the class's mean variance times the identity, the variance at least 1e-4.
+      Every class has a mean squared hardness of d (unless the floor acts);
+    - ``diagonal``: the class's variances, each at least 1e-4;
+    - ``ledoit_wolf``: the class's covariance, Ledoit-Wolf shrunk;
+    - ``tied``: the covariance within all classes pooled, Ledoit-Wolf shrunk;
+    - ``full``: the class's covariance as it is, as Eq. 4 has it. With :math:`N_c \le d + 1`
+      samples in general position every one is at :math:`\sqrt{N_c - 1}` exactly, so such classes
+      are refused, as are those of a rank below d.
+
+    All covariances are biased (divided by the number of samples). A class of one sample, or of
+    identical ones, has hardness 0.
+
+    Args:
+        embeddings: (n, d).
+        labels: (n,) integers.
+        covariance: one of the five.
+
+    Returns:
+        (n,) hardness of at least 0, in the kind of the embeddings.
+
+    Raises:
+        ValueError: bad input, as the module says; a class that ``full`` cannot serve.
+    """
+    _check.choice("covariance", covariance, COVARIANCES)
+    X, index, counts = _check.embedded(embeddings, labels, least=1)
+    order = torch.argsort(index, stable=True)
+    groups = torch.split(order, counts.tolist())
+    residuals = torch.empty_like(X)
+    for rows in groups:
+        residuals[rows] = _linalg.centred(X[rows])
+    if covariance in ("spherical", "diagonal"):
+        variances = _linalg.class_means(residuals**2, index, counts)
+        if covariance == "spherical":
+            variances = variances.mean(1, keepdim=True)
+        squares = (residuals**2 / variances.clamp(min=VARIANCE_FLOOR)[index]).sum(1)
+    elif covariance == "tied":
+        squares = _shrunk(residuals)
+    else:
+        names = _check.labels("labels", labels, len(X), X.device)
+        squares = torch.empty_like(X[:, 0])
+        for rows in groups:
+            own = residuals[rows]
+            squares[rows] = (
+                _shrunk(own) if covariance == "ledoit_wolf" else _full(own, int(names[rows[0]]))
+            )
+    return _check.like(embeddings, squares.clamp(min=0).sqrt())
+
+
+def _shrunk(residuals: Float64[Tensor, "n d"]) -> Float64[Tensor, " n"]:
+    """Squared Mahalanobis distances under the Ledoit-Wolf covariance of the residuals."""
+    X, _ = _linalg.scaled(residuals)  # the distances do not depend on it
+    found = _linalg.eigen(X)
+    shrinkage, mean = _linalg.ledoit_wolf(X, found.values)
+    variances = (1 - shrinkage) * found.values / len(X) + shrinkage * mean
+    return _linalg.left(X, found) ** 2 @ (found.values / variances)
+
+
+def _full(residuals: Float64[Tensor, "n d"], label: int) -> Float64[Tensor, " n"]:
+    """Squared Mahalanobis distances under the covariance as it is."""
+    n, d = residuals.shape
+    remedy = "choose another covariance, such as 'ledoit_wolf', or fewer dimensions"
+    if n <= d + 1:
+        raise _check.refuse(
+            "labels",
+            f"more than d + 1 = {d + 1} samples in each class for covariance 'full'",
+            f"{n} in class {label}: with so few in general position every sample is at "
+            f"sqrt(N_c - 1) exactly, which ranks nothing; {remedy}",
+        )
+    X, _ = _linalg.scaled(residuals)
+    found = _linalg.eigen(X)
+    if len(found.values) < d:
+        raise _check.refuse(
+            "embeddings",
+            f"rank d = {d} in each class for covariance 'full'",
+            f"rank {len(found.values)} in class {label}, whose covariance has no inverse; {remedy}",
+        )
+    return (_linalg.left(X, found) ** 2).sum(1) * n
+
+
+def hardest(scores: A, fraction: float | int) -> A:
+    r"""The indices of the hardest samples, the hardest first (the HASTE paper, Algorithm 1).
+
+    Args:
+        scores: (n,) hardness.
+        fraction: of the samples to keep, in (0, 1].
+
+    Returns:
+        (k,) int64 indices with :math:`k = \lceil \text{fraction} \cdot n - 10^{-9} \rceil` (so
+        that rounding in the product adds no sample), in the kind of the scores. Of equally hard
+        samples the one of lower index comes first.
+
+    Raises:
+        ValueError: bad input, as the module says, or a fraction that leaves no sample.
+    """
+    values = _check.vector("scores", scores)
+    k = math.ceil(_check.positive("fraction", fraction, most=1) * len(values) - 1e-9)
+    if k < 1:
+        raise _check.refuse("fraction", f"at least one of {len(values)} samples", repr(fraction))
+    order: Int64[Tensor, " n"] = torch.argsort(values, descending=True, stable=True)
+    return _check.like(scores, order[:k])

@@ -1,0 +1,150 @@
+"""What the notebooks share: their first cell, and what they show besides tables and figures.
+
+papermill only warns of an unknown parameter and passes on a value of the wrong type, so both are
+refused here, before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError, create_model
+
+from hastelib import suites
+from hastelib.experiments import METRICS, Grid
+from hastelib.extract import default_device
+from hastelib.finetune import describe, versions
+from hastelib.records import SCHEMA, Row
+from hastelib.tables import Block, Cell, Table
+
+_IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+
+
+def parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The notebook's parameters: the names its parameters cell annotates, with checked types.
+
+    Args:
+        namespace: ``globals()`` of the notebook, before anything else is defined in it.
+
+    Raises:
+        ValueError: a name that the parameters cell does not define, or a value of another type.
+    """
+    annotations = namespace["__annotations__"]
+    for name in namespace:
+        if not name.startswith("_") and name not in _IPYTHON:
+            suites.one_of("parameter", name, annotations)
+    fields: dict[str, Any] = {name: (kind, ...) for name, kind in annotations.items()}
+    try:
+        checked = create_model("Parameters", **fields)(**{n: namespace[n] for n in fields})
+    except ValidationError as error:
+        problems = [f"{e['loc'][0]}: {e['msg']}, got {e['input']!r}" for e in error.errors()]
+        raise ValueError("wrong parameters:\n  " + "\n  ".join(problems)) from None
+    return checked.model_dump()
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The comma-separated words of a parameter."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def start(given: Mapping[str, Any]) -> tuple[Grid, tuple[str, ...]]:
+    """The grid and the targets that checked parameters ask for.
+
+    ``suite``, ``target``, ``sources``, ``seeds`` and ``metrics`` are read as their comments in the
+    notebooks say; a parameter that is a field of the suite's recipe or hardness replaces it;
+    ``output`` and ``figures`` are left to the notebook.
+
+    Raises:
+        ValueError: an unknown suite, target, source or metric (lists the choices), or a value
+            that the suite does not admit.
+    """
+    rest = dict(given)
+    suite = suites.find(rest.pop("suite", None), rest.pop("target", None) or None)
+    for metric in words(rest.pop("metrics", None) or ""):
+        suites.one_of("metric", metric, METRICS)
+    rest.pop("output", None)
+    sources = words(rest.pop("sources", None) or "")
+    seeds = rest.pop("seeds", None)
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"seeds: expected the number of fine-tunings, at least 1, got {seeds}")
+    chosen, targets = suite.select(
+        targets=given.get("target") or None,
+        sources=sources or None,
+        seeds=None if seeds is None else tuple(range(seeds)),
+        **rest,
+    )
+    return Grid(chosen), targets
+
+
+def about(grid: Grid, targets: Sequence[str]) -> str:
+    """What is about to run, as a Markdown list."""
+    suite, device = grid.suite, describe(default_device())
+    recipe, hardness = suite.recipe, suite.hardness
+    fields = (
+        ("Suite", f"`{suite.name}`. {suite.about}"),
+        ("Sources", ", ".join(f"`{name}`" for name in suite.sources)),
+        ("Targets", ", ".join(targets)),
+        (
+            "Fine-tuning",
+            f"SGD with momentum {recipe.momentum:g}, {recipe.epochs} epochs, learning rate "
+            f"{recipe.learning_rate:g} ({recipe.schedule}), batches of {recipe.batch_size}, "
+            f"{suite.image_size} px; seeds {', '.join(map(str, suite.seeds))}",
+        ),
+        (
+            "Hardness",
+            f"by `{hardness.source}`, the hardest {hardness.fraction:.0%} of the train split; "
+            f"class-specific with {hardness.covariance} covariance; {hardness.draws} random draws",
+        ),
+        ("Hardware", device),
+        ("Software", versions()),
+    )
+    return "\n".join(f"- **{name}**: {text}" for name, text in fields)
+
+
+def sources(grid: Grid) -> Table:
+    """The networks: size, classes they were trained on, width, and the stages that are tapped."""
+    rows = []
+    for name in grid.suite.sources:
+        source = grid.source(name)
+        classes, width = source.module.state_dict()[f"{source.head}.weight"].shape[:2]
+        size = sum(p.numel() for p in source.module.parameters())
+        texts = f"{size / 1e3:,.0f}", f"{classes}", f"{width}", ", ".join(source.stages)
+        rows.append((name, tuple(Cell(text) for text in texts)))
+    head = ("source", "thousand parameters", "source classes", "embedding width", "tapped stages")
+    return Table("The source networks.", (Block("", head, tuple(rows)),))
+
+
+def hard_and_easy(
+    grid: Grid, target: str, count: int
+) -> tuple[list[list[Any]], list[str], list[list[float]]]:
+    """The hardest and easiest samples of a target's train split, as a gallery wants them."""
+    train = grid.data(target)["train"]
+    names = {"ca": "class-agnostic", "cs": "class-specific"}
+    pictures, titles, values = [], [], []
+    for variant, hardness in grid.hardness(target).items():
+        order = hardness.argsort(descending=True, stable=True).tolist()
+        for which, chosen in (("hardest", order[:count]), ("easiest", order[-count:])):
+            pictures.append([train[i]["image"] for i in chosen])
+            titles.append(f"{which}, {names[variant]}")
+            values.append([hardness[i].item() for i in chosen])
+    return pictures, titles, values
+
+
+def correct(grid: Grid, target: str) -> dict[str, np.ndarray]:
+    """Per source, which test samples its fine-tuned network (first seed) gets right."""
+    seed = grid.suite.seeds[0]
+    outcomes = {name: grid.outcome(name, target, seed) for name in grid.suite.sources}
+    return {name: (o.probs.argmax(1) == o.labels).numpy() for name, o in outcomes.items()}
+
+
+def files(path: Path, rows: Sequence[Row]) -> str:
+    """Where the rows lie and how to read them, as Markdown."""
+    return (
+        f"{len(rows)} rows are in `{path}`, in version {SCHEMA} of the columns that "
+        "[`hastelib.records`](../book/api.md) documents: "
+        "`hastelib.records.read_csv` reads them. They carry the fingerprints of the data and of "
+        f"the weights. Measured on: {rows[0].device}; {rows[0].versions}."
+    )

@@ -1,0 +1,35 @@
+"""What every test runs under: shapes checked, one thread, nothing of the user's folders touched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before anything imports torch
+# The modules whose annotations carry shapes. Not the networks: tracing one passes proxies.
+install_import_hook(
+    [f"hastelib.{name}" for name in ("metrics", "evidence", "hardness", "stats")],
+    "beartype.beartype",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache for this session alone; the other folders only where a test names them."""
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HASTE_CACHE", str(cache))
+        for name in ("HASTE_DATA", "HASTE_WEIGHTS", "HASTE_PARAMS"):
+            patch.delenv(name, raising=False)
+        yield cache

@@ -1,0 +1,159 @@
+"""The built book, opened in a browser: formulas, requests, pictures, phones, search."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+HTML = ROOT / "_build" / "html"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+DESKTOP, PHONE = (1280, 900), (390, 844)
+
+
+def pages() -> list[str]:
+    """Every page of the book, as the table of contents lists them."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    return [toc["root"], *(chapter["file"] for chapter in toc["chapters"])]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: a page that is missing shows in the test."""
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """The address under which the book is served."""
+    assert (ROOT / "_build" / "rendered").exists(), "there is no complete book: run make book first"
+    handler = functools.partial(Quiet, directory=str(HTML))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    assert chromium, "the book is tested in Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """One page in a fresh window, with all that went wrong while it loaded."""
+
+    def __init__(self, browser: Browser, site: str, size: tuple[int, int] = DESKTOP) -> None:
+        self.context = browser.new_context(viewport={"width": size[0], "height": size[1]})
+        self.site = site
+        self.foreign: list[str] = []
+        self.errors: list[str] = []
+        self.page: Page = self.context.new_page()
+        self.page.route("**/*", self._route)
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _route(self, route: Route) -> None:
+        if route.request.url.startswith((self.site, "data:", "blob:")):
+            route.continue_()
+        else:
+            self.foreign.append(route.request.url)
+            route.abort()
+
+    def open(self, name: str) -> Page:
+        self.page.goto(f"{self.site}{name}", wait_until="networkidle")
+        self.page.evaluate("window.MathJax?.startup?.promise")
+        return self.page
+
+
+@pytest.fixture
+def visit(browser: Browser, site: str, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """A window on the book; parametrise it with a size for another than the desktop's."""
+    visit = Visit(browser, site, getattr(request, "param", DESKTOP))
+    yield visit
+    visit.context.close()
+
+
+@pytest.mark.parametrize("name", pages())
+def test_page_is_whole(visit: Visit, name: str) -> None:
+    """Formulas are set, pictures are there and described, nothing fails or comes from outside."""
+    page = visit.open(f"{name}.html")
+    formulas = page.locator(".math")
+    rendered = page.locator(".math mjx-container")
+    assert rendered.count() >= formulas.count()
+    # MathJax sets what it does not understand in a box, and a macro that nobody defined in red.
+    broken = page.locator("mjx-merror, mjx-container [style*='color: red']")
+    assert broken.all_text_contents() == []
+
+    images = page.locator(".bd-article img")
+    for image in images.all():
+        image.scroll_into_view_if_needed()
+        source = image.get_attribute("src")
+        assert image.evaluate("i => i.decode().then(() => i.naturalWidth)") > 0, source
+        alt = (image.get_attribute("alt") or "").strip()
+        assert alt not in ("", source), f"{source} has no words for who cannot see it"
+    assert visit.foreign == []
+    assert visit.errors == []
+
+
+def test_formulas_are_seen(visit: Visit) -> None:
+    """The test above would pass on a book without formulas."""
+    page = visit.open("notebooks/5_1_source.html")
+    assert page.locator(".math mjx-container").count() > 0
+
+
+@pytest.mark.parametrize("visit", [PHONE], indirect=True, ids=["phone"])
+@pytest.mark.parametrize("name", pages())
+def test_page_fits_a_phone(visit: Visit, name: str) -> None:
+    page = visit.open(f"{name}.html")
+    wide = page.evaluate(
+        """() => {
+            const width = document.documentElement.clientWidth;
+            const inside = e => {  // what scrolls in its own box does not widen the page
+                for (let p = e.parentElement; !p.matches(".bd-article"); p = p.parentElement)
+                    if (["auto", "scroll"].includes(getComputedStyle(p).overflowX)) return true;
+                return false;
+            };
+            return [...document.querySelectorAll(".bd-article *")]
+                .filter(e => e.getBoundingClientRect().right > width + 1 && !inside(e))
+                .map(e => e.outerHTML.slice(0, 120));
+        }"""
+    )
+    assert wide == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+
+
+def test_search_finds(visit: Visit) -> None:
+    page = visit.open("search.html?q=LEEP")
+    results = page.locator("#search-results ul.search li")
+    results.first.wait_for()
+    summary = page.locator(".search-summary", has_text=re.compile(r"found \d+ page"))
+    summary.wait_for()
+    assert any("5_1_source" in (a.get_attribute("href") or "") for a in results.locator("a").all())
+    assert visit.foreign == []
+
+
+def test_root_leads_to_the_introduction(visit: Visit) -> None:
+    page = visit.open("index.html")
+    page.wait_for_url("**/notebooks/1_introduction.html")
+    assert visit.errors == []

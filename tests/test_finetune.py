@@ -1,0 +1,124 @@
+"""Fine-tuning: it learns, it repeats, and a killed run ends where an unbroken one does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from hastelib import data, models
+from hastelib.finetune import Outcome, finetune
+from hastelib.store import DamagedEntryWarning, Store
+from hastelib.suites import Glyphs, Recipe
+
+RECIPE = Recipe(epochs=4, learning_rate=0.02, batch_size=8, schedule="onecycle", threads=1)
+
+
+def run(folder: Path, recipe: Recipe = RECIPE, seed: int = 0, source: str = "resnet8") -> Outcome:
+    """Fine-tune on a few Greek letters."""
+    store = Store(folder)
+    loaded = models.load(f"{source}@glyphs")
+    splits = data.load(Glyphs(kind="glyphs", characters="α-δ", train=12, test=10), store)
+    train, test = (
+        data.Images(splits[split], loaded.preprocessing, f"greek {split}")
+        for split in ("train", "test")
+    )
+    return finetune(loaded, train, test, recipe, seed, store=store, entry="cell")
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return run(tmp_path_factory.mktemp("unbroken"))
+
+
+def test_it_learns_and_says_how(unbroken: Outcome):
+    assert unbroken.accuracy > 0.5  # chance is a quarter
+    assert unbroken.probs.shape == (40, 4)
+    torch.testing.assert_close(unbroken.probs.sum(1), torch.ones(40))
+    hits = (unbroken.probs.argmax(1) == unbroken.labels).double().mean().item()
+    assert unbroken.accuracy == hits
+    assert unbroken.provenance["recipe"] == RECIPE.model_dump()
+    assert unbroken.provenance["seed"] == 0
+    assert {"device", "versions", "seconds"} <= set(unbroken.provenance)
+
+
+def test_same_seed_same_result_other_seed_another(unbroken: Outcome, tmp_path: Path):
+    assert torch.equal(run(tmp_path / "a").probs, unbroken.probs)
+    assert not torch.equal(run(tmp_path / "b", seed=1).probs, unbroken.probs)
+
+
+def test_nothing_around_it_is_changed(tmp_path: Path):
+    source = models.load("resnet8@glyphs")
+    before = {name: x.clone() for name, x in source.module.state_dict().items()}
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    run(tmp_path)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+    assert all(torch.equal(x, before[name]) for name, x in source.module.state_dict().items())
+    assert not list((tmp_path / "checkpoints").glob("*.safetensors"))
+
+
+def test_stopped_between_epochs_goes_on(unbroken: Outcome, tmp_path: Path, monkeypatch):
+    write, epochs = Store.write, []
+
+    def stop_after_two(self, kind, entry, arrays, notes):
+        write(self, kind, entry, arrays, notes)
+        if kind == "checkpoints":
+            epochs.append(notes["epochs"])
+            if notes["epochs"] == 2:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "write", stop_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    assert torch.equal(run(tmp_path).probs, unbroken.probs)
+    assert epochs == [1, 2, 3, 4]  # none was run twice
+
+
+def test_killed_process_goes_on(unbroken: Outcome, tmp_path: Path):
+    code = f"from test_finetune import *; run(Path({str(tmp_path)!r}))"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(["tests", *sys.path])}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    folder = tmp_path / "checkpoints"
+    while process.poll() is None and not list(folder.glob("[!.]*.safetensors")):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    assert torch.equal(run(tmp_path).probs, unbroken.probs)
+
+
+def test_damaged_checkpoint_starts_over(unbroken: Outcome, tmp_path: Path):
+    path = Store(tmp_path).path("checkpoints", "cell")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half a checkpoint")
+    with pytest.warns(DamagedEntryWarning):
+        assert torch.equal(run(tmp_path).probs, unbroken.probs)
+
+
+def test_divergence_is_an_error(tmp_path: Path):
+    recipe = RECIPE.model_copy(update={"learning_rate": 1e30, "schedule": "constant"})
+    with pytest.raises(ValueError, match="lower the learning rate"):
+        run(tmp_path, recipe)
+
+
+def test_densenet_and_mobilenet_heads(tmp_path: Path):
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    for name in ("densenet16", "mobilenet_v2"):
+        assert run(tmp_path, recipe, source=name).probs.shape == (40, 4)
+
+
+def test_splits_must_agree(tmp_path: Path):
+    store = Store(tmp_path)
+    source = models.load("resnet8@glyphs")
+    images = []
+    for characters in ("α-δ", "а-г"):
+        spec = Glyphs(kind="glyphs", characters=characters, train=2, test=2)
+        images.append(data.Images(data.load(spec, store)["train"], source.preprocessing, "s"))
+    with pytest.raises(ValueError, match="must agree"):
+        finetune(source, images[0], images[1], RECIPE, 0, store=store, entry="e")

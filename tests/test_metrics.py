@@ -1,0 +1,480 @@
+"""Every metric against its naive formula, its symmetries, its kinds of input and its refusals."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import references
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy import ndarray
+
+from hastelib import metrics
+
+LIGHT = settings(deadline=None, max_examples=25, derandomize=True)
+
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+# (n, d): more samples than dimensions, fewer, as many, a single dimension
+SIZES = [(40, 5), (12, 30), (10, 10), (9, 1)]
+
+
+def problem(seed: int, n: int, d: int, classes: int = 4) -> tuple[ndarray, ndarray]:
+    """Embeddings around class centres, and labels of which some in between are missing."""
+    rng = np.random.default_rng(seed)
+    names = np.array([2, 3, 7, 11])[:classes]
+    labels = np.concatenate([names, names[:2], rng.choice(names, n)])[:n]
+    rng.shuffle(labels)
+    return rng.normal(size=(n, d)) + rng.normal(size=(12, d))[labels], labels
+
+
+def predictions(seed: int, n: int, z: int) -> ndarray:
+    return np.random.default_rng(seed).dirichlet(np.full(z, 0.3), size=n)
+
+
+METRICS: dict[str, Callable[[Any, Any], float]] = {
+    "leep": lambda x, y: metrics.leep(softmax(x), y),
+    "ms_leep": lambda x, y: metrics.ms_leep([softmax(x), softmax(-x)], y),
+    "e_leep": lambda x, y: metrics.e_leep([softmax(x), softmax(-x)], y),
+    "nce": lambda x, y: metrics.nce(x.argmax(1), y),
+    "gbc": metrics.gbc,
+    "gbc_diagonal": lambda x, y: metrics.gbc(x, y, covariance="diagonal"),
+    "logme": metrics.logme,
+    "logme_fixed_point": metrics.logme_fixed_point,
+    "h_score": metrics.h_score,
+    "h_score_regularised": lambda x, y: metrics.h_score(x, y, shrinkage="ledoit_wolf"),
+    "transrate": metrics.transrate,
+}
+
+
+def softmax(x: Any) -> Any:
+    if isinstance(x, torch.Tensor):
+        return x.softmax(1)
+    return np.exp(x) / np.exp(x).sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize(("n", "z"), [(25, 4), (6, 12), (1, 3)])
+def test_leep(n: int, z: int) -> None:
+    probs, labels = predictions(n, n, z), problem(n, n, 1)[1]
+    assert metrics.leep(probs, labels) == pytest.approx(references.leep(probs, labels), rel=1e-9)
+
+
+def test_leep_with_a_source_class_without_mass() -> None:
+    probs, labels = predictions(0, 20, 5), problem(0, 20, 1)[1]
+    padded = np.insert(probs, 2, 0.0, axis=1)
+    assert metrics.leep(padded, labels) == metrics.leep(probs, labels)
+    assert metrics.leep(padded, labels) == pytest.approx(references.leep(padded, labels), rel=1e-9)
+
+
+def test_leep_by_hand() -> None:
+    # P(y=0|z=0) = 1/1.5, P(y=0|z=1) = 0/0.5: EEP are 2/3 and 1/3 * 1/2 + 1 * 1/2
+    probs, labels = np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([0, 1])
+    expected = (math.log(2 / 3) + math.log(2 / 3)) / 2
+    assert metrics.leep(probs, labels) == pytest.approx(expected, rel=1e-15)
+    assert metrics.leep(np.eye(3), np.array([4, 0, 9])) == 0
+
+
+def test_leep_of_tiny_probabilities() -> None:
+    probs = np.array([[1.0, 5e-324], [1.0, 1e-320], [1.0, 0.0]])
+    score = metrics.leep(probs, np.array([0, 1, 1]))
+    assert score == pytest.approx((math.log(1 / 3) + 2 * math.log(2 / 3)) / 3, rel=1e-9)
+
+
+def test_rows_are_renormalised() -> None:
+    probs, labels = predictions(1, 20, 5), problem(1, 20, 1)[1]
+    off = probs * np.linspace(0.9991, 1.0009, 20)[:, None]
+    assert metrics.leep(off, labels) == pytest.approx(metrics.leep(probs, labels), rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 7, 60])
+def test_nce(n: int) -> None:
+    source = np.random.default_rng(n).choice([0, 5, 6], n)
+    labels = problem(n, n, 1)[1]
+    expected = references.nce(source, labels)
+    assert metrics.nce(source, labels) == pytest.approx(expected, rel=1e-9, abs=1e-15)
+
+
+def test_nce_of_what_determines_the_labels_is_zero() -> None:
+    labels = np.array([3, 3, 9, 4])
+    assert metrics.nce(labels * 2, labels) == 0
+    assert metrics.nce(np.zeros(4, int), labels) == pytest.approx(
+        0.5 * math.log(0.5) + 0.5 * math.log(0.25)
+    )
+
+
+def test_ensembles() -> None:
+    several, labels = [predictions(s, 15, z) for s, z in enumerate((3, 6, 2))], problem(3, 15, 1)[1]
+    expected = sum(references.leep(probs, labels) for probs in several)
+    assert metrics.ms_leep(several, labels) == pytest.approx(expected, rel=1e-9)
+    expected = references.e_leep(several, labels)
+    assert metrics.e_leep(several, labels) == pytest.approx(expected, rel=1e-9)
+    alone = metrics.leep(several[0], labels)
+    assert metrics.e_leep(several[:1], labels) == metrics.ms_leep(several[:1], labels) == alone
+
+
+@pytest.mark.parametrize(("n", "d"), SIZES)
+@pytest.mark.parametrize("components", [None, 2, 64])
+@pytest.mark.parametrize("covariance", ["spherical", "diagonal"])
+def test_gbc(n: int, d: int, covariance: str, components: int | None) -> None:
+    x, labels = problem(n + d, n, d)
+    expected = references.gbc(x, labels, covariance, components)
+    assert metrics.gbc(x, labels, covariance, components) == pytest.approx(expected, rel=1e-9)
+
+
+def test_gbc_floors_the_variance() -> None:
+    x, labels = np.array([[0.0, 0], [0, 0], [0.02, 0]]), np.array([0, 0, 1])
+    expected = -2 * math.exp(-(0.02**2) / (8 * 1e-4))
+    assert metrics.gbc(x, labels) == pytest.approx(expected, rel=1e-12)
+    assert metrics.gbc(x, labels, components=None) == pytest.approx(expected, rel=1e-12)
+    # as little as a tenth of the floor in one class: the other's variance is its own
+    x, labels = np.array([[-1.0], [1], [0], [0]]), np.array([0, 0, 1, 1])
+    shared = (1 + 1e-4) / 2
+    expected = -2 * math.exp(-0.5 * math.log(shared / math.sqrt(1e-4)))
+    assert metrics.gbc(x, labels) == pytest.approx(expected, rel=1e-12)
+
+
+def test_gbc_as_published_counts_the_log_determinant_once() -> None:
+    x, labels = problem(5, 40, 6, classes=2)
+    a, b = references.groups(x, labels)
+    va, vb = a.var(0).mean(), b.var(0).mean()
+    s = (va + vb) / 2
+    distance = ((a.mean(0) - b.mean(0)) ** 2).sum() / (8 * s) + 0.5 * math.log(s / (va * vb) ** 0.5)
+    published = metrics.gbc(x, labels, components=None, log_det="published")
+    assert published == pytest.approx(-2 * math.exp(-distance), rel=1e-12)
+    assert published != pytest.approx(metrics.gbc(x, labels, components=None), rel=1e-6)
+    diagonal = [metrics.gbc(x, labels, "diagonal", log_det=how) for how in ("exact", "published")]
+    assert diagonal[0] == diagonal[1]
+
+
+def test_classes_far_apart_do_not_overlap() -> None:
+    score = metrics.gbc(np.array([[0.0], [1e6]]), np.array([0, 1]))
+    assert score == 0
+    assert math.copysign(1, score) == 1
+
+
+@pytest.mark.parametrize(("n", "d"), [*SIZES, (11, 10), (30, 60)])
+@pytest.mark.parametrize("seed", range(3))
+def test_logme(n: int, d: int, seed: int) -> None:
+    x, labels = problem(seed, n, d)
+    assert metrics.logme(x, labels) == pytest.approx(references.logme(x, labels), rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_logme_of_uneven_spectra(seed: int) -> None:
+    """Singular values over six decades and labels along few of them."""
+    rng = np.random.default_rng(seed)
+    n, d = (12, 20) if seed % 2 else (20, 12)
+    x = rng.normal(size=(n, d)) * 10.0 ** rng.uniform(-3, 3, size=d)
+    labels = (x[:, rng.integers(d)] > 0).astype(int)
+    labels[:2] = [0, 1]
+    assert metrics.logme(x, labels) == pytest.approx(references.logme(x, labels), rel=1e-6)
+
+
+def two_directions(weak: float, off: float) -> tuple[ndarray, ndarray]:
+    """A strong direction that explains half of the labels, a weak one most of the other half."""
+    y = np.repeat([0.0, 1.0], [6, 6])
+    noise = np.random.default_rng(0).normal(size=(12, 2))
+    basis = np.linalg.qr(np.column_stack([y, noise]))[0]
+    strong = basis @ [math.sqrt(0.5), math.sqrt(0.5), 0]
+    rest = basis @ [math.sqrt(0.5), -math.sqrt(0.5), off]
+    return np.column_stack([strong, weak * rest / np.linalg.norm(rest)]), y.astype(int)
+
+
+def test_logme_finds_the_larger_of_two_maxima() -> None:
+    log_t = np.linspace(math.log(1e-10), math.log(1e10), 400)
+    larger = set()
+    for weak in (0.1, 0.03, 0.01):
+        for off in (0.01, 0.03, 0.1):
+            x, labels = two_directions(weak, off)
+            values = np.array([references.log_evidence(x, labels, at) for at in log_t])
+            rises = np.diff(values) > 1e-9
+            peaks = values[1:-1][rises[:-1] & ~rises[1:]]
+            if len(peaks) > 1:
+                larger.add(int(peaks.argmax()))
+            assert metrics.logme(x, labels) == pytest.approx(references.logme(x, labels), rel=1e-6)
+    assert larger == {0, 1}  # else this tests nothing
+
+
+def test_logme_beats_any_fixed_choice() -> None:
+    x, labels = problem(7, 15, 30)
+    for log_t in np.linspace(-15, 15, 31):
+        values = [
+            references.log_evidence(x, (labels == c).astype(float), log_t) for c in set(labels)
+        ]
+        assert metrics.logme(x, labels) >= np.mean(values) - 1e-9
+
+
+@pytest.mark.parametrize("d", [3, 40])
+def test_logme_of_repeated_samples_stops_at_the_end_and_warns(d: int) -> None:
+    rng = np.random.default_rng(d)
+    once = rng.normal(size=(4, d))
+    once[:, 0] = [1, 1, 0, 0] if d == 3 else once[:, 0]
+    if d == 3:
+        once[:, 1] = 1  # so that both indicators are linear in the embedding
+    x, labels = np.repeat(once, 3, axis=0), np.repeat([5, 5, 8, 8], 3)
+    with pytest.warns(metrics.UnboundedEvidenceWarning, match="2 of 2 classes.*t = 1e-10"):
+        score = metrics.logme(x, labels)
+    end = math.log(1e-10 * np.linalg.norm(x, 2) ** 2)
+    values = [references.log_evidence(x, (labels == c).astype(float), end) for c in (5, 8)]
+    assert score == pytest.approx(np.mean(values), rel=1e-6)
+    with pytest.warns(metrics.UnboundedEvidenceWarning):
+        assert metrics.logme(x * 1e8, labels) == pytest.approx(score, rel=1e-9)
+
+
+def test_logme_of_repeated_samples_with_other_labels_is_bounded() -> None:
+    rng = np.random.default_rng(3)
+    x, labels = np.repeat(rng.normal(size=(6, 30)), 2, axis=0), np.tile([0, 1], 6)
+    labels[:6] = 1
+    assert metrics.logme(x, labels) == pytest.approx(references.logme(x, labels), rel=1e-6)
+
+
+def test_logme_of_zeros_is_the_evidence_of_noise() -> None:
+    labels = np.array([0, 0, 0, 1])
+    expected = [-0.5 * (math.log(2 * math.pi * k / 4) + 1) for k in (3, 1)]
+    for shape in ((4, 2), (4, 9)):
+        assert metrics.logme(np.zeros(shape), labels) == pytest.approx(np.mean(expected), rel=1e-12)
+
+
+@pytest.mark.parametrize(("n", "d"), SIZES)
+def test_logme_fixed_point(n: int, d: int) -> None:
+    x, labels = problem(n * d, n, d)
+    expected = references.logme_fixed_point(x, labels)
+    assert metrics.logme_fixed_point(x, labels) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_fixed_point_is_no_evidence_where_n_is_below_d() -> None:
+    x, labels = problem(1, 40, 5)
+    exact, iterated = metrics.logme(x, labels), metrics.logme_fixed_point(x, labels)
+    assert iterated <= exact
+    assert iterated == pytest.approx(exact, abs=1e-2)
+    x, labels = problem(1, 12, 60)
+    assert metrics.logme_fixed_point(x, labels) > metrics.logme(x, labels) + 1  # of a maximum
+
+
+@pytest.mark.parametrize(("n", "d"), SIZES)
+def test_h_score(n: int, d: int) -> None:
+    x, labels = problem(n + 2 * d, n, d)
+    expected = references.h_score(x, labels)
+    assert metrics.h_score(x, labels) == pytest.approx(expected, rel=1e-9)
+    assert metrics.h_score(x, labels) <= len(set(labels)) - 1
+    expected = references.regularised_h_score(x, labels)
+    assert metrics.h_score(x, labels, shrinkage="ledoit_wolf") == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("shrinkage", [None, "ledoit_wolf"])
+def test_h_score_of_one_point_is_zero(shrinkage: str | None) -> None:
+    assert metrics.h_score(np.full((6, 3), 0.1), np.tile([0, 1], 3), shrinkage) == 0
+
+
+@pytest.mark.parametrize(("n", "d"), SIZES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_transrate(n: int, d: int, weighted: bool) -> None:
+    x, labels = problem(n + 3 * d, n, d)
+    for eps in (1e-4, 1.0):
+        expected = references.transrate(x, labels, eps, weighted)
+        assert metrics.transrate(x, labels, eps, weighted) == pytest.approx(expected, rel=1e-9)
+
+
+def test_transrate_can_be_negative_unless_weighted() -> None:
+    x = np.concatenate([np.random.default_rng(0).normal(size=(2, 20)) * 9, np.zeros((30, 20))])
+    labels = np.repeat([0, 1], [2, 30])
+    assert metrics.transrate(x, labels) < 0
+    assert metrics.transrate(x, labels, weighted=True) >= 0
+    same = np.ones((6, 2))
+    assert metrics.transrate(same, np.tile([0, 1], 3), weighted=True) == 0
+
+
+problems = st.builds(
+    problem,
+    seed=st.integers(0, 10**6),
+    n=st.integers(6, 18),
+    d=st.integers(1, 20),
+    classes=st.integers(2, 4),
+)
+
+
+@pytest.mark.parametrize("name", METRICS)
+@LIGHT
+@given(problems, st.randoms(use_true_random=False))
+def test_neither_names_nor_order_matter(
+    name: str, given_problem: tuple[ndarray, ndarray], random: Any
+) -> None:
+    x, labels = given_problem
+    score = METRICS[name](x, labels)
+    tolerance = 1e-7 if name.startswith("logme") else 1e-9
+    names = random.sample(range(1000), 12)
+    renamed = np.array(names)[labels]
+    assert METRICS[name](x, renamed) == pytest.approx(score, rel=tolerance, abs=1e-12)
+    order = random.sample(range(len(x)), len(x))
+    assert METRICS[name](x[order], labels[order]) == pytest.approx(score, rel=tolerance, abs=1e-12)
+
+
+@LIGHT
+@given(
+    st.tuples(st.integers(1, 12), st.integers(1, 6)).flatmap(
+        lambda shape: st.tuples(
+            arrays(float, shape, elements=st.floats(0, 1, allow_subnormal=True)),
+            arrays(int, shape[0], elements=st.integers(0, 3)),
+        )
+    )
+)
+def test_leep_is_never_positive(values: tuple[ndarray, ndarray]) -> None:
+    weights, labels = values
+    weights[weights.sum(1) == 0, 0] = 1
+    probs = weights / weights.max(1, keepdims=True)
+    probs = probs / probs.sum(1, keepdims=True)
+    for score in (metrics.leep(probs, labels), metrics.nce(probs.argmax(1), labels)):
+        assert -math.inf < score <= 0
+    assert metrics.e_leep([probs, probs[:, ::-1]], labels) <= 0
+
+
+@LIGHT
+@given(problems, st.sampled_from([1e-200, 1e-8, 3.0, 1e8, 1e150]))
+def test_scale_does_not_matter(given_problem: tuple[ndarray, ndarray], scale: float) -> None:
+    x, labels = given_problem
+    for metric in (metrics.logme, metrics.h_score):
+        assert metric(x * scale, labels) == pytest.approx(metric(x, labels), rel=1e-7)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_inputs_are_unchanged_and_kinds_agree(name: str) -> None:
+    x, labels = problem(8, 20, 6)
+    kept = x.copy(), labels.copy()
+    score = METRICS[name](x, labels)
+    assert type(score) is float
+    x.flags.writeable = labels.flags.writeable = False
+    assert METRICS[name](x, labels) == score
+    small = torch.tensor(labels, dtype=torch.int32)
+    for device in DEVICES:
+        tensor = torch.tensor(x, requires_grad=True, device=device)
+        assert METRICS[name](tensor, small) == pytest.approx(score, rel=1e-9)
+    assert METRICS[name](x, small) == pytest.approx(score, rel=1e-12)
+    turned = np.asfortranarray(x[::-1]).astype(">f8"), labels[::-1].astype(np.uint8)
+    assert METRICS[name](*turned) == pytest.approx(score, rel=1e-7)
+    for given_input, before in zip((x, labels), kept, strict=True):
+        assert (given_input == before).all()
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32])
+def test_low_precision_comes_in_and_float64_is_computed(kind: torch.dtype) -> None:
+    x, labels = problem(9, 20, 6)
+    low = torch.tensor(x).to(kind)
+    exact = low.double().numpy()
+    for name in ("gbc", "logme", "h_score", "transrate"):
+        assert METRICS[name](low, labels) == pytest.approx(METRICS[name](exact, labels), rel=1e-12)
+    probs = torch.tensor(predictions(9, 20, 4)).to(kind)
+    again = probs.double() / probs.double().sum(1, keepdim=True)
+    assert metrics.leep(probs, labels) == pytest.approx(metrics.leep(again, labels), rel=1e-12)
+
+
+X, Y = problem(0, 8, 3, classes=2)
+P = predictions(0, 8, 3)
+EMBEDDED = ["gbc", "logme", "logme_fixed_point", "h_score", "transrate"]
+
+
+def spoilt(values: ndarray, at: tuple[int, ...], value: float) -> ndarray:
+    values = values.copy()
+    values[at] = value
+    return values
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+@pytest.mark.parametrize(
+    ("embeddings", "labels", "message"),
+    [
+        (X[:, 0], Y, r"embeddings: expected shape \(n, d\), got float64 values of shape \(8,\)"),
+        (X[:0], Y[:0], r"embeddings: expected shape \(n, d\) with nothing empty, got .*\(0, 3\)"),
+        (X[:, :0], Y, r"embeddings: expected .* nothing empty, got .*\(8, 0\)"),
+        (spoilt(X, (2, 1), np.nan), Y, r"embeddings: expected finite numbers, got nan at \[2, 1\]"),
+        (spoilt(X, (7, 0), -np.inf), Y, r"embeddings: expected finite .* got -inf at \[7, 0\]"),
+        (X + 1j, Y, "embeddings: expected real numbers, got complex128"),
+        (X > 0, Y, "embeddings: expected real numbers, got bool"),
+        (torch.tensor(X) > 0, Y, "embeddings: expected real numbers, got bool"),
+        ([["a"]], Y, "embeddings: expected real numbers"),
+        ([[1.0], [1.0, 2.0]], Y, "embeddings: expected an array, got list"),
+        (X, Y[:7], r"labels: expected shape \(8,\), one label a sample, got int64 .*\(7,\)"),
+        (X, Y[:, None], r"labels: expected shape \(8,\)"),
+        (X, Y.astype(float), "labels: expected integer class labels, got float64"),
+        (X, torch.tensor(Y).half(), "labels: expected integer class labels, got float16"),
+        (X, Y > 2, "labels: expected integer class labels, got bool"),
+        (X, spoilt(Y, (3,), -1), "labels: expected labels of at least 0, got -1"),
+        (X, np.full(8, 6), "labels: expected at least 2 classes, got only class 6 in 8 samples"),
+    ],
+)
+def test_bad_embeddings_are_refused(name: str, embeddings: Any, labels: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        getattr(metrics, name)(embeddings, labels)
+
+
+@pytest.mark.parametrize(
+    ("probs", "labels", "message"),
+    [
+        (P[0], Y, r"shape \(n, z\)"),
+        (P[:0], Y[:0], "nothing empty"),
+        (spoilt(P, (1, 1), np.nan), Y, "finite numbers, got nan"),
+        (P * 1.002, Y, r"rows that sum to 1 \(within 0.001\), got 1.002 in row"),
+        (np.log(P), Y, "probabilities of at least 0"),
+        (np.array([[1.5, -0.5]]), Y[:1], "probabilities of at least 0, got -0.5"),
+        (P, Y[1:], r"labels: expected shape \(8,\)"),
+        (P, Y * 1.0, "labels: expected integer class labels"),
+        (P, -Y, "labels: expected labels of at least 0"),
+    ],
+)
+def test_bad_probabilities_are_refused(probs: Any, labels: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        metrics.leep(probs, labels)
+    for ensemble in (metrics.ms_leep, metrics.e_leep):
+        with pytest.raises(ValueError, match=message):
+            ensemble([probs], labels)
+
+
+def test_bad_ensembles_are_refused() -> None:
+    for ensemble in (metrics.ms_leep, metrics.e_leep):
+        with pytest.raises(ValueError, match="probs_list: expected at least one matrix"):
+            ensemble([], Y)
+        with pytest.raises(ValueError, match="probs_list: expected a list of matrices"):
+            ensemble(P, Y)
+        with pytest.raises(ValueError, match=r"probs_list: expected as many rows .* \[8, 7\]"):
+            ensemble([P, P[1:]], Y)
+        with pytest.raises(ValueError, match=r"probs_list\[1\]: expected rows that sum to 1"):
+            ensemble([P, P / 2], Y)
+
+
+def test_bad_hard_labels_are_refused() -> None:
+    with pytest.raises(ValueError, match="source_labels: expected integer class labels"):
+        metrics.nce(P, Y)
+    with pytest.raises(ValueError, match="source_labels: expected at least one sample"):
+        metrics.nce(Y[:0], Y[:0])
+    with pytest.raises(ValueError, match=r"labels: expected shape \(8,\)"):
+        metrics.nce(Y, Y[:5])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: metrics.gbc(X, Y, covariance="full"), "covariance: .*'spherical', 'diagonal'"),
+        (lambda: metrics.gbc(X, Y, log_det="twice"), "log_det: expected one of 'exact'"),
+        (lambda: metrics.gbc(X, Y, components=0), "components: expected an integer of at least 1"),
+        (lambda: metrics.h_score(X, Y, shrinkage="oas"), "shrinkage: .*None, 'ledoit_wolf'"),
+        (lambda: metrics.transrate(X, Y, eps=0), "eps: expected a positive number, got 0"),
+        (lambda: metrics.transrate(X, Y, eps=math.inf), "eps: expected a positive number"),
+        (lambda: metrics.logme_fixed_point(X * 0, Y), "embeddings: .*got only zeros"),
+    ],
+)
+def test_bad_options_are_refused(call: Callable[[], float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_good_input_gives_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for metric in METRICS.values():
+            metric(X, Y)

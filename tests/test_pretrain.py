@@ -1,0 +1,52 @@
+"""The shipped weights are what the command makes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from hastelib import models, suites
+from hastelib.data import fingerprint, load
+from hastelib.pretrain import pretrain
+from hastelib.store import Store
+
+
+def _provenance(path: Path) -> dict:
+    with safe_open(path, framework="pt") as file:
+        return json.loads(file.metadata()["provenance"])
+
+
+@pytest.mark.parametrize("name", models.GLYPHS)
+def test_provenance_fits_the_suite(name: str):
+    suite = suites.load("glyphs")
+    found = _provenance(models.GLYPHS_FOLDER / f"{name}.safetensors")
+    assert suite.pretraining is not None
+    assert found["recipe"] == suite.pretraining.model_dump()
+    assert found["data"] == fingerprint(load(suite.source_data)["train"])
+    assert found["command"] == f"python -m hastelib.pretrain glyphs --source {name}@glyphs --seed 0"
+
+
+def test_the_smallest_is_made_afresh(tmp_path: Path):
+    """With the shipped recipe; another processor may round differently, so not bit by bit."""
+    suite = suites.load("glyphs")
+    shipped = models.GLYPHS_FOLDER / "densenet16.safetensors"
+    sizes = {path.stem: path.stat().st_size for path in models.GLYPHS_FOLDER.iterdir()}
+    assert min(sizes, key=sizes.__getitem__) == "densenet16"
+    accuracy = pretrain("densenet16@glyphs", suite, tmp_path)
+    made = _provenance(tmp_path / "densenet16.safetensors")
+    assert made["accuracy"] == accuracy == pytest.approx(_provenance(shipped)["accuracy"], abs=0.03)
+    assert not list((Store().folder / "checkpoints").glob("*.safetensors"))
+
+
+def test_unknown_network_lists_the_choices(tmp_path: Path):
+    with pytest.raises(ValueError, match="choose one of: densenet16"):
+        pretrain("resnet50@glyphs", suites.load("glyphs"), tmp_path)
+
+
+def test_a_suite_without_recipe_says_so(tmp_path: Path):
+    suite = suites.load("glyphs").model_copy(update={"pretraining": None})
+    with pytest.raises(ValueError, match="no pretraining recipe"):
+        pretrain("resnet8@glyphs", suite, tmp_path)

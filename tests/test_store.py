@@ -1,0 +1,144 @@
+"""The cache: addressed by content, whole or not at all, repaired with a warning."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from hastelib.store import DamagedEntryWarning, Store, digest, key
+
+ARRAYS = {"x": torch.arange(6.0).reshape(2, 3), "y": torch.tensor([1, 2])}
+
+
+def test_key_depends_on_every_part_but_not_on_their_order():
+    assert key(a=1, b="x") == key(b="x", a=1)
+    assert len({key(a=1, b="x"), key(a=2, b="x"), key(a=1, b="y"), key(a=1, c="x")}) == 4
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"x": ARRAYS["x"] + 1, "y": ARRAYS["y"]},
+        {"x": ARRAYS["x"].reshape(3, 2), "y": ARRAYS["y"]},
+        {"x": ARRAYS["x"].double(), "y": ARRAYS["y"]},
+        {"z": ARRAYS["x"], "y": ARRAYS["y"]},
+    ],
+)
+def test_digest_sees_values_shapes_types_and_names(other):
+    assert digest(ARRAYS) != digest(other)
+
+
+def test_digest_ignores_order_and_memory_layout():
+    layout = {"y": ARRAYS["y"], "x": ARRAYS["x"].t().contiguous().t()}
+    assert digest(ARRAYS) == digest(layout)
+
+
+def test_round_trip(tmp_path: Path):
+    store = Store(tmp_path)
+    store.write("features", "e", ARRAYS, {"speed": 1.5})
+    found = store.read("features", "e")
+    assert found is not None
+    assert found[1] == {"speed": 1.5}
+    assert all(torch.equal(found[0][name], ARRAYS[name]) for name in ARRAYS)
+    store.drop("features", "e")
+    assert store.read("features", "e") is None
+
+
+def test_get_makes_once(tmp_path: Path):
+    calls = []
+
+    def make():
+        calls.append(1)
+        return ARRAYS, {}
+
+    store = Store(tmp_path)
+    first, second = store.get("k", "e", make), store.get("k", "e", make)
+    assert len(calls) == 1
+    assert torch.equal(first[0]["x"], second[0]["x"])
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "text"])
+def test_damaged_entry_is_reported_dropped_and_made_again(tmp_path: Path, damage: str):
+    store = Store(tmp_path)
+    store.write("k", "e", ARRAYS, {"n": 1})
+    path = store.path("k", "e")
+    whole = path.read_bytes()
+    damaged = {
+        "truncate": whole[:-5],
+        "flip": whole[:-1] + bytes([whole[-1] ^ 1]),
+        "empty": b"",
+        "text": b"not a safetensors file",
+    }[damage]
+    path.write_bytes(damaged)
+    with pytest.warns(DamagedEntryWarning, match="made again"):
+        arrays, notes = store.get("k", "e", lambda: (ARRAYS, {"n": 2}))
+    assert notes == {"n": 2}
+    assert torch.equal(arrays["x"], ARRAYS["x"])
+    assert store.read("k", "e") is not None
+
+
+def test_altered_notes_are_damage_too(tmp_path: Path):
+    store = Store(tmp_path)
+    store.write("k", "e", ARRAYS, {"accuracy": 0.25})
+    path = store.path("k", "e")
+    path.write_bytes(path.read_bytes().replace(b"0.25", b"0.99"))
+    with pytest.warns(DamagedEntryWarning, match="checksum"):
+        assert store.read("k", "e") is None
+
+
+def test_failed_write_leaves_nothing(tmp_path: Path):
+    store = Store(tmp_path)
+    with pytest.raises(TypeError):
+        store.write("k", "e", ARRAYS, {"notes": object()})
+    assert not list(tmp_path.rglob("*safetensors*"))
+
+
+def test_failed_make_leaves_nothing_and_the_next_try_succeeds(tmp_path: Path):
+    store = Store(tmp_path)
+
+    def fail():
+        raise RuntimeError("no luck")
+
+    with pytest.raises(RuntimeError, match="no luck"):
+        store.get("k", "e", fail)
+    assert store.get("k", "e", lambda: (ARRAYS, {}))[1] == {}
+
+
+def test_unwritable_folder_says_which_variable_to_set(tmp_path: Path):
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    store = Store(file / "cache")
+    with pytest.raises(PermissionError, match="HASTE_CACHE"):
+        store.write("k", "e", ARRAYS, {})
+    with pytest.raises(PermissionError, match="HASTE_CACHE"):
+        store.get("k", "e", lambda: (ARRAYS, {}))
+
+
+def _make_slowly(folder: Path) -> None:
+    def make():
+        with (folder / "calls").open("a") as calls:
+            calls.write("x")
+        time.sleep(0.5)
+        return ARRAYS, {}
+
+    Store(folder).get("k", "e", make)
+
+
+def test_two_processes_make_an_entry_once(tmp_path: Path):
+    context = multiprocessing.get_context("spawn")
+    both = [context.Process(target=_make_slowly, args=(tmp_path,)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+        assert process.exitcode == 0
+    assert (tmp_path / "calls").read_text() == "x"
+
+
+def test_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HASTE_CACHE", str(tmp_path / "c"))
+    assert Store().folder == tmp_path / "c"
