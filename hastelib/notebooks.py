@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,14 +28,14 @@ def parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """The notebook's parameters: the names its parameters cell annotates, with checked types.
 
     Args:
-        namespace: ``globals()`` of the notebook, before anything else is defined in it.
+        namespace: ``globals()`` of the notebook, before anything but modules is added to it.
 
     Raises:
         ValueError: a name that the parameters cell does not define, or a value of another type.
     """
     annotations = namespace["__annotations__"]
-    for name in namespace:
-        if not name.startswith("_") and name not in _IPYTHON:
+    for name, value in namespace.items():
+        if not (name.startswith("_") or name in _IPYTHON or isinstance(value, ModuleType)):
             suites.one_of("parameter", name, annotations)
     fields: dict[str, Any] = {name: (kind, ...) for name, kind in annotations.items()}
     try:

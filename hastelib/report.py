@@ -195,7 +195,7 @@ def paper_table(which: int | str) -> Table:
     named = first["source"] and not several(numbers["source"])
     source = f" of {first['source']} sources" if named else ""
     caption = (
-        f"The paper’s Table {first['table']} (Sec. {first['section']}), {first['task']}"
+        f"Table {first['table']} of the paper (Sec. {first['section']}), {first['task']}"
         f"{source}: {labels.STATISTICS[first['statistic']]}."
     )
     return Table(caption, tuple(blocks), (FORM, *_errata(numbers)), numbers)

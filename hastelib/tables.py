@@ -54,7 +54,7 @@ class Cell:
         text = escape(self.text)
         text = f"<strong>{text}</strong>" if self.bold else text
         # The mark hangs beside the number and takes no room, so that the numbers stay aligned.
-        hang = '<sup style="position:absolute;line-height:1">'
+        hang = '<sup style="position:absolute;top:auto;line-height:1">'
         mark = f"{hang}{escape(self.mark)}</sup>" if self.mark else ""
         small = f"<small>{escape(self.small)}</small>" if self.small else ""
         return f"<td>{text}{mark}{small}</td>"
@@ -160,7 +160,7 @@ class Beside:
 
     def _repr_html_(self) -> str:
         titles = dict.fromkeys(block.title for table in self.tables for block in table.blocks)
-        parts = [_paragraphs([self._named(*pair) for pair in self._pairs()])]
+        parts = [_paragraphs([" ".join(self._named(*pair) for pair in self._pairs())])]
         for title in titles:
             same = [
                 Block(f"{title}, {name}" if title else name, block.head, block.rows, block.summary)
@@ -185,4 +185,5 @@ class Beside:
 
     @staticmethod
     def _named(name: str, table: Table) -> str:
-        return f"{name[:1].upper()}{name[1:]}: {table.caption}"
+        caption = table.caption
+        return caption if name in caption else f"{name[:1].upper()}{name[1:]}: {caption}"

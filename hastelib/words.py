@@ -122,22 +122,19 @@ def _changes(correlations: pd.DataFrame, test: pd.DataFrame, metric: str, called
         whole = part[part["target"] == MEAN]
         line = (whole if len(whole) else single).iloc[0]
         gains = pairs.loc[(pairs["metric"] == metric) & (pairs["variant"] == variant), "gain"]
-        often = f"on {counts(gains)[0]} of {len(gains)} targets, " if len(whole) else ""
-        on_mean = "mean change" if len(whole) else "change"
+        often = f"better on {counts(gains)[0]} of {len(gains)} targets, " if len(whole) else ""
         change = f"{number(line['difference'], 3, sign=True)} {interval(line['low'], line['high'])}"
-        parts.append(f"{labels.variant(variant)} {often}{on_mean} {change}, {_sure(line)}")
-    if not parts:
-        return []
-    better = "Better than" if "targets" in parts[0] else "Against"
-    return [f"{better} {called}: {'; '.join(parts)}."]
+        on_mean = "on average " if len(whole) else ""
+        parts.append(f"{labels.variant(variant)} {often}{on_mean}{change}{_sure(line)}")
+    return [f"Against {called}: {'; '.join(parts)}."] if parts else []
 
 
 def _sure(line: pd.Series) -> str:
     if line["low"] > 0:
-        return "an interval above zero"
+        return ", an interval above zero"
     if line["high"] < 0:
-        return "an interval below zero"
-    return "an interval that includes zero" if line["low"] == line["low"] else "without an interval"
+        return ", an interval below zero"
+    return ""
 
 
 def _regrets(regret: pd.Series, metric: str) -> list[str]:
@@ -145,7 +142,7 @@ def _regrets(regret: pd.Series, metric: str) -> list[str]:
     if not there:
         return []
     lost = ", ".join(f"{labels.variant(v)} {number(100 * regret[metric, v], 1)}" for v in there)
-    return [f"Accuracy lost by taking the source with the highest score, in points: {lost}."]
+    return [f"Points of accuracy lost by taking the source with the highest score: {lost}."]
 
 
 def _many(count: int, noun: str) -> str:

@@ -84,8 +84,8 @@ def log_evidence(F: ndarray, y: ndarray, log_t: float) -> float:
 def best_log_t(F: ndarray, y: ndarray, decades: float = 10) -> float:
     """Where the evidence is largest, by a search finer and duller than the library's."""
     middle = math.log(np.linalg.norm(F, 2) ** 2)
-    ends = middle + decades * math.log(10) * np.array([-1, 1])
-    grid = np.linspace(*ends, 401)
+    reach = decades * math.log(10)
+    grid = np.linspace(middle - reach, middle + reach, 401)
     values = [log_evidence(F, y, log_t) for log_t in grid]
     best = int(np.argmax(values))
     found = scipy.optimize.minimize_scalar(

@@ -190,8 +190,8 @@ def two_directions(weak: float, off: float) -> tuple[ndarray, ndarray]:
 def test_logme_finds_the_larger_of_two_maxima() -> None:
     log_t = np.linspace(math.log(1e-10), math.log(1e10), 400)
     larger = set()
-    for weak in (0.1, 0.03, 0.01):
-        for off in (0.01, 0.03, 0.1):
+    for weak in (0.03, 0.01):
+        for off in (0.03, 0.3, 0.6, 0.9):
             x, labels = two_directions(weak, off)
             values = np.array([references.log_evidence(x, labels, at) for at in log_t])
             rises = np.diff(values) > 1e-9
@@ -285,8 +285,8 @@ def test_transrate(n: int, d: int, weighted: bool) -> None:
 def test_transrate_can_be_negative_unless_weighted() -> None:
     x = np.concatenate([np.random.default_rng(0).normal(size=(2, 20)) * 9, np.zeros((30, 20))])
     labels = np.repeat([0, 1], [2, 30])
-    assert metrics.transrate(x, labels) < 0
-    assert metrics.transrate(x, labels, weighted=True) >= 0
+    assert metrics.transrate(x, labels, eps=10) < 0
+    assert metrics.transrate(x, labels, eps=10, weighted=True) >= 0
     same = np.ones((6, 2))
     assert metrics.transrate(same, np.tile([0, 1], 3), weighted=True) == 0
 

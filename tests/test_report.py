@@ -188,7 +188,7 @@ def test_every_table_of_the_paper_is_there_and_shows_itself(which):
     shown = report.paper_table(which)
     tree = Tree(shown._repr_html_())
     assert tree.count("table") == numbers["metric"].nunique()
-    assert f"Table {which} " in shown.caption
+    assert f"Table {which} of the paper" in shown.caption
     for value in numbers["value"]:
         assert tables.number(value) in shown._repr_markdown_()
 
@@ -394,7 +394,7 @@ def test_beside_pairs_the_metrics_and_says_notes_once():
              for name in ("ours", "paper")]  # fmt: skip
     assert order == sorted(order)
     assert html.count("Higher is better") == 1
-    assert "Paper: The paper’s Table 12" in repr(both)
+    assert "Table 12 of the paper" in repr(both)
 
 
 def test_accuracies_say_whether_the_sources_differ():
@@ -484,7 +484,9 @@ def test_findings_agree_with_the_numbers():
         part_wide = wide.xs(metric, level="metric")
         means = found[found["metric"] == metric].groupby("variant")["value"].mean()
         assert f"CA {tables.number(means['ca'])}" in item
-        assert f"CS on {int((part_wide['cs'] > part_wide['all']).sum())} of 7 targets" in item
+        assert (
+            f"CS better on {int((part_wide['cs'] > part_wide['all']).sum())} of 7 targets" in item
+        )
 
 
 def test_findings_say_plainly_when_hardness_helps_and_when_it_harms():
@@ -505,8 +507,8 @@ def test_findings_for_one_target():
     text = report.findings(report.correlations(part, **FEW), part, **FEW)
     assert text.startswith("1 target, 4 metrics")
     assert "of 8 comparisons" in text
-    assert "Against the baseline: CA change" in text
-    assert "targets, mean" not in text
+    assert "Against the baseline: CA " in text
+    assert "better on" not in text
 
 
 def test_findings_without_scores_accuracy_spread_or_control():

@@ -1,0 +1,380 @@
+"""Hardness against the paper's own formulas, the signature's algebra, and the hard subset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import references
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy import ndarray
+from safetensors.torch import save_file
+
+from hastelib import hardness
+
+LIGHT = settings(deadline=None, max_examples=25, derandomize=True)
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+SHRUNK_OR_FLOORED = ["spherical", "diagonal", "ledoit_wolf", "tied"]
+
+
+def layers(seed: int, n: int, widths: tuple[int, ...] = (4, 7)) -> list[ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(0.3, 1, size=(n, d)) for d in widths]
+
+
+def labelled(seed: int, n: int, d: int) -> tuple[ndarray, ndarray]:
+    """Classes of unlike size, shape and scale; one of a single sample."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.r_[9, np.tile([2, 4, 5], n)[: n - 1]])
+    shapes = rng.normal(size=(10, d, d)) * rng.uniform(0.2, 3, size=(10, 1, 1))
+    return np.stack([rng.normal(size=d) @ shapes[y] + y for y in labels]), labels
+
+
+# Class-agnostic
+
+
+@pytest.mark.parametrize("widths", [(5,), (4, 7), (3, 6, 12, 1)])
+def test_signature_equals_the_whole_matrix(widths: tuple[int, ...]) -> None:
+    source, target = layers(0, 40, widths), layers(1, 15, widths)
+    found = hardness.class_agnostic(target, hardness.source_signature(source))
+    expected = references.class_agnostic(source, target)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+def test_streamed_and_merged_equal_one_shot() -> None:
+    source = layers(2, 50)
+    whole = hardness.source_signature(source)
+    streamed = hardness.source_signature([x[:7] for x in source])
+    for start in range(7, 50, 7):
+        assert streamed.update([x[start : start + 7] for x in source]) is streamed
+    parts = [hardness.source_signature([x[a:b] for x in source]) for a, b in ((0, 20), (20, 50))]
+    merged = parts[0].merge(parts[1])
+    assert parts[1].count == 30  # only the one that is added to changes
+    for other in (streamed, merged):
+        assert other.count == whole.count == 50
+        for mean, expected in zip(other.means, whole.means, strict=True):
+            np.testing.assert_allclose(mean, expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_signature_survives_a_file(kind: str, tmp_path: Path) -> None:
+    source: list[Any] = layers(3, 9)
+    if kind == "torch":
+        source = [torch.tensor(x).float() for x in source]
+    signature = hardness.source_signature(source)
+    signature.save(tmp_path / "signature.safetensors")
+    loaded = hardness.Signature.load(tmp_path / "signature.safetensors")
+    assert loaded.count == 9
+    for mean, kept in zip(loaded.means, signature.means, strict=True):
+        assert type(mean) is type(kept)
+        np.testing.assert_array_equal(mean, kept)
+    again = hardness.Signature.of(signature.arrays())
+    assert all(torch.equal(a, b) for a, b in zip(again.sums, signature.sums, strict=True))
+
+
+def test_files_that_are_no_signature_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "signature.safetensors"
+    hardness.source_signature(layers(3, 9)).save(path)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(ValueError, match=r"path: expected a file of Signature.save"):
+        hardness.Signature.load(path)
+    save_file({"weights": torch.zeros(3)}, path)
+    with pytest.raises(ValueError, match=r"layer.0, layer.1, ... and count, got .'weights'"):
+        hardness.Signature.load(path)
+    with pytest.raises(FileNotFoundError):
+        hardness.Signature.load(tmp_path / "nowhere")
+
+
+def test_zeros_have_cosine_zero() -> None:
+    source, target = layers(4, 10), layers(5, 6)
+    source[0][3] = target[0][2] = target[1][2] = 0
+    found = hardness.class_agnostic(target, hardness.source_signature(source))
+    np.testing.assert_allclose(found, references.class_agnostic(source, target), atol=1e-12)
+    assert found[2] == 1
+
+
+def test_hardness_lies_between_0_and_2() -> None:
+    x = np.array([[3.0, 4.0]])
+    signature = hardness.source_signature([x])
+    found = hardness.class_agnostic([np.array([[6.0, 8.0], [-3, -4], [-4, 3]])], signature)
+    np.testing.assert_allclose(found, [0, 2, 1], atol=1e-15)
+
+
+@LIGHT
+@given(st.integers(0, 10**6), st.sampled_from([5e-324, 1e-300, 1e-200, 1e-3, 7.0, 1e200, 1e300]))
+def test_scale_does_not_matter_to_the_cosine(seed: int, scale: float) -> None:
+    target, signature = layers(seed, 8), hardness.source_signature(layers(seed + 1, 9))
+    if scale == 5e-324:  # the smallest numbers there are
+        target = [np.sign(x) for x in target]
+    expected = hardness.class_agnostic(target, signature)
+    scaled = [x * scale for x in target]
+    found = hardness.class_agnostic(scaled, signature)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    again = hardness.source_signature(scaled)
+    for mean, other in zip(again.means, hardness.source_signature(target).means, strict=True):
+        np.testing.assert_allclose(mean, other, rtol=1e-9, atol=1e-12)
+
+
+# Class-specific
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 4), (20, 30), (13, 1), (40, 12)])
+@pytest.mark.parametrize("covariance", SHRUNK_OR_FLOORED)
+def test_class_specific(covariance: str, n: int, d: int) -> None:
+    x, labels = labelled(n + d, n, d)
+    found = hardness.class_specific(x, labels, covariance)
+    expected = references.class_specific(x, labels, covariance)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert found[labels == 9] == 0
+
+
+def test_full() -> None:
+    x, labels = labelled(6, 80, 5)
+    x, labels = x[labels != 9], labels[labels != 9]
+    found = hardness.class_specific(x, labels, "full")
+    np.testing.assert_allclose(found, references.class_specific(x, labels, "full"), rtol=1e-9)
+
+
+def test_spherical_is_the_default_and_has_mean_square_d() -> None:
+    x, labels = labelled(7, 60, 6)
+    found = hardness.class_specific(x, labels)
+    np.testing.assert_array_equal(found, hardness.class_specific(x, labels, "spherical"))
+    for y in (2, 4, 5):
+        assert (found[labels == y] ** 2).mean() == pytest.approx(6, rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [2, 4, 6, 7])
+def test_full_refuses_small_classes(size: int) -> None:
+    rng = np.random.default_rng(size)
+    x, labels = rng.normal(size=(40, 6)), np.repeat([3, 8], [40 - size, size])
+    with pytest.raises(ValueError, match=rf"more than d \+ 1 = 7 .* got {size} in class 8"):
+        hardness.class_specific(x, labels, "full")
+    # and why: with any inverse every sample would be equally hard
+    own = x[labels == 8] - x[labels == 8].mean(0)
+    inverse = np.linalg.pinv(own.T @ own / size, rcond=1e-10)
+    distances = [math.sqrt(r @ inverse @ r) for r in own]
+    np.testing.assert_allclose(distances, math.sqrt(size - 1), rtol=1e-9)
+
+
+def test_full_refuses_singular_classes() -> None:
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(40, 4)), np.repeat([3, 8], 20)
+    x[20:, 3] = x[20:, 0] - 2 * x[20:, 1]
+    with pytest.raises(
+        ValueError, match=r"embeddings: expected rank d = 4 .* got rank 3 in class 8"
+    ):
+        hardness.class_specific(x, labels, "full")
+
+
+def test_floor_of_the_variance() -> None:
+    x, labels = np.array([[0.0, 1], [0.002, 1], [5, 5]]), np.array([0, 0, 1])
+    for covariance in ("spherical", "diagonal"):
+        found = hardness.class_specific(x, labels, covariance)
+        np.testing.assert_allclose(found, [0.1, 0.1, 0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("covariance", SHRUNK_OR_FLOORED)
+def test_identical_samples_have_hardness_zero(covariance: str) -> None:
+    x = np.full((6, 5), 0.1) / 3
+    found = hardness.class_specific(x, np.array([0, 0, 0, 0, 0, 1]), covariance)
+    np.testing.assert_array_equal(found, 0)
+
+
+def test_two_samples_are_equally_hard() -> None:
+    x = np.random.default_rng(1).normal(size=(2, 8))
+    np.testing.assert_allclose(hardness.class_specific(x, np.array([1, 1]), "ledoit_wolf"), 1)
+
+
+problems = st.builds(labelled, st.integers(0, 10**6), st.integers(8, 20), st.integers(1, 12))
+
+
+@pytest.mark.parametrize("covariance", SHRUNK_OR_FLOORED)
+@LIGHT
+@given(problems, st.randoms(use_true_random=False))
+def test_neither_names_nor_order_matter(
+    covariance: str, problem: tuple[ndarray, ndarray], random: Any
+) -> None:
+    x, labels = problem
+    found = hardness.class_specific(x, labels, covariance)
+    order = random.sample(range(len(x)), len(x))
+    names = np.array(random.sample(range(100), 10))
+    again = hardness.class_specific(x[order], names[labels[order]], covariance)
+    np.testing.assert_allclose(again, found[order], rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("covariance", ["ledoit_wolf", "tied", "full"])
+@pytest.mark.parametrize("scale", [1e-150, 1e-8, 1e8, 1e150])
+def test_scale_does_not_matter_where_nothing_is_floored(covariance: str, scale: float) -> None:
+    x, labels = labelled(2, 60, 4)
+    x, labels = x[labels != 9], labels[labels != 9]
+    found = hardness.class_specific(x * scale, labels, covariance)
+    np.testing.assert_allclose(found, hardness.class_specific(x, labels, covariance), rtol=1e-9)
+
+
+# The hard subset
+
+
+def test_hardest_first_and_ties_by_index() -> None:
+    scores = np.array([1.0, 3.0, 2.0, 3.0, -0.0, 0.0, 2.0])
+    assert hardness.hardest(scores, 1.0).tolist() == [1, 3, 2, 6, 0, 4, 5]
+    assert hardness.hardest(scores, 1).tolist() == [1, 3, 2, 6, 0, 4, 5]
+    assert hardness.hardest(scores, 0.25).tolist() == [1, 3]
+    assert hardness.hardest(scores, 1e-3).tolist() == [1]
+
+
+def test_rounding_adds_no_sample() -> None:
+    assert 0.1 + 0.2 > 0.3  # such a fraction of 10 is meant to be 3
+    assert len(hardness.hardest(np.arange(10.0), 0.1 + 0.2)) == 3
+    assert len(hardness.hardest(np.arange(100.0), 0.07)) == 7
+    assert len(hardness.hardest(np.arange(10.0), 0.31)) == 4
+
+
+@LIGHT
+@given(
+    arrays(float, st.integers(1, 40), elements=st.integers(-3, 3).map(float)),
+    st.integers(1, 100),
+)
+def test_hardest_is_a_stable_sort(scores: ndarray, percent: int) -> None:
+    found = hardness.hardest(scores, percent / 100)
+    expected = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
+    assert found.tolist() == expected[: -(-percent * len(scores) // 100)]
+
+
+# Kinds, and what is refused
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_kinds_come_back_as_they_came(device: str, dtype: torch.dtype) -> None:
+    source = [torch.tensor(x, dtype=dtype, device=device) for x in layers(0, 12)]
+    target = [torch.tensor(x, dtype=dtype, device=device) for x in layers(1, 10)]
+    x, y = labelled(0, 10, 7)
+    embeddings, labels = torch.tensor(x, dtype=dtype, device=device), torch.tensor(y)
+    inputs = [*source, *target, embeddings, labels]
+    kept = [one.clone() for one in inputs]
+    as_numpy = [[one.double().cpu().numpy() for one in each] for each in (source, target)]
+
+    signature = hardness.source_signature(source)
+    on_numpy = hardness.source_signature(as_numpy[0])
+    pairs: list[tuple[Any, Any]] = [(signature.means[0], on_numpy.means[0])]
+    pairs.append(
+        (
+            hardness.class_agnostic(target, signature),
+            hardness.class_agnostic(as_numpy[1], on_numpy),
+        )
+    )
+    pairs += [
+        (
+            hardness.class_specific(embeddings, labels, covariance),
+            hardness.class_specific(embeddings.double().cpu().numpy(), y, covariance),
+        )
+        for covariance in SHRUNK_OR_FLOORED
+    ]
+    for tensor, array in pairs:
+        assert isinstance(tensor, torch.Tensor)
+        assert (tensor.device.type, tensor.dtype) == (device, torch.float64)
+        assert isinstance(array, np.ndarray)
+        assert array.dtype == np.float64
+        np.testing.assert_allclose(tensor.cpu(), array, rtol=1e-8, atol=1e-12)
+    scores = pairs[1][0]
+    indices = hardness.hardest(scores, 0.5)
+    assert (indices.device.type, indices.dtype) == (device, torch.int64)
+    of_array = hardness.hardest(scores.cpu().numpy(), 0.5)
+    assert isinstance(of_array, np.ndarray)
+    assert of_array.dtype == np.int64
+    assert indices.tolist() == of_array.tolist()
+    assert all(torch.equal(one, before) for one, before in zip(inputs, kept, strict=True))
+
+
+def test_arrays_that_may_not_be_written_to() -> None:
+    values = [*layers(0, 9), *labelled(0, 9, 3)]
+    for value in values:
+        value.flags.writeable = False
+    signature = hardness.source_signature(values[:2])
+    scores = hardness.class_agnostic([x[::-1] for x in values[:2]], signature)
+    scores.flags.writeable = False
+    hardness.hardest(scores, 0.5)
+    for covariance in SHRUNK_OR_FLOORED:
+        hardness.class_specific(values[2], values[3], covariance)
+
+
+SOURCE = hardness.source_signature(layers(0, 9))
+X, Y = labelled(0, 8, 3)
+
+
+def with_nan(values: ndarray) -> ndarray:
+    values = values.copy()
+    values.flat[1] = np.nan
+    return values
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        hardness.source_signature,
+        lambda given: hardness.class_agnostic(given, SOURCE),
+        lambda given: hardness.source_signature(layers(0, 9)).update(given),
+    ],
+)
+@pytest.mark.parametrize(
+    ("given_layers", "message"),
+    [
+        ([], "layers: expected at least one matrix"),
+        (X, "layers: expected a list of matrices, got float64"),
+        (torch.tensor(X), "layers: expected a list of matrices, got float64"),
+        ([X[0], X[0]], r"layers\[0\]: expected shape \(n, d\), got float64 values of shape \(3,\)"),
+        ([X, X[:0]], r"layers\[1\]: expected .* nothing empty"),
+        ([X, X[:3]], r"layers: expected as many rows in each, got \[8, 3\]"),
+        ([X, with_nan(X)], r"layers\[1\]: expected finite numbers, got nan at \[0, 1\]"),
+    ],
+)
+def test_bad_layers_are_refused(
+    call: Callable[[Any], Any], given_layers: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(given_layers)
+
+
+def test_other_layers_than_the_signatures_are_refused() -> None:
+    for other in (layers(0, 5, (4,)), layers(0, 5, (4, 8)), layers(0, 5, (7, 4))):
+        with pytest.raises(ValueError, match=r"layers: expected layers of widths \[4, 7\]"):
+            hardness.class_agnostic(other, SOURCE)
+        with pytest.raises(ValueError, match=r"layers: expected layers of widths \[4, 7\]"):
+            SOURCE.update(other)
+        with pytest.raises(ValueError, match=r"other: expected layers of widths \[4, 7\]"):
+            SOURCE.merge(hardness.source_signature(other))
+    assert SOURCE.count == 9
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: hardness.class_specific(X[0], Y), r"embeddings: expected shape \(n, d\)"),
+        (lambda: hardness.class_specific(X[:0], Y[:0]), "embeddings: .* nothing empty"),
+        (lambda: hardness.class_specific(with_nan(X), Y), "embeddings: expected finite numbers"),
+        (lambda: hardness.class_specific(X, Y[1:]), r"labels: expected shape \(8,\)"),
+        (lambda: hardness.class_specific(X, Y * 1.0), "labels: expected integer class labels"),
+        (lambda: hardness.class_specific(X, Y > 3), "labels: expected integer class labels"),
+        (lambda: hardness.class_specific(X, -Y), "labels: expected labels of at least 0"),
+        (lambda: hardness.class_specific(X, Y, "oas"), "covariance: .*'spherical', 'diagonal'"),
+        (lambda: hardness.hardest(X, 0.5), r"scores: expected shape \(n,\)"),
+        (lambda: hardness.hardest(X[:0, 0], 0.5), "scores: .* nothing empty"),
+        (lambda: hardness.hardest(with_nan(X[:, 0]), 0.5), "scores: expected finite numbers"),
+        (lambda: hardness.hardest(X[:, 0], 0.0), r"fraction: .* in \(0, 1\], got 0.0"),
+        (lambda: hardness.hardest(X[:, 0], -0.1), r"fraction: .* in \(0, 1\], got -0.1"),
+        (lambda: hardness.hardest(X[:, 0], 1.01), r"fraction: .* in \(0, 1\], got 1.01"),
+        (lambda: hardness.hardest(X[:, 0], math.nan), r"fraction: .* in \(0, 1\], got nan"),
+        (lambda: hardness.hardest(X[:, 0], True), r"fraction: .* in \(0, 1\], got True"),
+        (lambda: hardness.hardest(X[:, 0], 1e-12), "fraction: expected at least one of 8 samples"),
+    ],
+)
+def test_bad_input_is_refused(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()

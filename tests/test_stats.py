@@ -1,0 +1,187 @@
+"""Correlations against SciPy's, their intervals against plain resampling, the paper's headline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy import ndarray
+
+from hastelib import stats
+
+LIGHT = settings(deadline=None, max_examples=25, derandomize=True)
+
+SCIPY: dict[str, Callable[[Any, Any], Any]] = {
+    "pearson": scipy.stats.pearsonr,
+    "kendall": scipy.stats.kendalltau,
+    "weighted_kendall": scipy.stats.weightedtau,
+}
+
+# The paper's Table 1, LEEP: plain, class-agnostic, class-specific
+TABLE_1 = np.array(
+    [
+        [0.534, 0.405, 0.667],
+        [0.926, 0.943, 0.931],
+        [0.504, 0.508, 0.723],
+        [0.921, 0.952, 0.927],
+        [0.416, 0.439, 0.458],
+        [0.950, 0.950, 0.962],
+        [-0.029, 0.196, 0.253],
+    ]
+)
+
+
+def pair(seed: int, n: int, ties: bool = False) -> tuple[ndarray, ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=n)
+    y = x + rng.normal(size=n)
+    return (x.round(), y.round()) if ties else (x, y)
+
+
+@pytest.mark.parametrize("name", SCIPY)
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("n", [3, 7, 40])
+def test_values_are_scipys(name: str, n: int, ties: bool) -> None:
+    x, y = pair(n, n, ties)
+    value, low, high = getattr(stats, name)(x, y, resamples=50)
+    assert value == pytest.approx(SCIPY[name](x, y).statistic, rel=1e-12)
+    assert {type(value), type(low), type(high)} == {float}
+
+
+@pytest.mark.parametrize("name", SCIPY)
+@pytest.mark.parametrize("ties", [False, True])
+def test_intervals_are_those_of_plain_resampling(name: str, ties: bool) -> None:
+    x, y = pair(2, 6, ties)
+    units = np.random.default_rng(5).integers(6, size=(300, 6))
+    varying = [rows for rows in units if len(set(x[rows])) > 1 and len(set(y[rows])) > 1]
+    values = [SCIPY[name](x[rows], y[rows]).statistic for rows in varying]
+    _, low, high = getattr(stats, name)(x, y, resamples=300, seed=5)
+    assert [low, high] == pytest.approx(np.quantile(values, [0.025, 0.975]), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", SCIPY)
+def test_constant_input_has_no_correlation(name: str) -> None:
+    correlation = getattr(stats, name)
+    for x, y in (([0.1] * 5, range(5)), (range(5), [0.1] * 5), ([1.0], [2.0])):
+        found = correlation(np.array(x), np.array(y), resamples=20)
+        assert len(found) == 3
+        assert all(math.isnan(value) for value in found)
+
+
+@pytest.mark.parametrize("name", SCIPY)
+def test_no_resample_that_varies_leaves_no_interval(name: str) -> None:
+    # of two units half of the resamples are constant; this seed's only one is
+    seeds = (s for s in range(99) if np.ptp(np.random.default_rng(s).integers(2, size=2)) == 0)
+    x, y = np.array([1.0, 2.0]), np.array([5.0, 4.0])
+    value, low, high = getattr(stats, name)(x, y, resamples=1, seed=next(seeds))
+    assert value == pytest.approx(-1)
+    assert math.isnan(low)
+    assert math.isnan(high)
+
+
+@pytest.mark.parametrize("name", SCIPY)
+def test_the_seed_decides_the_interval(name: str) -> None:
+    correlation = getattr(stats, name)
+    x, y = pair(0, 8)
+    first = correlation(x, y, resamples=200, seed=1)
+    assert correlation(x, y, resamples=200, seed=1) == first
+    other = correlation(x, y, resamples=200, seed=2)
+    assert other[0] == first[0]
+    assert other[1:] != first[1:]
+
+
+def test_the_interval_of_seven_points_is_wide() -> None:
+    value, low, high = stats.pearson(*pair(3, 7))
+    assert low < value < high
+    assert high - low > 0.5
+
+
+@pytest.mark.parametrize("name", SCIPY)
+@LIGHT
+@given(
+    st.integers(2, 12).flatmap(
+        lambda n: st.tuples(*[arrays(float, n, elements=st.floats(-1e3, 1e3)) for _ in range(2)])
+    ),
+    st.floats(1e-3, 1e3),
+)
+def test_properties(name: str, values: tuple[ndarray, ndarray], scale: float) -> None:
+    x, y = values
+    assume(np.ptp(x) > 1e-3 and np.ptp(y) > 1e-3)
+    correlation = getattr(stats, name)
+    kept = x.copy(), y.copy()
+    value, low, high = correlation(x, y, resamples=20)
+    assert -1 <= value <= 1
+    assert -1 <= low <= high <= 1 or math.isnan(low)
+    assert (x == kept[0]).all()
+    assert (y == kept[1]).all()
+    assert correlation(x * 2.0**7, y, resamples=20)[0] == pytest.approx(value, abs=1e-9)
+    assert correlation(y, x, resamples=20)[0] == pytest.approx(value, abs=1e-9)
+    itself = correlation(x, x * scale, resamples=20)
+    assert itself == pytest.approx((1, 1, 1), abs=1e-9, nan_ok=True)
+
+
+def test_kinds_of_input() -> None:
+    x, y = pair(1, 9)
+    for correlation in (stats.pearson, stats.kendall, stats.weighted_kendall):
+        expected = correlation(x, y, resamples=30)
+        assert correlation(torch.tensor(x), y, resamples=30) == expected
+        assert correlation(x.tolist(), y[::1].tolist(), resamples=30) == expected
+        assert correlation(x, torch.tensor(y, requires_grad=True), resamples=30) == expected
+
+
+def test_relative_improvement_is_the_papers() -> None:
+    base = np.repeat(TABLE_1[:, 0], 2)
+    assert stats.relative_improvement(base, TABLE_1[:, 1:].ravel()) == pytest.approx(
+        129.75, abs=5e-3
+    )
+    # one row of seven makes nearly all of it
+    last = stats.relative_improvement(base[-2:], TABLE_1[-1, 1:]) * 2 / 14
+    assert last == pytest.approx(124.9, abs=0.05)
+
+
+def test_relative_improvement_by_hand() -> None:
+    assert stats.relative_improvement([0.5, -0.5], [0.75, 0.5]) == pytest.approx((50 + 200) / 2)
+    assert type(stats.relative_improvement([1.0], [2.0])) is float
+
+
+GOOD = np.arange(4.0)
+
+
+@pytest.mark.parametrize("name", SCIPY)
+@pytest.mark.parametrize(
+    ("x", "y", "options", "message"),
+    [
+        (GOOD[:0], GOOD[:0], {}, "scores: expected .* nothing empty"),
+        (GOOD[None], GOOD, {}, r"scores: expected shape \(n,\), got .*\(1, 4\)"),
+        (GOOD, GOOD[None], {}, r"accuracies: expected shape \(n,\)"),
+        (GOOD, GOOD[1:], {}, "accuracies: expected as many numbers as scores, 4, got 3"),
+        (GOOD, GOOD + np.nan, {}, r"accuracies: expected finite numbers, got nan at \[0\]"),
+        (GOOD + np.inf, GOOD, {}, "scores: expected finite numbers"),
+        (GOOD, GOOD, {"resamples": 0}, "resamples: expected an integer of at least 1, got 0"),
+        (GOOD, GOOD, {"seed": -1}, "seed: expected an integer of at least 0, got -1"),
+    ],
+)
+def test_bad_input_is_refused(
+    name: str, x: ndarray, y: ndarray, options: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        getattr(stats, name)(x, y, **options)
+
+
+def test_bad_improvements_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"base: expected no correlation of 0, got 0 at \[2\]"):
+        stats.relative_improvement([0.1, 0.2, 0.0], [0.1, 0.2, 0.3])
+    with pytest.raises(ValueError, match="modified: expected as many numbers as base, 2, got 1"):
+        stats.relative_improvement([0.1, 0.2], [0.1])
+    with pytest.raises(ValueError, match="modified: expected finite numbers"):
+        stats.relative_improvement([0.1], [math.nan])
+    with pytest.raises(ValueError, match=r"base: .* nothing empty"):
+        stats.relative_improvement(GOOD[:0], GOOD[:0])
