@@ -18,7 +18,6 @@ from torch import Tensor
 # Loose on purpose: a wrong shape or type is to meet the ValueError below, also where annotations
 # are enforced. The strict shapes stand on what happens inside.
 ArrayLike = np.ndarray | Tensor | Sequence[Any]
-A = TypeVar("A", np.ndarray, Tensor)
 T = TypeVar("T")
 
 TOLERANCE = 1e-3
@@ -142,7 +141,7 @@ def positive(name: str, value: object, most: float = math.inf) -> float:
     return number
 
 
-def like(value: Any, result: Tensor) -> Any:
+def like(value: ArrayLike, result: Tensor) -> np.ndarray | Tensor:
     """The result in the kind ``value`` came in: a tensor for a tensor, else a NumPy array."""
     return result if isinstance(value, Tensor) else result.cpu().numpy()
 

@@ -154,19 +154,7 @@ def counts(gains: pd.Series) -> tuple[int, int, int]:
 
 
 def improvements(table: pd.DataFrame) -> pd.DataFrame:
-    r"""How much each variant improves on the baseline, in several ways that may disagree.
-
-    Args:
-        table: correlations, ours or the paper's.
-
-    Returns:
-        Per metric and variant (``haste``: CA and CS taken together, as the paper's headline
-        numbers take them) the columns ``targets``, the number of pairs; ``relative``, the mean of
-        (h - b)/\|b\| in percent, ``nan`` where a base is 0; ``base`` and ``mean``, the mean
-        correlations; ``difference`` and ``ratio`` of the two, the latter as a change in percent,
-        ``nan`` unless the base is positive; wins, ties and losses against the baseline; and
-        against the random control (``random_wins`` and so on).
-    """
+    """The numbers of :func:`hastelib.report.improvements`, one line per metric and variant."""
     base, random = against(table), against(table, "random")
     found: list[dict[str, Any]] = []
     for metric in table["metric"].unique():

@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hastelib import _check, _linalg
-from hastelib._check import A, ArrayLike
+from hastelib._check import ArrayLike
 from hastelib.metrics import VARIANCE_FLOOR
 
 COVARIANCES = ("spherical", "diagonal", "ledoit_wolf", "tied", "full")
@@ -36,7 +37,7 @@ def _unit(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
     return x / x.norm(dim=1, keepdim=True).clamp(min=1)  # at least 1, but for rows of zeros
 
 
-@dataclass
+@dataclass(eq=False)
 class Signature:
     """All that class-agnostic hardness needs of the source data: its mean unit embeddings.
 
@@ -143,7 +144,11 @@ def source_signature(layers: Iterable[ArrayLike]) -> Signature:
     return Signature([_unit(x).sum(0) for x in tensors], len(tensors[0]), kind)
 
 
-def class_agnostic(layers: Iterable[A], signature: Signature) -> A:
+@overload
+def class_agnostic(layers: Iterable[np.ndarray], signature: Signature) -> np.ndarray: ...
+@overload
+def class_agnostic(layers: Iterable[Tensor], signature: Signature) -> Tensor: ...
+def class_agnostic(layers: Iterable[ArrayLike], signature: Signature) -> np.ndarray | Tensor:
     r"""Class-agnostic hardness: 1 less the mean cosine to all source samples (Eqs. 1-2).
 
     The mean over source samples of a dot product with a unit embedding is the dot product with
@@ -178,7 +183,17 @@ def class_agnostic(layers: Iterable[A], signature: Signature) -> A:
     return _check.like(values[0], result)
 
 
-def class_specific(embeddings: A, labels: ArrayLike, covariance: str = "spherical") -> A:
+@overload
+def class_specific(
+    embeddings: np.ndarray, labels: ArrayLike, covariance: str = "spherical"
+) -> np.ndarray: ...
+@overload
+def class_specific(
+    embeddings: Tensor, labels: ArrayLike, covariance: str = "spherical"
+) -> Tensor: ...
+def class_specific(
+    embeddings: ArrayLike, labels: ArrayLike, covariance: str = "spherical"
+) -> np.ndarray | Tensor:
     r"""Class-specific hardness: the Mahalanobis distance to the own class (Eqs. 3-4).
 
     .. math::
@@ -266,7 +281,11 @@ def _full(residuals: Float64[Tensor, "n d"], label: int) -> Float64[Tensor, " n"
     return (_linalg.left(X, found) ** 2).sum(1) * n
 
 
-def hardest(scores: A, fraction: float | int) -> A:
+@overload
+def hardest(scores: np.ndarray, fraction: float | int) -> np.ndarray: ...
+@overload
+def hardest(scores: Tensor, fraction: float | int) -> Tensor: ...
+def hardest(scores: ArrayLike, fraction: float | int) -> np.ndarray | Tensor:
     r"""The indices of the hardest samples, the hardest first (the HASTE paper, Algorithm 1).
 
     Args:

@@ -26,6 +26,8 @@ from hastelib.words import findings
 
 __all__ = [
     "Beside",
+    "Block",
+    "Cell",
     "Table",
     "accuracies",
     "beside",
@@ -271,9 +273,19 @@ def _source_label(name: str, sources: Sequence[str]) -> str:
 
 
 def improvements(correlations: pd.DataFrame) -> Table:
-    """What the hard subsets gain over the baseline, a block per metric; ours or the paper's.
+    r"""What the hard subsets gain over the baseline, in several ways that may disagree.
 
-    ``frame`` has the columns of :func:`hastelib.comparison.improvements`.
+    Args:
+        correlations: ours, or the paper's numbers (:func:`paper_numbers`).
+
+    Returns:
+        A block per metric. ``frame`` has, per metric and variant (``haste``: CA and CS together,
+        as the paper's headline numbers take them), the columns ``targets``, the number of pairs;
+        ``relative``, the mean of (h - b)/\|b\| in percent, ``nan`` where a base is 0; ``base``
+        and ``mean``, the mean correlations; ``difference`` and ``ratio`` of the two, the latter
+        as a change in percent, ``nan`` unless the base is positive; ``wins``, ``ties`` and
+        ``losses`` against the baseline, at the printed precision; and against the random control
+        (``random_wins`` and so on).
     """
     found = _improvements(correlations)
     random = bool((correlations["variant"] == "random").any())

@@ -107,7 +107,7 @@ class Block:
 
 def _side_by_side(parts: Iterable[str]) -> str:
     boxes = "".join(f'<div style="flex:0 1 auto;min-width:0">{part}</div>' for part in parts)
-    style = "display:flex;flex-wrap:wrap;gap:0.5rem 2rem;align-items:flex-start"
+    style = "display:flex;flex-wrap:wrap;gap:0.5rem 1rem;align-items:flex-start"
     return f'<div style="{style}">{boxes}</div>'
 
 

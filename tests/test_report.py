@@ -157,7 +157,8 @@ def test_the_interval_of_a_difference_is_that_of_a_plain_bootstrap():
 
 
 def test_differences_use_the_sources_that_both_sides_have():
-    holed = [gone(r) if (r.variant, r.source) == ("ca", SOURCES[1]) else r for r in SMALL]
+    hole = ("greek", "ca", SOURCES[1])
+    holed = [gone(r) if (r.target, r.variant, r.source) == hole else r for r in SMALL]
     found = report.differences(holed, **FEW).set_index(["target", "variant"])
     assert found.loc[("greek", "ca"), "n"] == 6
     assert found.loc[("greek", "cs"), "n"] == 7
@@ -364,9 +365,10 @@ def test_an_unknown_metric_lists_those_there_are():
 def test_html_is_well_formed_escaped_and_reachable():
     hostile = correlated(all=0.5, random=0.4, ca=0.6, cs=0.7)
     hostile["target"] = "<script>alert('&')</script>"
+    hostile["metric"] = "<i>metric"
     html = report.table(hostile, caption='a "caption" <b>')._repr_html_()
     tree = Tree(html)
-    assert "script" not in {tag for tag, _ in tree.seen}
+    assert not {"script", "i", "b"} & {tag for tag, _ in tree.seen}
     assert "&lt;script&gt;" in html
     assert tree.count("caption") == tree.count("table") == 1
     scopes = [attributes.get("scope") for tag, attributes in tree.seen if tag == "th"]
@@ -374,7 +376,7 @@ def test_html_is_well_formed_escaped_and_reachable():
     box = next(a for tag, a in tree.seen if a.get("class") == "haste-table")
     assert box["role"] == "region"
     assert box["tabindex"] == "0"
-    assert box["aria-label"] == 'LEEP, a "caption" <b>'
+    assert box["aria-label"] == '<i>metric, a "caption" <b>'
 
 
 def test_markdown_stands_in_where_there_is_no_html():
@@ -448,6 +450,12 @@ def test_improvements_count_and_average():
     Tree(shown._repr_html_())
 
 
+def test_what_is_printed_alike_is_a_tie():
+    lines = report.improvements(correlated(all=0.5, random=0.5, ca=0.5004, cs=0.4996)).frame
+    assert lines["ties"].tolist() == [1, 1, 1, 2]
+    assert lines["random_ties"].tolist() == [0, 1, 1, 2]
+
+
 def test_a_base_of_zero_has_no_relative_improvement():
     lines = report.improvements(correlated(all=0.0, ca=0.4, cs=0.5)).frame
     assert lines["relative"].isna().all()
@@ -479,6 +487,11 @@ def test_findings_agree_with_the_numbers():
     assert text.startswith("7 targets, 4 metrics, up to 7 sources.")
     assert f"better than the baseline in {better} of 56 comparisons" in text
     assert f"better than the random control in {beyond} of 56 comparisons" in text
+    for other in ("all", "random"):
+        tests = report.differences(part, other=other, **FEW)
+        single = tests[(tests["target"] != comparison.MEAN) & tests["variant"].isin(["ca", "cs"])]
+        above, below = (single["low"] > 0).sum(), (single["high"] < 0).sum()
+        assert f"lies above zero in {above} and below it in {below} of 56, and about 2.8" in text
     for metric, name in zip(METRICS, ("LEEP", "NCE", "GBC", "LogME"), strict=True):
         (item,) = [line for line in text.splitlines() if line.startswith(f"- **{name}.**")]
         part_wide = wide.xs(metric, level="metric")
