@@ -258,7 +258,7 @@ class Grid:
             accuracies: fine-tune too; without, the accuracy columns are ``nan``.
         """
         measured = self.accuracies(targets) if accuracies else {}
-        device = extract.default_device()
+        hardware = finetune.describe(extract.default_device())
         rows = []
         for target in targets:
             for source in self.suite.sources:
@@ -273,7 +273,7 @@ class Grid:
                     "seeds": len(values),
                     "data": self.fingerprint(target, "train")[:12],
                     "weights": self.source(source).fingerprint[:12],
-                    "device": f"{device}, {self.suite.recipe.threads} threads",
+                    "device": f"{hardware}, threads a job: {self.suite.recipe.threads}",
                     "versions": finetune.versions(),
                 }
                 for metric in names:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import copy
 import io
 import os
+import platform
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -230,10 +233,13 @@ def finetune(
 
 
 def describe(device: str) -> str:
-    """The hardware in words: the GPU's name, or the number of cores."""
+    """The hardware in words: the GPU's name, or the processor's and the number of its cores."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device}, {os.cpu_count()} cores"
+    info = Path("/proc/cpuinfo")  # the one place that names the processor, where it exists
+    text = info.read_text() if info.exists() else ""
+    named = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return f"{named[1].strip() if named else platform.machine()}, {os.cpu_count()} cores"
 
 
 def versions() -> str:

@@ -19,7 +19,7 @@ from hastelib.experiments import METRICS, Grid
 from hastelib.extract import default_device
 from hastelib.finetune import describe, versions
 from hastelib.records import SCHEMA, Row
-from hastelib.tables import Block, Cell, Table
+from hastelib.report.tables import Block, Cell, Table
 
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 

@@ -47,7 +47,7 @@ def pearson(
     Raises:
         ValueError: shapes that are wrong or disagree, NaN or infinity, no unit, no resample.
     """
-    return _bootstrap(_pearson, scores, accuracies, resamples, seed)
+    return interval(replicates("pearson", scores, accuracies, resamples, seed))
 
 
 def kendall(
@@ -74,7 +74,7 @@ def kendall(
     Raises:
         ValueError: shapes that are wrong or disagree, NaN or infinity, no unit, no resample.
     """
-    return _bootstrap(_kendall, scores, accuracies, resamples, seed)
+    return interval(replicates("kendall", scores, accuracies, resamples, seed))
 
 
 def weighted_kendall(
@@ -97,7 +97,7 @@ def weighted_kendall(
     Raises:
         ValueError: shapes that are wrong or disagree, NaN or infinity, no unit, no resample.
     """
-    return _bootstrap(_weighted_kendall, scores, accuracies, resamples, seed)
+    return interval(replicates("weighted_kendall", scores, accuracies, resamples, seed))
 
 
 def relative_improvement(base: ArrayLike, modified: ArrayLike) -> float:
@@ -135,26 +135,52 @@ def _pair(
     return a, b
 
 
-def _bootstrap(
-    statistic: Callable[[ndarray, ndarray, ndarray], ndarray],
-    scores: ArrayLike,
-    accuracies: ArrayLike,
-    resamples: int,
-    seed: int,
-) -> tuple[float, float, float]:
+def replicates(
+    statistic: str, scores: ArrayLike, accuracies: ArrayLike, resamples: int = 2000, seed: int = 0
+) -> Float64[ndarray, " b"]:
+    """The correlation of the units as they are, then that of each bootstrap resample.
+
+    Which units a resample holds depends on their number and the seed alone, so two calls are
+    paired: their difference is a bootstrap of the difference.
+
+    Args:
+        statistic: ``pearson``, ``kendall`` or ``weighted_kendall``.
+        scores: (n,), one a unit.
+        accuracies: (n,), in the same order.
+        resamples: how many.
+        seed: of the resampling.
+
+    Returns:
+        (1 + resamples,) correlations, NaN where either side is constant.
+
+    Raises:
+        ValueError: an unknown statistic, or bad input as for :func:`pearson`.
+    """
+    if statistic not in _STATISTICS:
+        raise _check.refuse("statistic", f"one of {', '.join(sorted(_STATISTICS))}", statistic)
     x, y = _pair("scores", scores, "accuracies", accuracies)
     resamples = _check.whole("resamples", resamples, 1)
     n = len(x)
     units = np.random.default_rng(_check.whole("seed", seed, 0)).integers(n, size=(resamples, n))
-    units = np.concatenate([np.arange(n)[None], units])  # the first row is the data as it is
-    units = units[(np.ptp(x[units], axis=1) > 0) & (np.ptp(y[units], axis=1) > 0)]
-    if not np.ptp(x) > 0 or not np.ptp(y) > 0:
-        return math.nan, math.nan, math.nan
-    values = statistic(x, y, units)
-    if len(values) == 1:  # no resample varies
-        return float(values[0]), math.nan, math.nan
-    low, high = np.quantile(values[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(values[0]), float(low), float(high)
+    units = np.concatenate([np.arange(n)[None], units])
+    varied = (np.ptp(x[units], axis=1) > 0) & (np.ptp(y[units], axis=1) > 0)
+    values = np.full(len(units), np.nan)
+    if varied.any():
+        values[varied] = _STATISTICS[statistic](x, y, units[varied])
+    return values
+
+
+def interval(sample: Float64[ndarray, " b"]) -> tuple[float, float, float]:
+    """The value, which comes first in the sample, and the middle 95% of the resamples.
+
+    NaN among the resamples is left out; without a value, or without resamples, the interval is
+    NaN.
+    """
+    there = sample[1:][~np.isnan(sample[1:])]
+    if np.isnan(sample[0]) or not len(there):
+        return float(sample[0]), math.nan, math.nan
+    low, high = np.quantile(there, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(sample[0]), float(low), float(high)
 
 
 def _pearson(
@@ -187,3 +213,10 @@ def _weighted_kendall(
 ) -> Float64[ndarray, " b"]:
     taus = [scipy.stats.weightedtau(x[row], y[row]).statistic for row in units]
     return np.array(taus, dtype=np.float64)
+
+
+_STATISTICS: dict[str, Callable[[ndarray, ndarray, ndarray], ndarray]] = {
+    "pearson": _pearson,
+    "kendall": _kendall,
+    "weighted_kendall": _weighted_kendall,
+}

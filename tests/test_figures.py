@@ -17,7 +17,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from synthetic import METRICS, SOURCES, gone, rows
 
-from hastelib import figures, labels, report, show
+from hastelib import figures, report
+from hastelib.figures import page
+from hastelib.report import labels
 
 FEW = {"resamples": 50}
 ALL = rows()
@@ -208,19 +210,19 @@ def test_the_style_is_for_all_and_figures_have_it_anyhow():
 
 def test_a_shown_figure_carries_its_picture_caption_and_text(hardness_bins):
     figure = figures.accuracy_by_hardness(hardness_bins)
-    html = show.html(figure, "Hard <samples>", 'the "text"', "Figure 5.1a")
+    html = page.html(figure, "Hard <samples>", 'the "text"', "Figure 5.1a")
     picture = re.search(r'src="data:image/png;base64,([^"]+)"', html)
     assert picture
     with Image.open(io.BytesIO(base64.b64decode(picture[1]))) as image:
         pixels = image.width
-    assert f"width:{pixels // show.DENSITY}px;max-width:100%" in html
+    assert f"width:{pixels // page.DENSITY}px;max-width:100%" in html
     assert 'alt="the &quot;text&quot;"' in html
     assert 'id="figure-5-1a"' in html
     assert "<strong>Figure 5.1a.</strong> Hard &lt;samples&gt;</figcaption>" in html
     assert "http" not in html.replace(picture[1], "")
     assert "<script" not in html
     with pytest.raises(ValueError, match="a figure needs a caption"):
-        show.html(figure, "", "text")
+        page.html(figure, "", "text")
 
 
 def test_show_displays_html_in_a_notebook(monkeypatch, hardness_bins):
@@ -234,8 +236,8 @@ def test_show_displays_html_in_a_notebook(monkeypatch, hardness_bins):
 
 
 def test_the_style_file_ships_with_the_package():
-    assert show.STYLE.parent == Path(figures.__file__).parent
-    assert show.STYLE.is_file()
+    assert page.STYLE.parent == Path(figures.__file__).parent
+    assert page.STYLE.is_file()
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def test_missing_published_weights_are_downloaded_from_the_official_address(
         asked.append((url.rpartition("/")[2], path.name, sha256))
         raise FileNotFoundError("stop here")
 
-    monkeypatch.setattr(models, "fetch", note)
+    monkeypatch.setattr("hastelib.models.weights.fetch", note)
     for name in ("resnet20@cifar10", "resnet18@IMAGENET1K_V1"):
         with pytest.raises(FileNotFoundError, match="stop here"):
             models.load(name)

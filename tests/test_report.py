@@ -14,7 +14,8 @@ import pytest
 import scipy.stats
 from synthetic import METRICS, NOISE, SOURCES, TARGETS, gone, row, rows
 
-from hastelib import bins, comparison, report, stats, tables
+from hastelib import report, stats
+from hastelib.report import bins, comparison, paper, tables
 
 FEW = {"resamples": 200}
 SMALL = rows(targets=TARGETS[:2], metrics=["leep"])
@@ -108,7 +109,7 @@ def test_correlations_refuse_what_they_cannot_tell_apart():
         report.correlations([*SMALL, SMALL[0]])
     with pytest.raises(ValueError, match="no rows"):
         report.correlations([])
-    with pytest.raises(ValueError, match="choose one of: kendall, pearson, weighted_kendall"):
+    with pytest.raises(ValueError, match="statistic: expected one of kendall, pearson, weighted_kendall"):
         report.correlations(SMALL, "spearman")
 
 
@@ -276,7 +277,7 @@ def test_a_table_is_found_by_name_and_an_unknown_one_lists_the_names():
 
 
 def test_without_the_repository_the_numbers_say_where_they_are(monkeypatch, tmp_path: Path):
-    monkeypatch.setattr(report, "PAPER_TABLES", tmp_path / "book" / "paper_tables")
+    monkeypatch.setattr(paper, "PAPER_TABLES", tmp_path / "book" / "paper_tables")
     with pytest.raises(FileNotFoundError, match="install hastelib from a clone"):
         report.paper_table(1)
 

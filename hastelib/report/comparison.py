@@ -6,8 +6,8 @@ Words and layout are the business of :mod:`hastelib.report`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,6 @@ from hastelib import stats
 from hastelib.records import Row, frame
 
 Rows = Iterable[Row] | pd.DataFrame
-T = TypeVar("T")
 CELL = ["suite", "target", "metric", "variant"]
 ORDER = ("all", "random", "ca", "cs", "haste")
 HASTE = ("ca", "cs", "haste")
@@ -32,25 +31,6 @@ DIGITS = 3
 
 FEWEST = 3
 """A correlation needs this many points: through two of them it is always 1 or -1."""
-
-
-_STATISTICS: dict[str, Callable[..., tuple[float, float, float]]] = {
-    "pearson": stats.pearson,
-    "kendall": stats.kendall,
-    "weighted_kendall": stats.weighted_kendall,
-}
-_RESAMPLED: dict[str, Callable[[ndarray, ndarray, ndarray], ndarray]] = {
-    "pearson": stats._pearson,
-    "kendall": stats._kendall,
-    "weighted_kendall": stats._weighted_kendall,
-}
-
-
-def _of(functions: Mapping[str, T], statistic: str) -> T:
-    if statistic not in functions:
-        names = ", ".join(sorted(functions))
-        raise ValueError(f"unknown statistic {statistic!r}; choose one of: {names}")
-    return functions[statistic]
 
 
 def several(column: pd.Series) -> bool:
@@ -76,10 +56,9 @@ def correlate(
     Raises:
         ValueError: no such statistic.
     """
-    correlation = _of(_STATISTICS, statistic)
     if len(scores) < FEWEST:
         return np.nan, np.nan, np.nan
-    return correlation(scores, accuracies, resamples=resamples, seed=seed)
+    return stats.interval(stats.replicates(statistic, scores, accuracies, resamples, seed))
 
 
 def _pivot(rows: Rows, values: str, by: Sequence[str]) -> pd.DataFrame:
@@ -231,46 +210,17 @@ def differences(
         changed, plain, y = table[:, ~np.isnan(table).any(0)]
         sample = np.full(1, np.nan)
         if len(y) >= FEWEST:
-            sample = _replicates(changed, y, statistic, resamples, seed)
-            sample = sample - _replicates(plain, y, statistic, resamples, seed)
-        found.append((suite, target, metric, variant, other, *_summary(sample), len(y)))
+            sample = stats.replicates(statistic, changed, y, resamples, seed)
+            sample = sample - stats.replicates(statistic, plain, y, resamples, seed)
+        found.append((suite, target, metric, variant, other, *stats.interval(sample), len(y)))
         if not np.isnan(sample[0]):
             parts.setdefault((suite, metric, variant), []).append((sample, len(y)))
     for (suite, metric, variant), several_targets in parts.items():
         if len(several_targets) > 1:
             samples, sizes = zip(*several_targets, strict=True)
-            mean = _summary(np.mean(samples, axis=0))
+            mean = stats.interval(np.mean(samples, axis=0))
             found.append((suite, MEAN, metric, variant, other, *mean, min(sizes)))
     return pd.DataFrame(found, columns=[*CELL, "other", "difference", "low", "high", "n"])
-
-
-def _replicates(
-    scores: Float[ndarray, " n"],
-    accuracies: Float[ndarray, " n"],
-    statistic: str,
-    resamples: int,
-    seed: int,
-) -> Float[ndarray, " b"]:
-    """The statistic of the data as they are, then of each resample; ``nan`` where undefined.
-
-    Which units a resample has depends on n and the seed alone: two calls are paired.
-    """
-    n = len(scores)
-    units = np.random.default_rng(seed).integers(n, size=(resamples, n))
-    units = np.concatenate([np.arange(n)[None], units])
-    varied = (np.ptp(scores[units], axis=1) > 0) & (np.ptp(accuracies[units], axis=1) > 0)
-    values = np.full(len(units), np.nan)
-    values[varied] = _of(_RESAMPLED, statistic)(scores, accuracies, units[varied])
-    return values
-
-
-def _summary(sample: Float[ndarray, " b"]) -> tuple[float, float, float]:
-    """The value, which comes first, and the middle 95% of the others; ``nan`` without a value."""
-    there = sample[1:][~np.isnan(sample[1:])]
-    if np.isnan(sample[0]) or not len(there):
-        return float(sample[0]), np.nan, np.nan
-    low, high = np.quantile(there, [(1 - stats.LEVEL) / 2, (1 + stats.LEVEL) / 2])
-    return float(sample[0]), float(low), float(high)
 
 
 def picks(rows: Rows) -> pd.DataFrame:

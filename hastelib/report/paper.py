@@ -8,41 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hastelib import labels
-from hastelib.bins import hardness_bins
-from hastelib.comparison import (
-    DIGITS,
-    Rows,
-    correlations,
-    differences,
-    ordered,
-    picks,
-    several,
-)
-from hastelib.comparison import improvements as _improvements
 from hastelib.records import frame
-from hastelib.tables import NONE, Beside, Block, Cell, Table, interval, narrow, number
-from hastelib.words import findings
+from hastelib.report import labels
+from hastelib.report.comparison import DIGITS, Rows, ordered, several
+from hastelib.report.comparison import improvements as _improvements
+from hastelib.report.tables import NONE, Beside, Block, Cell, Table, interval, narrow, number
 
-__all__ = [
-    "Beside",
-    "Block",
-    "Cell",
-    "Table",
-    "accuracies",
-    "beside",
-    "correlations",
-    "differences",
-    "findings",
-    "hardness_bins",
-    "improvements",
-    "paper_numbers",
-    "paper_table",
-    "picks",
-    "table",
-]
-
-PAPER_TABLES = Path(__file__).parents[1] / "book" / "paper_tables"
+PAPER_TABLES = Path(__file__).parents[2] / "book" / "paper_tables"
 MARK = "†"
 FORM = (
     "Higher is better. Bold: a HASTE variant (CA, CS) that beats its baseline, or the baseline "

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from hastelib import labels
-from hastelib.comparison import HASTE, MEAN, Rows, against, counts, differences, picks
-from hastelib.tables import interval, number
+from hastelib.report import labels
+from hastelib.report.comparison import HASTE, MEAN, Rows, against, counts, differences, picks
+from hastelib.report.tables import interval, number
 
 LEVEL = 0.05
 """The share of 95% intervals that misses the truth even where nothing is going on."""

@@ -1,9 +1,4 @@
-"""Figures in one style, each answering one question.
-
-A function takes rows or tables of :mod:`hastelib.report` and gives a matplotlib figure that is
-bound to no window; :func:`show` puts it into a notebook with a caption and alternative text, the
-picture inside the page, without a script. :func:`alt` writes that text from the same arguments.
-"""
+"""Drawing: rows or tables in, a matplotlib figure that is bound to no window out."""
 
 from __future__ import annotations
 
@@ -21,24 +16,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 
-from hastelib import labels
-from hastelib.alt import alt
-from hastelib.comparison import Rows, correlate, ordered, several
+from hastelib.figures.page import STYLE
 from hastelib.records import frame
-from hastelib.show import STYLE, show
-from hastelib.tables import number
-
-__all__ = [
-    "accuracy_by_hardness",
-    "alt",
-    "forest",
-    "gallery",
-    "idea",
-    "scatter",
-    "scatter_grid",
-    "show",
-    "use_style",
-]
+from hastelib.report import labels
+from hastelib.report.comparison import Rows, correlate, ordered, several
+from hastelib.report.tables import number
 
 WIDTH = 5.2
 """Inches. At 390 px a figure this wide has 75 px to the inch: 10 point type is 10 px high."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from hastelib import labels
-from hastelib.comparison import Rows, correlate, ordered
 from hastelib.records import frame
-from hastelib.tables import NONE, interval, number
+from hastelib.report import labels
+from hastelib.report.comparison import Rows, correlate, ordered
+from hastelib.report.tables import NONE, interval, number
 
 
 def alt(kind: str, *arguments: Any, **named: Any) -> str:

@@ -1,0 +1,160 @@
+"""From a source's name to the network, its preprocessing and its taps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from hastelib.models.networks import GLYPHS, CifarResNet
+from hastelib.models.structure import Tapped, head, placed, stages
+from hastelib.models.weights import CIFAR10_FILES, CIFAR10_URL, GLYPHS_FOLDER, fill, find
+from hastelib.store import digest
+from hastelib.suites import one_of
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From an image to a network's input.
+
+    The shorter side is resized to ``resize`` pixels (antialiased), the centre ``crop`` x ``crop``
+    cut out, and x / 255 normalised with ``mean`` and ``std`` per channel.
+    """
+
+    resize: int
+    crop: int
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    interpolation: str = "bilinear"
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """(n, 3, h, w) bytes to channels-last floats, on the device they are on."""
+        mean, std = (
+            torch.tensor(values, device=pixels.device)[:, None, None]
+            for values in (self.mean, self.std)
+        )
+        scaled = pixels.float().div_(255).sub_(mean).div_(std)
+        return scaled.contiguous(memory_format=torch.channels_last)
+
+
+GLYPHS_INPUT = Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A pre-trained network and what is needed to use it.
+
+    Attributes:
+        name: the name it was loaded by.
+        module: the network, in evaluation mode.
+        preprocessing: what its input wants.
+        stages: the modules whose outputs close its convolution stages, see :func:`stages`.
+        head: the module that turns the embedding into logits.
+        fingerprint: hexadecimal SHA-256 of architecture and weights.
+    """
+
+    name: str
+    module: nn.Module
+    preprocessing: Preprocessing
+    stages: tuple[str, ...]
+    head: str
+    fingerprint: str
+
+    def tapped(self) -> nn.Module:
+        """The network with more outputs: a dictionary of ``embedding`` (n, d), ``logits`` (n, z)
+        and, for each stage l, ``layer.NAME`` (n, d_l), pooled over space where it has any.
+        """
+        return Tapped(self.module, self.stages, self.head)
+
+
+def parse(name: str) -> tuple[str, str]:
+    """The architecture and the weights that a source's name stands for; nothing is loaded.
+
+    Raises:
+        ValueError: no such name; lists the choices.
+    """
+    architecture, _, weights = name.partition("@")
+    known = torchvision.models.list_models(torchvision.models)
+    if not weights and "_Weights." in name:
+        short = {model.replace("_", ""): model for model in known}
+        builder, _, weights = name.partition("_Weights.")
+        builder = builder.lower().replace("_", "")
+        one_of("torchvision network", builder, short)
+        architecture = short[builder]
+    if not weights:
+        raise ValueError(
+            f"unknown source {name!r}; write architecture@weights, as in resnet20@cifar10, "
+            "resnet8@glyphs, resnet50@IMAGENET1K_V2 or densenet121@imagenet/file.safetensors"
+        )
+    if weights == "glyphs":
+        one_of("glyphs network", architecture, GLYPHS)
+    elif weights == "cifar10":
+        one_of("CIFAR-10 network", architecture, CIFAR10_FILES)
+    else:
+        one_of("torchvision network", architecture, known)
+        if "." not in weights:  # not a file
+            options = torchvision.models.get_model_weights(architecture).__members__
+            one_of(f"weights of {architecture}", weights, [*options, "DEFAULT"])
+    return architecture, weights
+
+
+def load(name: str, size: int | None = None) -> Source:
+    """The source of that name, at an image size (None: the weights' own).
+
+    Raises:
+        ValueError: an unknown name (lists the choices), damaged or unfitting weights.
+        FileNotFoundError: the weights are not there and have no official address.
+        DownloadError: they could not be downloaded.
+    """
+    architecture, weights = parse(name)
+    with torch.random.fork_rng(devices=[]):  # the weights that are overwritten are drawn at random
+        module, own = _built(architecture, weights)
+    if size not in (None, own.crop):  # at another size nothing is cropped from a square image
+        own = replace(own, resize=size, crop=size)
+    return wrap(name, module, own)
+
+
+def _built(architecture: str, weights: str) -> tuple[nn.Module, Preprocessing]:
+    if weights == "glyphs":
+        module = GLYPHS[architecture](2)
+        fill(module, GLYPHS_FOLDER / f"{architecture}.safetensors")
+        return module, GLYPHS_INPUT
+    if weights == "cifar10":
+        file = CIFAR10_FILES[architecture]
+        module = CifarResNet((int(architecture.removeprefix("resnet")) - 2) // 6)
+        fill(module, find(f"cifar10/{file}", CIFAR10_URL.format(file=file)))
+        return module, Preprocessing(32, 32)
+    module = torchvision.models.get_model(architecture)
+    own = Preprocessing(256, 224)
+    if "." in weights:
+        fill(module, find(weights))
+    else:
+        chosen = torchvision.models.get_model_weights(architecture)[weights]
+        fill(module, find(chosen.url.rpartition("/")[2], chosen.url))
+        preset = chosen.transforms()
+        own = Preprocessing(
+            preset.resize_size[0],
+            preset.crop_size[0],
+            tuple(preset.mean),
+            tuple(preset.std),
+            preset.interpolation.value,
+        )
+    return module, own
+
+
+def wrap(name: str, module: nn.Module, preprocessing: Preprocessing) -> Source:
+    """A :class:`Source` around any classification network of yours."""
+    module = placed(module.eval())
+    return Source(
+        name=name,
+        module=module,
+        preprocessing=preprocessing,
+        stages=stages(module, preprocessing.crop),
+        head=head(module),
+        fingerprint=digest(module.state_dict(), {"architecture": type(module).__name__}),
+    )

@@ -1,0 +1,32 @@
+"""Tables in the paper's form, the paper's own numbers beside them, and what came out in words."""
+
+from hastelib.report.bins import hardness_bins
+from hastelib.report.comparison import correlations, differences, picks
+from hastelib.report.paper import (
+    accuracies,
+    beside,
+    improvements,
+    paper_numbers,
+    paper_table,
+    table,
+)
+from hastelib.report.tables import Beside, Block, Cell, Table
+from hastelib.report.words import findings
+
+__all__ = [
+    "Beside",
+    "Block",
+    "Cell",
+    "Table",
+    "accuracies",
+    "beside",
+    "correlations",
+    "differences",
+    "findings",
+    "hardness_bins",
+    "improvements",
+    "paper_numbers",
+    "paper_table",
+    "picks",
+    "table",
+]
