@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from pydantic import ValidationError, create_model
 
 from hastelib import suites
@@ -19,7 +20,8 @@ from hastelib.experiments import METRICS, Grid
 from hastelib.extract import default_device
 from hastelib.finetune import describe, versions
 from hastelib.records import SCHEMA, Row
-from hastelib.report.tables import Block, Cell, Table
+from hastelib.report import Block, Cell, Table, hardness_bins
+from hastelib.suites import Split
 
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
@@ -115,35 +117,38 @@ def sources(grid: Grid, target: str) -> Table:
         speed = f"{grid.throughput(name, target):,.0f}"
         texts = f"{size / 1e3:,.0f}", f"{classes}", f"{width}", ", ".join(source.stages), speed
         rows.append((name, tuple(Cell(text) for text in texts)))
-    head = (
-        "source",
-        "thousand parameters",
-        "source classes",
-        "embedding width",
-        "tapped stages",
-        "images a second",
-    )
+    head = ("Source", "Parameters", "Classes", "Width", "Stages", "Images/s")
     caption = (
-        "The source networks. The last column is the speed of the one forward pass that gives "
-        f"everything the metrics need, decoding included, on {target}."
+        "The source networks: parameters in thousands, classes they were trained on, width of the "
+        "embedding, the stages tapped for class-agnostic hardness, and the speed of the one "
+        f"forward pass that gives everything the metrics need, decoding included, on {target}."
     )
     return Table(caption, (Block("", head, tuple(rows)),))
 
 
 def hard_and_easy(
-    grid: Grid, target: str, count: int
+    grid: Grid, target: str, count: int, split: Split = "train"
 ) -> tuple[list[list[Any]], list[str], list[list[float]]]:
-    """The hardest and easiest samples of a target's train split, as a gallery wants them."""
-    train = grid.data(target)["train"]
+    """The hardest and easiest samples of a split by both kinds, as a gallery wants them."""
+    samples = grid.data(target)[split]
     names = {"ca": "class-agnostic", "cs": "class-specific"}
     pictures, titles, values = [], [], []
-    for variant, hardness in grid.hardness(target).items():
+    for variant, hardness in grid.hardness(target, split).items():
         order = hardness.argsort(descending=True, stable=True).tolist()
         for which, chosen in (("hardest", order[:count]), ("easiest", order[-count:])):
-            pictures.append([train[i]["image"] for i in chosen])
+            pictures.append([samples[i]["image"] for i in chosen])
             titles.append(f"{which}, {names[variant]}")
             values.append([hardness[i].item() for i in chosen])
     return pictures, titles, values
+
+
+def bins(grid: Grid, targets: Sequence[str]) -> dict[tuple[str, str], pd.DataFrame]:
+    """By target and kind of hardness, the accuracy from the hardest test samples to the easiest."""
+    return {
+        (target, variant): hardness_bins(hardness, correct(grid, target))
+        for target in targets
+        for variant, hardness in grid.hardness(target, "test").items()
+    }
 
 
 def correct(grid: Grid, target: str) -> dict[str, np.ndarray]:

@@ -109,7 +109,9 @@ def test_correlations_refuse_what_they_cannot_tell_apart():
         report.correlations([*SMALL, SMALL[0]])
     with pytest.raises(ValueError, match="no rows"):
         report.correlations([])
-    with pytest.raises(ValueError, match="statistic: expected one of kendall, pearson, weighted_kendall"):
+    with pytest.raises(
+        ValueError, match="statistic: expected one of kendall, pearson, weighted_kendall"
+    ):
         report.correlations(SMALL, "spearman")
 
 
@@ -562,6 +564,18 @@ def test_bins_refuse_what_does_not_fit():
         report.hardness_bins(np.ones(3), {"a": np.ones(3)}, bins=2)
     with pytest.raises(ValueError, match="hardness: expected"):
         report.hardness_bins(np.array([1.0, math.nan]), {}, bins=2)
+
+
+def test_extremes_say_whether_the_hard_samples_are_got_wrong():
+    hardness = np.arange(10.0)
+    right = hardness < 6  # the hard ones are wrong
+    bins = report.hardness_bins(hardness, {"a": right, "b": right})
+    table = report.extremes({("greek", "ca"): bins, ("greek", "cs"): bins.assign(bin=6 - bins.bin)})
+    assert table.frame["hardest"].tolist() == [0.0, 1.0]
+    assert table.frame["easiest"].tolist() == [1.0, 0.0]
+    assert [block.rows[0][1][2].text for block in table.blocks] == ["+100.0", "−100.0"]
+    assert "CA: the hardest part is classified worse than the easiest on 1 of 1" in table.notes[0]
+    assert "CS: the hardest part is classified worse than the easiest on 0 of 1" in table.notes[1]
 
 
 def test_tables_need_no_matplotlib():

@@ -1,6 +1,6 @@
 """Tables in the paper's form, the paper's own numbers beside them, and what came out in words."""
 
-from hastelib.report.bins import hardness_bins
+from hastelib.report.bins import extremes, hardness_bins
 from hastelib.report.comparison import correlations, differences, picks
 from hastelib.report.paper import (
     accuracies,
@@ -22,6 +22,7 @@ __all__ = [
     "beside",
     "correlations",
     "differences",
+    "extremes",
     "findings",
     "hardness_bins",
     "improvements",

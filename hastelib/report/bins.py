@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hastelib.report import labels
+from hastelib.report.tables import Block, Cell, Table, number
+
 Z = 1.959963984540054
 """The 97.5% quantile of the normal distribution."""
 
@@ -64,3 +67,51 @@ def wilson(hits: int, total: int) -> tuple[float, float]:
     centre = share + Z**2 / (2 * total)
     half = Z * math.sqrt(share * (1 - share) / total + Z**2 / (4 * total**2))
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+
+
+def extremes(bins: Mapping[tuple[str, str], pd.DataFrame]) -> Table:
+    """Is what a hardness calls hard what the networks get wrong, on every target?
+
+    Args:
+        bins: by target and variant (``ca``, ``cs``), what :func:`hardness_bins` gives.
+
+    Returns:
+        A block per variant, targets down: the accuracy in the hardest bin, in the easiest, and
+        the difference in points, over all sources taken together; a note says on how many
+        targets the hardest bin is classified worse. ``frame`` has the columns target, variant,
+        hardest, easiest.
+    """
+    found = [
+        (target, variant, *(_share(part, place) for place in (1, part["bin"].max())))
+        for (target, variant), part in bins.items()
+    ]
+    table = pd.DataFrame(found, columns=["target", "variant", "hardest", "easiest"])
+    blocks, notes = [], []
+    for variant, part in table.groupby("variant", sort=False):
+        gaps = part["easiest"] - part["hardest"]
+        lines = []
+        for target, hardest, easiest in zip(
+            part["target"], part["hardest"], part["easiest"], strict=True
+        ):
+            shares = (Cell(number(100 * share, 1)) for share in (hardest, easiest))
+            gap = Cell(number(100 * (easiest - hardest), 1, sign=True))
+            lines.append((labels.plain(target), (*shares, gap)))
+        name = labels.variant(str(variant))
+        blocks.append(Block(name, ("Target", "Hardest", "Easiest", "Difference"), tuple(lines)))
+        worse = int((gaps > 0).sum())
+        notes.append(
+            f"{name}: the hardest part is classified worse than the easiest on {worse} of "
+            f"{len(part)} targets; the mean difference is "
+            f"{number(100 * float(gaps.mean()), 1, sign=True)} points."
+        )
+    caption = (
+        "Accuracy in % of the fine-tuned networks on the hardest and on the easiest part of the "
+        "test split. A positive difference says that this hardness finds what the networks get "
+        "wrong."
+    )
+    return Table(caption, tuple(blocks), tuple(notes), table)
+
+
+def _share(part: pd.DataFrame, place: int) -> float:
+    chosen = part[part["bin"] == place]
+    return float(chosen["correct"].sum() / chosen["total"].sum())
