@@ -128,7 +128,8 @@ class Grid:
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
             images = self.images(target, split, network.preprocessing)
-            found, speed = extract.extract(network, images)
+            with extract.threaded(self.suite.recipe.threads):
+                found, speed = extract.extract(network, images)
             return found.arrays(), {"images_per_second": round(speed, 1)}
 
         def read() -> tuple[Features, float]:
@@ -144,7 +145,8 @@ class Grid:
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
             images = self.images(None, "train", network.preprocessing)
-            return extract.signature(network, images).arrays(), {}
+            with extract.threaded(self.suite.recipe.threads):
+                return extract.signature(network, images).arrays(), {}
 
         entry = self._entry(network, None, "train")
         return hardness.Signature.of(self.store.get("signatures", entry, make)[0])
@@ -194,7 +196,9 @@ class Grid:
         )
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            return {}, {"scores": _scores(METRICS[metric](features), features.labels, subsets)}
+            with extract.threaded(self.suite.recipe.threads):
+                scores = _scores(METRICS[metric](features), features.labels, subsets)
+            return {}, {"scores": scores}
 
         return list(self.store.get("scores", entry, make)[1]["scores"])
 

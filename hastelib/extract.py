@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +49,17 @@ class Features:
         )
         layers = {name: x for _, name, x in numbered}
         return cls(arrays["embedding"], arrays["probs"], layers, arrays["labels"])
+
+
+@contextmanager
+def threaded(threads: int) -> Iterator[None]:
+    """A fixed number of CPU threads, so that a result does not depend on the machine's cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def default_device() -> str:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 import hastelib
 from hastelib.data import Images
-from hastelib.extract import BATCH, default_device
+from hastelib.extract import BATCH, default_device, threaded
 from hastelib.models import Preprocessing, Source, placed, replace_head
 from hastelib.store import Store
 from hastelib.suites import Recipe
@@ -50,14 +50,13 @@ class Outcome:
 @contextmanager
 def seeded(seed: int, threads: int) -> Iterator[None]:
     """A fixed random state, number of threads and choice of kernels, put back afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with torch.random.fork_rng(), torch.backends.cudnn.flags(deterministic=True):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(before)
+    with (
+        threaded(threads),
+        torch.random.fork_rng(),
+        torch.backends.cudnn.flags(deterministic=True),
+    ):
+        torch.manual_seed(seed)
+        yield
 
 
 class _Training:
