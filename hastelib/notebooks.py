@@ -115,13 +115,14 @@ def sources(grid: Grid, target: str) -> Table:
         classes, width = source.module.state_dict()[f"{source.head}.weight"].shape[:2]
         size = sum(p.numel() for p in source.module.parameters())
         speed = f"{grid.throughput(name, target):,.0f}"
-        texts = f"{size / 1e3:,.0f}", f"{classes}", f"{width}", ", ".join(source.stages), speed
+        stages = ", ".join(stage.removeprefix("features.") for stage in source.stages)
+        texts = f"{size / 1e3:,.0f}", f"{classes}", f"{width}", speed, stages
         rows.append((name, tuple(Cell(text) for text in texts)))
-    head = ("Source", "Parameters", "Classes", "Width", "Stages", "Images/s")
+    head = ("Source", "Parameters", "Classes", "Width", "Images/s", "Stages")
     caption = (
         "The source networks: parameters in thousands, classes they were trained on, width of the "
-        "embedding, the stages tapped for class-agnostic hardness, and the speed of the one "
-        f"forward pass that gives everything the metrics need, decoding included, on {target}."
+        "embedding, speed of the one forward pass that gives everything the metrics need (decoding "
+        f"included, on {target}), and the stages tapped for class-agnostic hardness."
     )
     return Table(caption, (Block("", head, tuple(rows)),))
 
