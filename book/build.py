@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
 EXECUTED, SOURCE, HTML = BUILD / "executed", BUILD / "source", BUILD / "html"
 RENDERED = BUILD / "rendered"  # there only while `html` is the complete result of the last build
-INPUTS = ("hastelib", "params", "results", "book/paper_tables", "constraints.txt")
+INPUTS = ("hastelib", "params", "book/paper_tables", "constraints.txt")
 
 
 def files(path: Path) -> Iterator[Path]:

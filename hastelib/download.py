@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from filelock import FileLock
 from tqdm import tqdm
 
 CHUNK = 1 << 20
@@ -39,14 +40,26 @@ def fetch(url: str, path: Path, *, sha256: str, timeout: float = 30.0) -> Path:
         DownloadError: no answer, or a file whose checksum does not fit (it is deleted).
     """
     part = path.with_name(path.name + ".part")
+    lock = part.with_name(f"{part.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _receive(url, part, timeout)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        with FileLock(lock):
+            if path.exists():  # another process had it first
+                return path
+            _receive(url, part, timeout)
+            return _checked(url, part, path, sha256)
+    except DownloadError:
+        raise
+    except OSError as error:  # no network, no answer, no space, no permission
         raise DownloadError(
             f"could not download {url} ({getattr(error, 'reason', error)}). Try again (it goes on "
             f"where it stopped), or put the file at {path} yourself."
         ) from error
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _checked(url: str, part: Path, path: Path, sha256: str) -> Path:
     found = sha256_of(part)
     if not found.startswith(sha256):
         part.unlink()

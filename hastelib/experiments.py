@@ -112,6 +112,8 @@ class Grid:
             preprocessing=repr(source.preprocessing),
             layers=source.stages,
             precision="float32",
+            device=torch.device(extract.default_device()).type,
+            versions=finetune.versions(),
         )
 
     def features(self, source: str, target: str, split: Split = "train") -> Features:
@@ -157,11 +159,19 @@ class Grid:
         One network ranks the samples for all sources (the paper, Sec. 5.1 and A.2).
         """
         settings = self.suite.hardness
-        features = self.features(settings.source, target, split)
-        return {
-            "ca": hardness.class_agnostic(list(features.layers.values()), self.signature()),
-            "cs": hardness.class_specific(features.embedding, features.labels, settings.covariance),
-        }
+
+        def make() -> dict[str, Tensor]:
+            features = self.features(settings.source, target, split)
+            layers = list(features.layers.values())
+            return {
+                "ca": hardness.class_agnostic(layers, self.signature()),
+                "cs": hardness.class_specific(
+                    features.embedding, features.labels, settings.covariance
+                ),
+            }
+
+        found: dict[str, Tensor] = self._once(("hardness", target, split), make)
+        return found
 
     def subsets(self, target: str) -> list[Subset]:
         """The rows that scores are computed on: all, the random draws, and the two hard subsets.
@@ -169,20 +179,25 @@ class Grid:
         The random ones have the size of the hard ones and are the same for every source.
         """
         settings = self.suite.hardness
-        hard = {
-            variant: hardness.hardest(values, settings.fraction)
-            for variant, values in self.hardness(target).items()
-        }
-        n, k = len(self.data(target)["train"]), len(hard["ca"])
-        draws = [
-            torch.randperm(n, generator=torch.Generator().manual_seed(draw))[:k]
-            for draw in range(settings.draws)
-        ]
-        return [
-            Subset("all", torch.arange(n)),
-            *(Subset("random", rows) for rows in draws),
-            *(Subset(variant, rows) for variant, rows in hard.items()),
-        ]
+
+        def make() -> list[Subset]:
+            hard = {
+                variant: hardness.hardest(values, settings.fraction)
+                for variant, values in self.hardness(target).items()
+            }
+            n, k = len(self.data(target)["train"]), len(hard["ca"])
+            draws = [
+                torch.randperm(n, generator=torch.Generator().manual_seed(draw))[:k]
+                for draw in range(settings.draws)
+            ]
+            return [
+                Subset("all", torch.arange(n)),
+                *(Subset("random", rows) for rows in draws),
+                *(Subset(variant, rows) for variant, rows in hard.items()),
+            ]
+
+        found: list[Subset] = self._once(("subsets", target), make)
+        return found
 
     def scores(self, source: str, target: str, metric: str) -> list[dict[str, Any]]:
         """The scores of one metric: one a variant, as the columns of a row."""
@@ -214,6 +229,7 @@ class Grid:
             recipe=self.suite.recipe.model_dump(),
             seed=seed,
             device=torch.device(device).type,
+            versions=finetune.versions(),
         )
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -231,6 +247,7 @@ class Grid:
             return {"probs": made.probs, "labels": made.labels}, notes
 
         arrays, notes = self.store.get("accuracies", entry, make)
+        self.store.drop("checkpoints", entry)  # not before the outcome is kept
         return finetune.Outcome(
             notes["accuracy"], arrays["probs"], arrays["labels"], notes["provenance"]
         )
@@ -244,6 +261,8 @@ class Grid:
             for seed in self.suite.seeds
         ]
         jobs = [(self.suite.model_dump_json(), str(self.store.folder), *cell) for cell in cells]
+        _grids.clear()  # a job that runs in this process shares this grid's memory
+        _grids[jobs[0][:2]] = self
         found: dict[tuple[str, str], list[float]] = {}
         values = self.runner.run(accuracy, jobs, "fine-tuning")
         for (source, target, _), value in zip(cells, values, strict=True):
@@ -262,11 +281,14 @@ class Grid:
             accuracies: fine-tune too; without, the accuracy columns are ``nan``.
         """
         measured = self.accuracies(targets) if accuracies else {}
-        hardware = finetune.describe(extract.default_device())
+        here = finetune.describe(extract.default_device())
         rows = []
         for target in targets:
             for source in self.suite.sources:
                 values = np.array(measured.get((source, target), []))
+                seeds = self.suite.seeds if len(values) else ()
+                told = [self.outcome(source, target, s).provenance["device"] for s in seeds]
+                hardware = "; ".join(dict.fromkeys(told)) or here
                 shared = {
                     "section": section,
                     "suite": self.suite.name,
@@ -327,11 +349,12 @@ def _code() -> str:
     return "".join(sha256_of(folder / f"{part}.py") for part in parts)
 
 
-@functools.lru_cache(maxsize=1)
-def _grid(suite: str, folder: str) -> Grid:
-    return Grid(Suite.model_validate_json(suite), Store(folder))
+_grids: dict[tuple[str, str], Grid] = {}
 
 
 def accuracy(suite: str, folder: str, source: str, target: str, seed: int) -> float:
     """One fine-tuning as a job: a suite as JSON, the store's folder, and which cell."""
-    return _grid(suite, folder).outcome(source, target, seed).accuracy
+    if (suite, folder) not in _grids:
+        _grids.clear()
+        _grids[suite, folder] = Grid(Suite.model_validate_json(suite), Store(folder))
+    return _grids[suite, folder].outcome(source, target, seed).accuracy

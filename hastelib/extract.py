@@ -87,11 +87,12 @@ def outputs(
     for pixels, labels in images.batches(batch_size, device):
         with (
             torch.inference_mode(),
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
             torch.autocast(torch.device(device).type, torch.bfloat16, enabled=autocast),
         ):
             found = network(source.preprocessing.normalise(pixels))
         found = {name: x.float() for name, x in found.items()}
-        if not all(torch.isfinite(x).all() for x in found.values()):
+        if not torch.stack([x.isfinite().all() for x in found.values()]).all():
             raise ValueError(
                 f"{source.name} gives NaN or infinity on {images.name}: its weights or its "
                 "preprocessing are wrong, or (with autocast) bfloat16 does not suffice"

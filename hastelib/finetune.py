@@ -53,7 +53,7 @@ def seeded(seed: int, threads: int) -> Iterator[None]:
     with (
         threaded(threads),
         torch.random.fork_rng(),
-        torch.backends.cudnn.flags(deterministic=True),
+        torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
     ):
         torch.manual_seed(seed)
         yield
@@ -84,7 +84,7 @@ class _Training:
             "schedule": self.schedule.state_dict() if self.schedule else None,
             "order": self.order.get_state(),
             "random": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all(),
+            "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
         }
         torch.save(state, file)
         return torch.frombuffer(file.getbuffer(), dtype=torch.uint8).clone()
@@ -99,7 +99,8 @@ class _Training:
             self.schedule.load_state_dict(state["schedule"])
         self.order.set_state(state["order"])
         torch.set_rng_state(state["random"])
-        torch.cuda.set_rng_state_all(state["cuda"])
+        if state["cuda"] is not None:
+            torch.cuda.set_rng_state(state["cuda"])
 
 
 def train(
@@ -120,9 +121,13 @@ def train(
     weights as an unbroken one on the same machine.
 
     Raises:
-        ValueError: the loss is NaN or infinite (the learning rate is too high).
+        ValueError: fewer than two images, or the loss is NaN or infinite (the learning rate is too
+            high).
     """
-    steps = recipe.epochs * sum(1 for _ in range(0, len(images), recipe.batch_size))
+    if len(images) < 2:
+        raise ValueError(f"{images.name}: expected at least two images to train on")
+    whole, rest = divmod(len(images), recipe.batch_size)
+    steps = recipe.epochs * (whole + (rest > 1))  # a last batch of one is left out
     training = _Training(module, recipe, steps, seed)
     start = 0
     if checkpoint := store.read("checkpoints", entry):
@@ -139,7 +144,10 @@ def train(
             for pixels, labels in images.batches(
                 recipe.batch_size, device, training.order, drop_single=True
             ):
-                loss = nn.functional.cross_entropy(module(preprocessing.normalise(pixels)), labels)
+                found = module(preprocessing.normalise(pixels))
+                # GoogLeNet and Inception give auxiliary logits too while they train.
+                logits = found if isinstance(found, Tensor) else found[0]
+                loss = nn.functional.cross_entropy(logits, labels)
                 training.optimiser.zero_grad()
                 loss.backward()
                 training.optimiser.step()
@@ -188,7 +196,8 @@ def finetune(
         test_split: what it is tested on.
         recipe: how.
         seed: of the new classifier's weights and of the order of the images.
-        store: where checkpoints are kept while it runs.
+        store: where checkpoints are kept; the last one stays until the caller, who has kept the
+            outcome, drops it.
         entry: their key: a hash of everything above.
         device: where it runs; a GPU where there is one.
 
@@ -220,7 +229,6 @@ def finetune(
         )
         probs = predict(module, test_split, preprocessing, device)
     accuracy = (probs.argmax(1) == test_split.labels).double().mean().item()
-    store.drop("checkpoints", entry)
     provenance = {
         "recipe": recipe.model_dump(),
         "seed": seed,

@@ -100,8 +100,8 @@ def ms_leep(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> float:
     r"""Multi-source LEEP of an ensemble: the sum of its members' :func:`leep`.
 
     Source: Agostinelli et al. (2022), *Transferability metrics for selecting source model
-    ensembles*. HASTE-MS-LEEP, where every source has its own hard subset, is the plain sum of
-    the members' LEEPs instead.
+    ensembles*. HASTE-MS-LEEP, where every source has its own hard subset, is the same sum, with
+    each member's :func:`leep` on its own subset.
 
     Args:
         probs_list: one (n, z_s) array for each source; rows sum to 1.
@@ -226,7 +226,7 @@ def gbc(
 
 
 def h_score(embeddings: ArrayLike, labels: ArrayLike, shrinkage: str | None = None) -> float:
-    r"""H-score: the share of the embedding's variance that the classes explain (Bao et al. 2019).
+    r"""H-score: the variance between classes of the whitened embedding (Bao et al. 2019).
 
     .. math::
 

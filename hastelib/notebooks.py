@@ -66,9 +66,15 @@ def start(given: Mapping[str, Any]) -> tuple[Grid, tuple[str, ...]]:
     """
     rest = dict(given)
     suite = suites.find(rest.pop("suite", None), rest.pop("target", None) or None)
-    for metric in words(rest.pop("metrics", None) or ""):
-        suites.one_of("metric", metric, METRICS)
-    rest.pop("output", None)
+    metrics = rest.pop("metrics", None)
+    if metrics is not None:
+        for metric in words(metrics) or ("",):
+            suites.one_of("metric", metric, METRICS)
+    if output := rest.pop("output", None):
+        try:
+            Path(output).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"output: cannot write to {output} ({error})") from error
     sources = words(rest.pop("sources", None) or "")
     seeds = rest.pop("seeds", None)
     if seeds is not None and seeds < 1:

@@ -2,8 +2,8 @@
 
 An entry's name is the SHA-256 of everything that determines it, so a changed input never meets an
 old result. An entry is one safetensors file that carries a checksum of its own contents; it is
-written under a temporary name and renamed, so a reader never sees half of it and a killed writer
-leaves none. A damaged entry is reported with a warning, dropped and made again.
+written under a temporary name and renamed, so a reader never sees half of it, whenever a writer is
+killed. A damaged entry is reported with a warning, dropped and made again.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def writing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        raise _unwritable(path.parent, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -110,8 +112,6 @@ class Store:
             DamagedEntryWarning: the entry is cut short or altered; it is dropped.
         """
         path = self.path(kind, entry)
-        if not path.exists():
-            return None
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
@@ -119,6 +119,8 @@ class Store:
             notes = json.loads(metadata["notes"])
             if digest(arrays, notes) != metadata["sha256"]:
                 raise ValueError("its checksum does not fit its contents")
+        except FileNotFoundError:
+            return None
         except (SafetensorError, KeyError, ValueError) as error:
             warnings.warn(
                 f"dropping the damaged cache entry {path} ({error}); it is made again",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 VARIANTS = ("all", "random", "ca", "cs")
 """The whole train split; random subsets; the hardest class-agnostically; class-specifically."""
@@ -98,7 +98,7 @@ class Recipe(_Strict):
     """
 
     epochs: int = Field(gt=0)
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, allow_inf_nan=False)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
     batch_size: int = Field(default=64, gt=1)
@@ -133,6 +133,13 @@ class Suite(_Strict):
     seeds: tuple[int, ...] = (0,)
     hardness: Hardness
     pretraining: Recipe | None = None
+
+    @field_validator("sources", "seeds")
+    @classmethod
+    def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("expected each of them once")
+        return values
 
     def target(self, name: str) -> DataSpec:
         """The data of a target; ``ValueError`` with the choices where there is none."""
@@ -209,9 +216,16 @@ def load(name: str) -> Suite:
     Raises:
         ValueError: no such suite (lists the choices), or the file is not valid (says where).
     """
+    if not names():
+        raise ValueError(
+            f"no suites in {folder()}; set HASTE_PARAMS to the folder params of a clone"
+        )
     one_of("suite", name, names())
     path = folder() / f"{name}.yaml"
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
     suite = _validated(values, str(path))
     if suite.name != name:
         raise ValueError(f"{path} says name: {suite.name}; write name: {name}")

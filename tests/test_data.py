@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import shutil
 from pathlib import Path
 
 import datasets
@@ -142,11 +143,33 @@ def test_parquet_rows_and_classes(parquet: Path):
     [
         ({"label": "class"}, r"no column \['class'\]; it has \['domain', 'img', 'label'\]"),
         ({"classes": ("n9*",)}, r"no class 'n9\*'; it has n01"),
+        ({"where": {"domain": "film"}}, "no row has domain 'film'; there are photo, sketch"),
     ],
 )
 def test_parquet_that_does_not_fit_its_specification(parquet: Path, changes, message):
     with pytest.raises(ValueError, match=message):
         data.load(SPEC.model_copy(update=changes))
+
+
+@pytest.mark.parametrize("label", [None, -1])
+def test_rows_without_label_are_refused(parquet: Path, label):
+    split = datasets.Dataset.from_parquet(str(parquet))
+    labels = [label, *split["label"][1:]]
+    split.remove_columns("label").add_column("label", labels).to_parquet(parquet)
+    with pytest.raises(ValueError, match="1 of 40 rows of the train split have no label"):
+        data.load(SPEC)
+
+
+def test_labels_that_are_text_are_numbered_alike_in_both_splits(parquet: Path):
+    split = datasets.Dataset.from_parquet(str(parquet))
+    names = split.features["label"].names
+    text = split.remove_columns("label").add_column("label", [names[i] for i in split["label"]])
+    text.to_parquet(parquet)
+    text.filter(lambda row: row["label"] != "n01").to_parquet(parquet.with_name("test.parquet"))
+    splits = data.load(SPEC.model_copy(update={"test": "set/test.parquet"}))
+    assert splits["train"].features["label"].names == names
+    assert splits["test"].features["label"].names == names
+    assert set(splits["test"]["label"]) == {1, 2, 3}
 
 
 def test_truncated_parquet(parquet: Path):
@@ -203,19 +226,31 @@ def test_folder_is_split(folder: Path):
     assert splits["train"].features["label"].names == ["cat", "dog"]
 
 
-def test_folder_with_its_own_split(folder: Path, tmp_path: Path):
+def test_folder_with_its_own_split(tmp_path: Path):
     for half in ("train", "test"):
-        (folder / half).mkdir()
         for name in ("cat", "dog"):
-            (folder / half / name).mkdir()
-            (folder / half / name / "0.png").write_bytes(_png(1))
-    (folder / "test" / "dog" / "1.png").write_bytes(_png(2))
-    splits = data.load(Folder(kind="folder", path=str(folder)))
+            (tmp_path / half / name).mkdir(parents=True)
+            (tmp_path / half / name / "0.png").write_bytes(_png(1))
+    (tmp_path / "test" / "dog" / "1.png").write_bytes(_png(2))
+    spec = Folder(kind="folder", path=str(tmp_path))
+    splits = data.load(spec)
     assert {name: len(split) for name, split in splits.items()} == {"train": 2, "test": 3}
-    (folder / "test" / "cow").mkdir()
-    (folder / "test" / "cow" / "0.png").write_bytes(_png(1))
+    (tmp_path / "test" / "cow").mkdir()
+    (tmp_path / "test" / "cow" / "0.png").write_bytes(_png(1))
     with pytest.raises(ValueError, match=r"differ in the classes \['cow'\]"):
-        data.load(Folder(kind="folder", path=str(folder)))
+        data.load(spec)
+    (tmp_path / "val").mkdir()
+    with pytest.raises(ValueError, match="exactly train and test; rename or move"):
+        data.load(spec)
+
+
+def test_folder_with_one_class_is_refused_and_hidden_ones_are_ignored(folder: Path):
+    (folder / ".cache").mkdir()
+    spec = Folder(kind="folder", path=str(folder))
+    assert data.load(spec)["train"].features["label"].names == ["cat", "dog"]
+    shutil.rmtree(folder / "dog")
+    with pytest.raises(ValueError, match=r"at least two classes, got \['cat'\]"):
+        data.load(spec)
 
 
 def test_missing_and_empty_folders(tmp_path: Path):

@@ -77,6 +77,10 @@ def test_accuracies_are_means_over_seeds(grid: Grid, rows):
         assert row.accuracy_std == pytest.approx(np.std(values, ddof=1))
 
 
+def test_checkpoints_go_when_the_outcome_is_kept(folder: Path, rows):
+    assert not list((folder / "checkpoints").glob("*.safetensors"))
+
+
 def test_random_subsets_are_shared_and_of_the_same_size(grid: Grid):
     first, second = grid.subsets("greek"), grid.subsets("greek")
     assert [s.variant for s in first] == ["all", *["random"] * 3, "ca", "cs"]

@@ -61,7 +61,6 @@ def test_nothing_around_it_is_changed(tmp_path: Path):
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
     assert all(torch.equal(x, before[name]) for name, x in source.module.state_dict().items())
-    assert not list((tmp_path / "checkpoints").glob("*.safetensors"))
 
 
 def test_stopped_between_epochs_goes_on(unbroken: Outcome, tmp_path: Path, monkeypatch):
@@ -82,8 +81,14 @@ def test_stopped_between_epochs_goes_on(unbroken: Outcome, tmp_path: Path, monke
 
 
 def test_killed_process_goes_on(unbroken: Outcome, tmp_path: Path):
-    code = f"from test_finetune import *; run(Path({str(tmp_path)!r}))"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(["tests", *sys.path])}
+    # The child pauses after every checkpoint, so that it cannot end before it is killed.
+    code = (
+        "from test_finetune import *; write = Store.write\n"
+        "Store.write = lambda *given: (write(*given), time.sleep(0.5))\n"
+        f"run(Path({str(tmp_path)!r}))"
+    )
+    here = str(Path(__file__).parent)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([here, *sys.path])}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment)
     folder = tmp_path / "checkpoints"
     while process.poll() is None and not list(folder.glob("[!.]*.safetensors")):
@@ -101,6 +106,14 @@ def test_damaged_checkpoint_starts_over(unbroken: Outcome, tmp_path: Path):
         assert torch.equal(run(tmp_path).probs, unbroken.probs)
 
 
+def test_one_image_is_not_enough(tmp_path: Path):
+    store, source = Store(tmp_path), models.load("resnet8@glyphs")
+    split = data.load(Glyphs(kind="glyphs", characters="α-β", train=1, test=1), store)["train"]
+    one = data.Images(split.select([0]), source.preprocessing, "one")
+    with pytest.raises(ValueError, match="one: expected at least two images"):
+        finetune(source, one, one, RECIPE, 0, store=store, entry="e")
+
+
 def test_divergence_is_an_error(tmp_path: Path):
     recipe = RECIPE.model_copy(update={"learning_rate": 1e30, "schedule": "constant"})
     with pytest.raises(ValueError, match="lower the learning rate"):
@@ -110,7 +123,7 @@ def test_divergence_is_an_error(tmp_path: Path):
 def test_densenet_and_mobilenet_heads(tmp_path: Path):
     recipe = RECIPE.model_copy(update={"epochs": 1})
     for name in ("densenet16", "mobilenet_v2"):
-        assert run(tmp_path, recipe, source=name).probs.shape == (40, 4)
+        assert run(tmp_path / name, recipe, source=name).probs.shape == (40, 4)
 
 
 def test_splits_must_agree(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hastelib import models
+from hastelib.download import sha256_of
 from hastelib.models import CifarResNet, Preprocessing
 
 STAGES = {
@@ -108,6 +110,13 @@ def test_a_network_without_convolution_stages_is_refused():
         models.stages(nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), 8)
 
 
+def test_a_transformer_is_refused_and_so_is_a_size_that_does_not_fit():
+    with pytest.raises(ValueError, match="has 0 convolution stages"):
+        models.stages(torchvision.models.swin_t(), 64)
+    with pytest.raises(ValueError, match="VisionTransformer does not run on 64 px"):
+        models.stages(torchvision.models.vit_b_32(), 64)
+
+
 def test_replace_head(networks):
     for name in ("resnet18", "squeezenet1_1"):
         module = torchvision.models.get_model(name).eval()
@@ -125,7 +134,10 @@ def test_replace_head(networks):
         ("resnet50@glyphs", "unknown glyphs network 'resnet50'; choose one of: densenet16"),
         ("resnet51@IMAGENET1K_V1", "unknown torchvision network 'resnet51'; .*resnet50"),
         ("resnet50@IMAGENET", "unknown weights of resnet50 'IMAGENET'; .*IMAGENET1K_V2"),
-        ("ResNet51_Weights.DEFAULT", "unknown torchvision network 'resnet51'"),
+        (
+            "ResNet51_Weights.DEFAULT",
+            "unknown torchvision weights 'ResNet51_Weights'; .*ResNet50_W",
+        ),
     ],
 )
 def test_unknown_names_list_the_choices(name: str, message: str):
@@ -136,6 +148,7 @@ def test_unknown_names_list_the_choices(name: str, message: str):
 def test_names_of_torchvision():
     assert models.parse("ResNet50_Weights.IMAGENET1K_V2") == ("resnet50", "IMAGENET1K_V2")
     assert models.parse("MobileNet_V2_Weights.DEFAULT") == ("mobilenet_v2", "DEFAULT")
+    assert models.parse("RegNet_Y_16GF_Weights.DEFAULT") == ("regnet_y_16gf", "DEFAULT")
 
 
 # Weight files
@@ -147,43 +160,59 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _published(folder: Path) -> Path:
-    """A file in the layout of the published CIFAR-10 ResNets."""
+def _published(folder: Path, monkeypatch: pytest.MonkeyPatch, content: object) -> Path:
+    """A file named as the published CIFAR-10 ResNets are, by the hash of its content."""
+    path = folder / "cifar10" / "new.th"
+    path.parent.mkdir()
+    torch.save(content, path)
+    name = f"resnet20-{sha256_of(path)[:8]}.th"
+    monkeypatch.setitem(models.CIFAR10_FILES, "resnet20", name)
+    return path.rename(path.with_name(name))
+
+
+def _resnet20() -> dict:
     torch.manual_seed(1)
     state = {f"module.{name}": x for name, x in CifarResNet(3).state_dict().items()}
-    path = folder / "cifar10" / models.CIFAR10_FILES["resnet20"]
-    path.parent.mkdir()
-    torch.save({"state_dict": state, "best_prec1": 91.7}, path)
-    return path
+    return {"state_dict": state, "best_prec1": 91.7}
 
 
-def test_cifar10_weights_are_found_in_the_folder(folder: Path):
-    _published(folder)
+def test_cifar10_weights_are_found_in_the_folder(folder: Path, monkeypatch):
+    _published(folder, monkeypatch, _resnet20())
     source = models.load("resnet20@cifar10")
     torch.manual_seed(1)
     assert torch.equal(source.module.state_dict()["conv1.weight"], CifarResNet(3).conv1.weight)
     assert source.preprocessing == Preprocessing(32, 32)
 
 
-def test_truncated_weights(folder: Path):
-    path = _published(folder)
+def test_truncated_weights(folder: Path, monkeypatch):
+    path = _published(folder, monkeypatch, _resnet20())
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"cannot read the weights in .*resnet20.*fetch it again"):
+    with pytest.raises(
+        ValueError, match=r"resnet20.*th has SHA-256 .*delete it, and it is fetched"
+    ):
         models.load("resnet20@cifar10")
 
 
-def test_weights_of_another_size(folder: Path):
-    path = _published(folder)
-    torch.save({"state_dict": CifarResNet(5).state_dict()}, path)
+def test_weights_of_another_size(folder: Path, monkeypatch):
+    _published(folder, monkeypatch, {"state_dict": CifarResNet(5).state_dict()})
     with pytest.raises(ValueError, match="do not fit CifarResNet"):
         models.load("resnet20@cifar10")
 
 
-def test_weights_that_would_run_code_are_refused(folder: Path):
-    path = _published(folder)
-    torch.save({"state_dict": nn.Linear(1, 1)}, path)  # a pickled object, not tensors
+def test_weights_that_would_run_code_are_refused(folder: Path, monkeypatch):
+    _published(folder, monkeypatch, {"state_dict": nn.Linear(1, 1)})  # an object, not tensors
     with pytest.raises(ValueError, match="cannot read the weights"):
         models.load("resnet20@cifar10")
+
+
+def test_densenet_files_with_the_names_of_the_first_version(tmp_path: Path):
+    state = torchvision.models.densenet121().state_dict()
+    old = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", n): x for n, x in state.items()
+    }
+    assert set(old) != set(state)
+    torch.save(old, tmp_path / "old.pth")
+    assert set(models.read_state(tmp_path / "old.pth")) == set(state)
 
 
 def test_safetensors_in_torchvisions_layout(folder: Path):
@@ -225,9 +254,10 @@ def test_missing_published_weights_are_downloaded_from_the_official_address(
     ]
 
 
-def test_torchvision_preprocessing_comes_with_the_weights(folder: Path):
+def test_torchvision_preprocessing_comes_with_the_weights(folder: Path, monkeypatch):
     name = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
     torch.save(torchvision.models.resnet18().state_dict(), folder / name)
+    monkeypatch.setattr("hastelib.models.weights.sha256_of", lambda _: "f37072fd")
     assert models.load("resnet18@IMAGENET1K_V1").preprocessing == Preprocessing(256, 224)
     assert models.load("resnet18@IMAGENET1K_V1", size=32).preprocessing == Preprocessing(32, 32)
 

@@ -47,7 +47,9 @@ def test_wrong_parameters(values, message):
         ({"target": "klingon"}, "unknown target 'klingon'; choose one of"),
         ({"sources": "resnet8@glyphs, resnet9@glyphs"}, "unknown glyphs network 'resnet9'"),
         ({"metrics": "leep,lip"}, "unknown metric 'lip'; choose one of"),
+        ({"metrics": " , "}, "unknown metric ''; choose one of"),
         ({"seeds": 0}, "seeds: .*at least 1"),
+        ({"output": "README.md/runs"}, "output: cannot write to README.md/runs"),
         ({"fraction": 2.0}, "hardness.fraction"),
     ],
 )

@@ -62,12 +62,23 @@ def _write(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes) -> None:
         ({"hardness": {"source": "a", "fraction": 1.5}}, r"hardness.fraction: .*less than"),
         ({"targets": {"a": {"kind": "film"}}}, r"'glyphs', 'digits', 'parquet', 'folder'"),
         ({"sources": []}, r"sources: .*at least 1"),
+        ({"seeds": [0, 0]}, r"seeds: .*each of them once"),
     ],
 )
 def test_invalid_file_says_where(tmp_path, monkeypatch, changes, message):
     _write(tmp_path, monkeypatch, **changes)
     monkeypatch.setenv("HASTE_PARAMS", str(tmp_path))
     with pytest.raises(ValueError, match=message):
+        suites.load("glyphs")
+
+
+def test_broken_yaml_and_no_suites_at_all(tmp_path, monkeypatch):
+    monkeypatch.setenv("HASTE_PARAMS", str(tmp_path))
+    with pytest.raises(ValueError, match="set HASTE_PARAMS"):
+        suites.load("glyphs")
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "glyphs.yaml").write_text("name: [")
+    with pytest.raises(ValueError, match=r"glyphs\.yaml is not YAML"):
         suites.load("glyphs")
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
 from hastelib.store import cache_folder
@@ -42,13 +45,14 @@ def parquet(spec: Parquet) -> datasets.DatasetDict:
             "holds them."
         )
     found = {split: _columns(data, spec, split) for split, data in found.items()}
-    return _split(found, spec.seed)
+    found = {split: _classes(data, spec) for split, data in _encoded(found).items()}
+    return _split(found, spec.seed, spec.train)
 
 
 def _read(path: Path) -> datasets.Dataset:
     try:
-        return datasets.Dataset.from_parquet(str(path), cache_dir=str(cache_folder() / "datasets"))
-    except Exception as error:  # the reader's errors have no common base, and name no file
+        return datasets.Dataset(datasets.table.InMemoryTable(pq.read_table(path)))
+    except (OSError, pa.ArrowException) as error:
         raise ValueError(f"cannot read {path} as Parquet ({error}); fetch it again") from error
 
 
@@ -83,27 +87,51 @@ def _columns(data: datasets.Dataset, spec: Parquet, split: str) -> datasets.Data
     for column, value in spec.where.items():
         feature, values = data.features[column], np.array(data.with_format("numpy")[column][:])
         if isinstance(feature, datasets.ClassLabel):
-            value = feature.str2int(value)
-        keep &= values == value
-    data = data.select(np.flatnonzero(keep))
-    data = data.select_columns([spec.image, spec.label])
+            values = np.array(feature.int2str(values.tolist()))
+        keep &= values.astype(str) == value
+        if not keep.any():
+            choices = ", ".join(sorted(set(values.astype(str).tolist()))[:20])
+            raise ValueError(f"{spec.train}: no row has {column} {value!r}; there are {choices}")
+    data = data.select(np.flatnonzero(keep)).select_columns([spec.image, spec.label])
     data = data.rename_columns(
         {old: new for old, new in ((spec.image, "image"), (spec.label, "label")) if old != new}
     )
-    if not isinstance(data.features["label"], datasets.ClassLabel):
-        data = data.class_encode_column("label")
-    return _classes(data, spec.classes, spec.train)
+    labels = pd.Series(data["label"][:])
+    unlabelled = int(labels.isna().sum())
+    if not unlabelled and pd.api.types.is_numeric_dtype(labels):
+        unlabelled = int((labels < 0).sum())
+    if unlabelled:
+        raise ValueError(
+            f"{spec.train}: {unlabelled} of {len(labels)} rows of the {split} split have no label; "
+            "remove them"
+        )
+    return data
 
 
-def _classes(
-    data: datasets.Dataset, wanted: tuple[str, ...] | None, where: str
-) -> datasets.Dataset:
-    if wanted is None:
+def _encoded(found: dict[Split, datasets.Dataset]) -> dict[Split, datasets.Dataset]:
+    """Labels that are not class labels yet, numbered alike in all splits."""
+    if isinstance(found["train"].features["label"], datasets.ClassLabel):
+        return found
+    values = sorted({value for data in found.values() for value in data.unique("label")})
+    feature = datasets.ClassLabel(names=[str(value) for value in values])
+    index = {value: i for i, value in enumerate(values)}
+    return {
+        split: data.remove_columns("label").add_column(
+            "label", [index[value] for value in data["label"]], feature=feature
+        )
+        for split, data in found.items()
+    }
+
+
+def _classes(data: datasets.Dataset, spec: Parquet) -> datasets.Dataset:
+    """Only the classes asked for, renumbered."""
+    if spec.classes is None:
         return data
-    names = data.features["label"].names
+    wanted, names = spec.classes, data.features["label"].names
     for pattern in wanted:
         if not any(_matches(name, pattern) for name in names):
-            raise ValueError(f"{where}: no class {pattern!r}; it has {', '.join(names[:20])} ...")
+            some = ", ".join(names[:20])
+            raise ValueError(f"{spec.train}: no class {pattern!r}; it has {some} ...")
     kept = [name for name in names if any(_matches(name, pattern) for pattern in wanted)]
     labels = np.array(data.with_format("numpy")["label"][:])
     renumber = np.full(len(names), -1)
@@ -118,11 +146,17 @@ def _matches(name: str, pattern: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
-def _split(found: dict[Split, datasets.Dataset], seed: int) -> datasets.DatasetDict:
+def _split(found: dict[Split, datasets.Dataset], seed: int, name: str) -> datasets.DatasetDict:
     """The official split where there is one, else 80/20, stratified by class, seeded."""
+    classes = found["train"].features["label"].names
+    if len(classes) < 2:
+        raise ValueError(f"{name}: expected at least two classes, got {classes}")
     if "test" in found:
         return datasets.DatasetDict(found)
-    return found["train"].train_test_split(0.2, stratify_by_column="label", seed=seed)
+    try:
+        return found["train"].train_test_split(0.2, stratify_by_column="label", seed=seed)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be split 80/20 by class: {error}") from error
 
 
 def folder(spec: Folder) -> datasets.DatasetDict:
@@ -133,21 +167,26 @@ def folder(spec: Folder) -> datasets.DatasetDict:
             f"no folder {root}. It should hold one folder of images per class (or train/ and "
             "test/ with such folders); relative paths start at HASTE_DATA."
         )
-    halves: list[Split] = [half for half in SPLITS if (root / half).is_dir()]
-    if len(halves) == 2:
-        found = {half: _images(root / half) for half in halves}
-        names = {half: data.features["label"].names for half, data in found.items()}
+    inside = {path.name for path in root.iterdir() if path.is_dir() and path.name[0] != "."}
+    if inside == {"train", "test"}:
+        halves = {split: _images(root / split) for split in SPLITS}
+        names = {split: data.features["label"].names for split, data in halves.items()}
         if names["train"] != names["test"]:
             odd = sorted(set(names["train"]) ^ set(names["test"]))
             raise ValueError(f"{root}: train and test differ in the classes {odd}")
-    else:
-        found = {"train": _images(root)}
-    return _split(found, spec.seed)
+        return _split(halves, spec.seed, str(root))
+    if inside & {"train", "test"}:
+        raise ValueError(
+            f"{root} holds {sorted(inside)}: expected one folder per class, or exactly train and "
+            "test; rename or move the others"
+        )
+    return _split({"train": _images(root)}, spec.seed, str(root))
 
 
 def _images(root: Path) -> datasets.Dataset:
     try:
-        names, index = find_classes(str(root))
+        names = [name for name in find_classes(str(root))[0] if name[0] != "."]
+        index = {name: label for label, name in enumerate(names)}
         pairs = make_dataset(str(root), index, extensions=IMG_EXTENSIONS)
     except FileNotFoundError as error:
         raise ValueError(f"{root} should hold one folder of images per class: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,8 +26,8 @@ IN_MEMORY = 2 << 30  # bytes; a larger split is decoded anew in every pass, by w
 
 
 def fingerprint(split: datasets.Dataset) -> str:
-    """Hexadecimal SHA-256 of a split's encoded images and labels, in their order."""
-    total = hashlib.sha256()
+    """Hexadecimal SHA-256 of a split's class names, encoded images and labels, in their order."""
+    total = hashlib.sha256(json.dumps(split.features["label"].names).encode())
     raw = split.cast_column("image", datasets.Image(decode=False))
     for row in raw:
         image = row["image"]
@@ -68,8 +69,17 @@ class Images(Dataset[tuple[Tensor, Tensor]]):
 
     def _decode(self, row: int) -> Tensor:
         try:
-            image: Image.Image = self.split[row]["image"].convert("RGB")
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+            image: Image.Image | None = self.split[row]["image"]
+            if image is None:
+                raise ValueError("there is none")
+            image = image.convert("RGB")
+        except (
+            UnidentifiedImageError,
+            Image.DecompressionBombError,
+            OSError,
+            SyntaxError,
+            ValueError,
+        ) as error:
             raise ValueError(
                 f"image {row} of {self.name} cannot be decoded ({error}); repair or remove it"
             ) from error
@@ -98,8 +108,13 @@ class Images(Dataset[tuple[Tensor, Tensor]]):
             self,
             sampler=BatchSampler(order, size, drop_last=drop_single and len(self) % size == 1),
             batch_size=None,
-            num_workers=0 if self._keep else (os.cpu_count() or 1),
+            num_workers=0 if self._keep else _cores(),
             pin_memory=on_gpu,
         )
         for pixels, labels in loader:
             yield pixels.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import datasets
 import matplotlib
+import numpy
 import PIL
 import sklearn
 import torch
+from PIL import Image
 
 from hastelib.data.files import folder, parquet
 from hastelib.data.glyphs import Drawn, digits, glyphs
@@ -17,7 +20,7 @@ from hastelib.store import Store, key
 from hastelib.suites import DataSpec, Digits, Folder, Glyphs, Parquet
 
 # What decides how a drawing comes out, besides the specification.
-_TOOLS = f"matplotlib {matplotlib.__version__}, pillow {PIL.__version__}, {sklearn.__version__}"
+_TOOLS = [tool.__version__ for tool in (matplotlib, PIL, numpy, sklearn)]
 
 
 def load(spec: DataSpec, store: Store | None = None) -> datasets.DatasetDict:
@@ -57,7 +60,7 @@ def _drawn(spec: Glyphs | Digits, store: Store) -> datasets.DatasetDict:
         {
             split: datasets.Dataset.from_dict(
                 {
-                    "image": [image.numpy() for image in arrays[f"{split}.image"]],
+                    "image": [_encoded(image) for image in arrays[f"{split}.image"]],
                     "label": arrays[f"{split}.label"].to(torch.int64).tolist(),
                 },
                 features=features,
@@ -65,3 +68,10 @@ def _drawn(spec: Glyphs | Digits, store: Store) -> datasets.DatasetDict:
             for split in ("train", "test")
         }
     )
+
+
+def _encoded(image: torch.Tensor) -> dict[str, bytes | None]:
+    """An image as uncompressed bytes: they, and the fingerprint, are the same on every machine."""
+    file = io.BytesIO()
+    Image.fromarray(image.numpy()).save(file, "PPM")
+    return {"bytes": file.getvalue(), "path": None}

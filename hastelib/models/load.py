@@ -81,11 +81,10 @@ def parse(name: str) -> tuple[str, str]:
     architecture, _, weights = name.partition("@")
     known = torchvision.models.list_models(torchvision.models)
     if not weights and "_Weights." in name:
-        short = {model.replace("_", ""): model for model in known}
-        builder, _, weights = name.partition("_Weights.")
-        builder = builder.lower().replace("_", "")
-        one_of("torchvision network", builder, short)
-        architecture = short[builder]
+        builder, _, weights = name.rpartition(".")
+        enums = {torchvision.models.get_model_weights(model).__name__: model for model in known}
+        one_of("torchvision weights", builder, enums)
+        architecture = enums[builder]
     if not weights:
         raise ValueError(
             f"unknown source {name!r}; write architecture@weights, as in resnet20@cifar10, "
@@ -129,7 +128,11 @@ def _built(architecture: str, weights: str) -> tuple[nn.Module, Preprocessing]:
         module = CifarResNet((int(architecture.removeprefix("resnet")) - 2) // 6)
         fill(module, find(f"cifar10/{file}", CIFAR10_URL.format(file=file)))
         return module, Preprocessing(32, 32)
-    module = torchvision.models.get_model(architecture)
+    # The checkpoints of these two expect inputs scaled to [-1, 1], which they do themselves.
+    options = {"transform_input": True, "init_weights": False}
+    module = torchvision.models.get_model(
+        architecture, **(options if architecture in ("googlenet", "inception_v3") else {})
+    )
     own = Preprocessing(256, 224)
     if "." in weights:
         fill(module, find(weights))
@@ -156,5 +159,10 @@ def wrap(name: str, module: nn.Module, preprocessing: Preprocessing) -> Source:
         preprocessing=preprocessing,
         stages=stages(module, preprocessing.crop),
         head=head(module),
-        fingerprint=digest(module.state_dict(), {"architecture": type(module).__name__}),
+        fingerprint=digest(module.state_dict(), {"architecture": _architecture(module)}),
     )
+
+
+def _architecture(module: nn.Module) -> str:
+    """What the weights alone do not say: the layers, and whether the input is rescaled."""
+    return f"{module}{getattr(module, 'transform_input', '')}"

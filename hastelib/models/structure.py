@@ -52,7 +52,8 @@ def stages(module: nn.Module, size: int) -> tuple[str, ...]:
 
     def record(name: str, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         seen = output if blocks else inputs[0]  # a pool closes the stage that it reads
-        if isinstance(seen, Tensor) and seen.ndim == 4 and seen.shape[-1] > 1:
+        # Square maps only: a transformer's tokens, or its channels-last maps, are no such stage.
+        if isinstance(seen, Tensor) and seen.ndim == 4 and seen.shape[-2] == seen.shape[-1] > 1:
             sides[name] = seen.shape[-1]
 
     watched = blocks or pools
@@ -62,6 +63,11 @@ def stages(module: nn.Module, size: int) -> tuple[str, ...]:
         module.eval()
         with torch.inference_mode():
             module(torch.zeros(1, 3, size, size, device=next(module.parameters()).device))
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(
+            f"{type(module).__name__} does not run on {size} px images ({error}); choose another "
+            "image size"
+        ) from error
     finally:
         module.train(training)
         for handle in handles:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from hastelib.download import fetch
+from hastelib.download import fetch, sha256_of
 from hastelib.models.structure import head, replace_head
 
 CIFAR10_URL = (
@@ -23,6 +24,7 @@ CIFAR10_FILES = {
     "resnet44": "resnet44-014dd654.th",
     "resnet56": "resnet56-4bfd9763.th",
 }
+_OLD_DENSENET = r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)"
 GLYPHS_FOLDER = Path(__file__).parents[1] / "weights" / "glyphs"
 
 
@@ -35,16 +37,21 @@ def weights_folder() -> Path:
 def find(file: str, url: str | None = None) -> Path:
     """A weight file under the weights folder (in a subfolder or flat), else downloaded."""
     root = weights_folder()
+    # torch's convention: the name of a published file carries the first digits of its SHA-256.
+    prefix = Path(file).stem.rpartition("-")[2]
     for path in (root / file, root / Path(file).name):
         if path.is_file():
+            if url is not None and not (found := sha256_of(path)).startswith(prefix):
+                raise ValueError(
+                    f"{path} has SHA-256 {found[:8]}..., not the {prefix} of the published file; "
+                    "it is damaged or another one: delete it, and it is fetched again"
+                )
             return path
     if url is None:
         raise FileNotFoundError(
             f"no weight file {file} in {root}; put it there, or set HASTE_WEIGHTS to the folder "
             "that holds it"
         )
-    # torch's convention: the name carries the first digits of the file's SHA-256.
-    prefix = Path(file).stem.rpartition("-")[2]
     return fetch(url, root / file, sha256=prefix)
 
 
@@ -67,6 +74,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise ValueError(_damaged(path, error)) from error
     state = state.get("state_dict", state)
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    # torchvision's DenseNet files still have the names of its first version.
+    state = {re.sub(_OLD_DENSENET, r"\1\2", name): tensor for name, tensor in state.items()}
     return {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
 
 

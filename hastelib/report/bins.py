@@ -17,7 +17,7 @@ Z = 1.959963984540054
 
 
 def hardness_bins(hardness: Any, correct: Mapping[str, Any], bins: int = 5) -> pd.DataFrame:
-    """Accuracy from the hardest to the easiest samples (the paper's Fig. 1a).
+    """Accuracy from the hardest samples to the easiest (the paper's Fig. 1a, there with CA).
 
     Args:
         hardness: (n,) the test samples' hardness, an array or a tensor.
@@ -105,9 +105,9 @@ def extremes(bins: Mapping[tuple[str, str], pd.DataFrame]) -> Table:
             f"{number(100 * float(gaps.mean()), 1, sign=True)} points."
         )
     caption = (
-        "Accuracy in % of the fine-tuned networks on the hardest and on the easiest part of the "
-        "test split. A positive difference says that this hardness finds what the networks get "
-        "wrong."
+        "Accuracy in % of the fine-tuned networks (first seed, taken together) on the hardest and "
+        "on the easiest part of the test split; CS uses that split's labels and class means. A "
+        "positive difference says that this hardness finds what the networks get wrong."
     )
     return Table(caption, tuple(blocks), tuple(notes), table)
 

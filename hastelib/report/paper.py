@@ -17,12 +17,14 @@ from hastelib.report.tables import NONE, Beside, Block, Cell, Table, interval, n
 PAPER_TABLES = Path(__file__).parents[2] / "book" / "paper_tables"
 MARK = "†"
 FORM = (
-    "Higher is better. Bold: a HASTE variant (CA, CS) that beats its baseline, or the baseline "
-    "where it beats them all."
+    "Higher is better. Bold, as in the paper: a HASTE variant (CA, CS) that beats its baseline; "
+    "bold here too, a baseline that beats them all."
 )
 CONTROL = (
     f"Random is the control, as many samples drawn at random: {MARK} marks where it is as good as "
-    "the best HASTE variant. In small type: 95% bootstrap intervals over the sources."
+    "the best HASTE variant. Its score is a mean over draws and so steadier than that of one "
+    "subset, which makes it a strict control. In small type: 95% bootstrap intervals over the "
+    "sources."
 )
 
 
@@ -49,7 +51,7 @@ def _row(line: pd.DataFrame, variants: Sequence[str], most: int) -> tuple[Cell, 
 
 def _block(table: pd.DataFrame, keys: list[str], head: str) -> Block:
     """One metric's block: targets down, variants across, their mean below."""
-    variants = ordered(["all", "random", *table["variant"]])
+    variants = ordered(["all", *table["variant"]])
     most = int(table["n"].max()) if "n" in table else 0
     if table.duplicated([*keys, "variant"]).any():
         raise ValueError(f"expected one correlation for each of {[*keys, 'variant']}, got several")
@@ -106,8 +108,9 @@ def table(
         caption
         if caption is not None
         else (
-            f"{labels.STATISTICS[statistic]} between score and fine-tuned accuracy over up to "
-            f"{int(correlations['n'].max())} sources."
+            f"{labels.STATISTICS[statistic]} between score and fine-tuned accuracy over "
+            f"{'up to ' if several(correlations['n']) else ''}{int(correlations['n'].max())} "
+            "sources."
         )
     )
     blocks = [

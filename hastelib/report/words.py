@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from hastelib.records import frame
 from hastelib.report import labels
 from hastelib.report.comparison import HASTE, MEAN, Rows, against, counts, differences, picks
 from hastelib.report.tables import interval, number
@@ -47,15 +48,16 @@ def findings(correlations: pd.DataFrame, rows: Rows, resamples: int = 2000, seed
         )
         for metric in metrics
     ]
-    return "\n".join([" ".join(_overall(correlations, tests)), "", *items])
+    overall = [*_overall(correlations, tests), *_yardsticks(rows)]
+    return "\n".join([" ".join(overall), "", *items])
 
 
 def _overall(correlations: pd.DataFrame, tests: dict[str, pd.DataFrame]) -> list[str]:
     targets = correlations[["suite", "target"]].drop_duplicates()
     metrics = correlations["metric"].nunique()
     text = [
-        f"{_many(len(targets), 'target')}, {_many(metrics, 'metric')}, up to "
-        f"{int(correlations['n'].max())} sources."
+        f"{_many(len(targets), 'target')}, {_many(metrics, 'metric')}, "
+        f"{_up_to(correlations['n'])} sources. Intervals resample the sources, for these targets."
     ]
     for other, called in (("all", "the baseline"), ("random", "the random control")):
         pairs = against(correlations, other)
@@ -74,7 +76,9 @@ def _overall(correlations: pd.DataFrame, tests: dict[str, pd.DataFrame]) -> list
         )
         expected = LEVEL * len(single)
         chance = (
-            f", and about {number(expected, 1)} would miss zero by chance alone."
+            f". If the intervals kept their level, about {number(expected, 1)} of them would miss "
+            "zero by chance, above and below together; with so few sources the level is rough, and "
+            "the comparisons share their sources."
             if expected >= 1
             else "."
         )
@@ -93,6 +97,10 @@ def _overall(correlations: pd.DataFrame, tests: dict[str, pd.DataFrame]) -> list
     return text
 
 
+def _up_to(sizes: pd.Series) -> str:
+    return f"{'up to ' if sizes.min() < sizes.max() else ''}{int(sizes.max())}"
+
+
 def _levels(correlations: pd.DataFrame, metric: str, name: str) -> list[str]:
     of_metric = correlations[correlations["metric"] == metric]
     wide = of_metric.pivot(  # noqa: PD010
@@ -103,7 +111,9 @@ def _levels(correlations: pd.DataFrame, metric: str, name: str) -> list[str]:
     means = wide.mean()
     shown = [variant for variant in labels.VARIANTS if variant in means]
     values = ", ".join(f"{labels.variant(v)} {number(means[v])}" for v in shown)
-    subject = f"mean {name}" if len(wide) > 1 else name
+    every = len(of_metric[["suite", "target"]].drop_duplicates())
+    fewer = f" over {len(wide)} of {every} targets" if len(wide) < every else ""
+    subject = f"mean {name}{fewer}" if len(wide) > 1 else name
     return [f"{subject[0].upper()}{subject[1:]}: {values}."]
 
 
@@ -123,7 +133,9 @@ def _changes(correlations: pd.DataFrame, test: pd.DataFrame, metric: str, called
         line = (whole if len(whole) else single).iloc[0]
         gains = pairs.loc[(pairs["metric"] == metric) & (pairs["variant"] == variant), "gain"]
         often = f"better on {counts(gains)[0]} of {len(gains)} targets, " if len(whole) else ""
-        change = f"{number(line['difference'], 3, sign=True)} {interval(line['low'], line['high'])}"
+        change = (
+            f"{number(line['difference'], 3, sign=True)} {interval(line['low'], line['high'], 3)}"
+        )
         on_mean = "on average " if len(whole) else ""
         parts.append(f"{labels.variant(variant)} {often}{on_mean}{change}{_sure(line)}")
     return [f"Against {called}: {'; '.join(parts)}."] if parts else []
@@ -143,6 +155,22 @@ def _regrets(regret: pd.Series, metric: str) -> list[str]:
         return []
     lost = ", ".join(f"{labels.variant(v)} {number(100 * regret[metric, v], 1)}" for v in there)
     return [f"Points of accuracy lost by taking the source with the highest score: {lost}."]
+
+
+def _yardsticks(rows: Rows) -> list[str]:
+    """What choosing without a score costs: at random, or always the source best on average."""
+    one = frame(rows).drop_duplicates(["suite", "target", "source"])
+    wide = one.pivot(  # noqa: PD010
+        index=["suite", "target"], columns="source", values="accuracy"
+    ).dropna()
+    if wide.empty:
+        return []
+    lost = 100 * (wide.max(axis=1).mean() - wide.mean())
+    return [
+        "For the points of accuracy lost by choosing a source, below, the yardsticks are "
+        f"{number(lost.mean(), 1)} for a source drawn at random and {number(lost.min(), 1)} for "
+        "always the one that is best on average."
+    ]
 
 
 def _many(count: int, noun: str) -> str:
