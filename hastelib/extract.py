@@ -84,21 +84,23 @@ def outputs(
     """
     device = device or default_device()
     network = placed(source.tapped(), device)
-    for pixels, labels in images.batches(batch_size, device):
-        with (
-            torch.inference_mode(),
-            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
-            torch.autocast(torch.device(device).type, torch.bfloat16, enabled=autocast),
-        ):
-            found = network(source.preprocessing.normalise(pixels))
-        found = {name: x.float() for name, x in found.items()}
-        if not torch.stack([x.isfinite().all() for x in found.values()]).all():
-            raise ValueError(
-                f"{source.name} gives NaN or infinity on {images.name}: its weights or its "
-                "preprocessing are wrong, or (with autocast) bfloat16 does not suffice"
-            )
-        found["probs"] = found.pop("logits").softmax(1)
-        yield found, labels
+    with tqdm(total=len(images), unit="image", desc=f"{source.name} on {images.name}") as progress:
+        for pixels, labels in images.batches(batch_size, device):
+            with (
+                torch.inference_mode(),
+                torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+                torch.autocast(torch.device(device).type, torch.bfloat16, enabled=autocast),
+            ):
+                found = network(source.preprocessing.normalise(pixels))
+            found = {name: x.float() for name, x in found.items()}
+            if not torch.stack([x.isfinite().all() for x in found.values()]).all():
+                raise ValueError(
+                    f"{source.name} gives NaN or infinity on {images.name}: its weights or its "
+                    "preprocessing are wrong, or (with autocast) bfloat16 does not suffice"
+                )
+            found["probs"] = found.pop("logits").softmax(1)
+            yield found, labels
+            progress.update(len(labels))
 
 
 def extract(
@@ -124,14 +126,12 @@ def extract(
     start = time.perf_counter()
     parts: dict[str, list[Tensor]] = {}
     labels = []
-    with tqdm(total=len(images), unit="image", desc=f"{source.name} on {images.name}") as progress:
-        for found, truth in outputs(
-            source, images, batch_size=batch_size, device=device, autocast=autocast
-        ):
-            for name, x in found.items():
-                parts.setdefault(name, []).append(x.to("cpu", non_blocking=True))
-            labels.append(truth.to("cpu", non_blocking=True))
-            progress.update(len(truth))
+    for found, truth in outputs(
+        source, images, batch_size=batch_size, device=device, autocast=autocast
+    ):
+        for name, x in found.items():
+            parts.setdefault(name, []).append(x.to("cpu", non_blocking=True))
+        labels.append(truth.to("cpu", non_blocking=True))
     if torch.cuda.is_available():
         torch.cuda.synchronize()  # the copies above do not wait
     joined = {name: torch.cat(several) for name, several in parts.items()}
@@ -153,13 +153,11 @@ def signature(
     It stands in for the source data in the class-agnostic hardness (the paper, Eqs. 1-2).
     """
     total: Signature | None = None
-    with tqdm(total=len(images), unit="image", desc=f"{source.name} on {images.name}") as progress:
-        for found, truth in outputs(
-            source, images, batch_size=batch_size, device=device, autocast=autocast
-        ):
-            layers = [found[f"layer.{stage}"] for stage in source.stages]
-            total = source_signature(layers) if total is None else total.update(layers)
-            progress.update(len(truth))
+    for found, _ in outputs(
+        source, images, batch_size=batch_size, device=device, autocast=autocast
+    ):
+        layers = [found[f"layer.{stage}"] for stage in source.stages]
+        total = source_signature(layers) if total is None else total.update(layers)
     if total is None:
         raise ValueError(f"{images.name} holds no images")
     return total
