@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import datasets
 import numpy as np
@@ -23,15 +23,17 @@ from hastelib.runner import Local, Runner
 from hastelib.store import Store, digest, key
 from hastelib.suites import VARIANTS, Split, Suite, one_of
 
-METRICS: dict[str, Callable[[Features], Callable[[Tensor], float]]] = {
-    "leep": lambda f: lambda rows: metrics.leep(f.probs[rows], f.labels[rows]),
-    "nce": lambda f: lambda rows: metrics.nce(f.probs[rows].argmax(1), f.labels[rows]),
-    "gbc": lambda f: lambda rows: metrics.gbc(f.embedding[rows], f.labels[rows]),
-    "logme": lambda f: lambda rows: metrics.logme(f.embedding[rows], f.labels[rows]),
-    "h_score": lambda f: lambda rows: metrics.h_score(f.embedding[rows], f.labels[rows]),
-    "transrate": lambda f: lambda rows: metrics.transrate(f.embedding[rows], f.labels[rows]),
+T = TypeVar("T")
+
+METRICS: dict[str, Callable[[Features, Tensor], float]] = {
+    "leep": lambda f, rows: metrics.leep(f.probs[rows], f.labels[rows]),
+    "nce": lambda f, rows: metrics.nce(f.probs[rows].argmax(1), f.labels[rows]),
+    "gbc": lambda f, rows: metrics.gbc(f.embedding[rows], f.labels[rows]),
+    "logme": lambda f, rows: metrics.logme(f.embedding[rows], f.labels[rows]),
+    "h_score": lambda f, rows: metrics.h_score(f.embedding[rows], f.labels[rows]),
+    "transrate": lambda f, rows: metrics.transrate(f.embedding[rows], f.labels[rows]),
 }
-"""The single-source metrics, by name: features, then rows, to a score."""
+"""The single-source metrics, by name: from features and rows to a score."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +71,15 @@ class Grid:
         self.runner = runner or Local()
         self._memory: dict[Any, Any] = {}
 
-    def _once(self, what: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+    def _once(self, what: tuple[Any, ...], make: Callable[[], T]) -> T:
         if what not in self._memory:
             self._memory[what] = make()
-        return self._memory[what]
+        found: T = self._memory[what]
+        return found
 
     def source(self, name: str) -> models.Source:
         """A source of the suite (or any other), loaded once."""
-        loaded: models.Source = self._once(
-            ("source", name), lambda: models.load(name, self.suite.image_size)
-        )
-        return loaded
+        return self._once(("source", name), lambda: models.load(name, self.suite.image_size))
 
     def data(self, target: str | None) -> datasets.DatasetDict:
         """The splits of a target; of the source data for None."""
@@ -88,10 +88,9 @@ class Grid:
 
     def fingerprint(self, target: str | None, split: Split) -> str:
         """The content hash of a split."""
-        made: str = self._once(
+        return self._once(
             ("fingerprint", target, split), lambda: fingerprint(self.data(target)[split])
         )
-        return made
 
     def images(
         self, target: str | None, split: Split, preprocessing: models.Preprocessing
@@ -99,21 +98,17 @@ class Grid:
         """A split as a network with this preprocessing sees it, decoded once for all of them."""
         name = f"{target or f'{self.suite.name} source data'} {split}"
         geometry = (preprocessing.resize, preprocessing.crop, preprocessing.interpolation)
-        made: Images = self._once(
+        return self._once(
             ("images", target, split, *geometry),
             lambda: Images(self.data(target)[split], preprocessing, name),
         )
-        return made
 
     def _entry(self, source: models.Source, target: str | None, split: Split) -> str:
         return key(
-            weights=source.fingerprint,
+            **_network(source),
             data=self.fingerprint(target, split),
-            preprocessing=repr(source.preprocessing),
             layers=source.stages,
             precision="float32",
-            device=torch.device(extract.default_device()).type,
-            versions=finetune.versions(),
         )
 
     def features(self, source: str, target: str, split: Split = "train") -> Features:
@@ -138,8 +133,7 @@ class Grid:
             arrays, notes = self.store.get("features", entry, make)
             return Features.of(arrays), notes["images_per_second"]
 
-        found: tuple[Features, float] = self._once(("features", entry), read)
-        return found
+        return self._once(("features", entry), read)
 
     def signature(self) -> hardness.Signature:
         """The reference source's signature of the source data's train split."""
@@ -170,8 +164,7 @@ class Grid:
                 ),
             }
 
-        found: dict[str, Tensor] = self._once(("hardness", target, split), make)
-        return found
+        return self._once(("hardness", target, split), make)
 
     def subsets(self, target: str) -> list[Subset]:
         """The rows that scores are computed on: all, the random draws, and the two hard subsets.
@@ -196,8 +189,7 @@ class Grid:
                 *(Subset(variant, rows) for variant, rows in hard.items()),
             ]
 
-        found: list[Subset] = self._once(("subsets", target), make)
-        return found
+        return self._once(("subsets", target), make)
 
     def scores(self, source: str, target: str, metric: str) -> list[dict[str, Any]]:
         """The scores of one metric: one a variant, as the columns of a row."""
@@ -212,7 +204,9 @@ class Grid:
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
             with extract.threaded(self.suite.recipe.threads):
-                scores = _scores(METRICS[metric](features), features.labels, subsets)
+                scores = _scores(
+                    functools.partial(METRICS[metric], features), features.labels, subsets
+                )
             return {}, {"scores": scores}
 
         return list(self.store.get("scores", entry, make)[1]["scores"])
@@ -220,16 +214,12 @@ class Grid:
     def outcome(self, source: str, target: str, seed: int) -> finetune.Outcome:
         """What fine-tuning the source on the target with this seed leads to."""
         network = self.source(source)
-        device = extract.default_device()
         entry = key(
-            weights=network.fingerprint,
+            **_network(network),
             train=self.fingerprint(target, "train"),
             test=self.fingerprint(target, "test"),
-            preprocessing=repr(network.preprocessing),
             recipe=self.suite.recipe.model_dump(),
             seed=seed,
-            device=torch.device(device).type,
-            versions=finetune.versions(),
         )
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -241,16 +231,18 @@ class Grid:
                 seed,
                 store=self.store,
                 entry=entry,
-                device=device,
             )
             notes = {"accuracy": made.accuracy, "provenance": made.provenance}
             return {"probs": made.probs, "labels": made.labels}, notes
 
-        arrays, notes = self.store.get("accuracies", entry, make)
-        self.store.drop("checkpoints", entry)  # not before the outcome is kept
-        return finetune.Outcome(
-            notes["accuracy"], arrays["probs"], arrays["labels"], notes["provenance"]
-        )
+        def read() -> finetune.Outcome:
+            arrays, notes = self.store.get("accuracies", entry, make)
+            self.store.drop("checkpoints", entry)  # not before the outcome is kept
+            return finetune.Outcome(
+                notes["accuracy"], arrays["probs"], arrays["labels"], notes["provenance"]
+            )
+
+        return self._once(("outcome", entry), read)
 
     def accuracies(self, targets: Sequence[str]) -> dict[tuple[str, str], list[float]]:
         """Test accuracies by (source, target), one a seed; the jobs go to the runner."""
@@ -308,6 +300,16 @@ class Grid:
                         ranker = self.suite.hardness.source if hard else ""
                         rows.append(Row(**shared, **score, metric=metric, hardness_source=ranker))
         return rows
+
+
+def _network(source: models.Source) -> dict[str, Any]:
+    """The parts of a key that say which network runs, on what, and in which software."""
+    return {
+        "weights": source.fingerprint,
+        "preprocessing": repr(source.preprocessing),
+        "device": torch.device(extract.default_device()).type,
+        "versions": finetune.versions(),
+    }
 
 
 def _scores(

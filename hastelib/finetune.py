@@ -175,6 +175,11 @@ def predict(module: nn.Module, images: Images, preprocessing: Preprocessing, dev
     )
 
 
+def top1(probs: Tensor, labels: Tensor) -> float:
+    """The share of (n, c) predictions whose largest is the label's, in [0, 1]."""
+    return (probs.argmax(1) == labels).double().mean().item()
+
+
 def finetune(
     source: Source,
     train_split: Images,
@@ -228,7 +233,7 @@ def finetune(
             name=f"{source.name} to {train_split.name}, seed {seed}",
         )
         probs = predict(module, test_split, preprocessing, device)
-    accuracy = (probs.argmax(1) == test_split.labels).double().mean().item()
+    accuracy = top1(probs, test_split.labels)
     provenance = {
         "recipe": recipe.model_dump(),
         "seed": seed,

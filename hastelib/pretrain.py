@@ -60,7 +60,7 @@ def pretrain(name: str, suite: suites.Suite, folder: Path, seed: int = 0) -> flo
         )
         module.half().float()  # tested as it ships
         probs = finetune.predict(module, splits["test"], GLYPHS_INPUT, device)
-    accuracy = (probs.argmax(1) == splits["test"].labels).double().mean().item()
+    accuracy = finetune.top1(probs, splits["test"].labels)
     state = {
         n: (t.half() if t.is_floating_point() else t).cpu().contiguous()
         for n, t in module.state_dict().items()
