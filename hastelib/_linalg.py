@@ -2,16 +2,19 @@ r"""Linear algebra that several scores share, always on the smaller of the two G
 
 With the singular value decomposition :math:`F = U \Sigma V^T` everything wanted from an
 (n, d) matrix follows from the eigenvectors of :math:`F F^T` (n x n) or of :math:`F^T F` (d x d),
-whichever is smaller. Callers hand over matrices of moderate scale: see :func:`scaled`.
+whichever is smaller.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
 
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
+
+from hastelib import _check
+from hastelib._check import ArrayLike
 
 EPS = torch.finfo(torch.float64).eps
 
@@ -24,10 +27,9 @@ def class_means(
     return sums / counts[:, None]
 
 
-def scaled(F: Float64[Tensor, "n d"]) -> tuple[Float64[Tensor, "n d"], float]:
-    """F with its largest absolute entry made 1, and that entry; zeros stay, with scale 1."""
-    scale = float(F.abs().max()) or 1.0
-    return F / scale, scale
+def groups(index: Int64[Tensor, " n"], counts: Int64[Tensor, " c"]) -> tuple[Tensor, ...]:
+    """For each class the indices of its samples, in their order."""
+    return torch.split(torch.argsort(index, stable=True), counts.tolist())
 
 
 def centred(F: Float64[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
@@ -36,76 +38,122 @@ def centred(F: Float64[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
     return F - F.mean(0)
 
 
-class Eigen(NamedTuple):
-    """The eigenpairs of the smaller Gram matrix that make up its numerical rank r.
+class Factors:
+    """A matrix, and what follows from the eigenpairs of its smaller Gram matrix, found once.
+
+    The matrix is kept as X, with its largest absolute entry made 1 (zeros stay, with scale 1), so
+    that nothing over- or underflows.
 
     Attributes:
-        values: (r,) ascending.
-        vectors: (n, r), the left singular vectors of F, where n <= d; else (d, r), the right.
+        X: (n, d).
+        scale: the matrix is ``scale * X``.
     """
 
-    values: Float64[Tensor, " r"]
-    vectors: Float64[Tensor, "m r"]
+    def __init__(self, F: Float64[Tensor, "n d"]) -> None:
+        self.scale = float(F.abs().max()) or 1.0
+        self.X = F / self.scale
+
+    @property
+    def wide(self) -> bool:
+        """Whether n <= d, so that the smaller Gram matrix is that of the rows."""
+        return self.X.shape[0] <= self.X.shape[1]
+
+    @functools.cached_property
+    def gram(self) -> Float64[Tensor, "m m"]:
+        """The smaller Gram matrix of X: X X' where n <= d, else X'X."""
+        return self.X @ self.X.T if self.wide else self.X.T @ self.X
+
+    @functools.cached_property
+    def _pairs(self) -> tuple[Float64[Tensor, " r"], Float64[Tensor, "m r"]]:
+        values, vectors = torch.linalg.eigh(self.gram)
+        keep = values > max(self.X.shape) * EPS * values[-1]
+        return values[keep], vectors[:, keep]
+
+    @property
+    def values(self) -> Float64[Tensor, " r"]:
+        """The eigenvalues that make up the numerical rank r, ascending.
+
+        They are those above max(n, d) eps times the largest.
+        """
+        return self._pairs[0]
+
+    @property
+    def vectors(self) -> Float64[Tensor, "m r"]:
+        """Their eigenvectors: the left singular vectors (n, r) where n <= d, else the right."""
+        return self._pairs[1]
+
+    def left(self) -> Float64[Tensor, "n r"]:
+        """The left singular vectors."""
+        return self.vectors if self.wide else self.X @ self.vectors / self.values.sqrt()
+
+    def components(self, count: int) -> Float64[Tensor, "n k"]:
+        """The scores of the leading ``count`` principal components of X, zeros beyond its rank."""
+        values, vectors = self.values.flip(0)[:count], self.vectors.flip(1)[:, :count]
+        scores = vectors * values.sqrt() if self.wide else self.X @ vectors
+        return torch.nn.functional.pad(scores, (0, count - len(values)))
+
+    def energies(self, Y: Float64[Tensor, "n c"]) -> Float64[Tensor, "r c"]:
+        """Squared components of the columns of Y along the left singular vectors."""
+        if self.wide:
+            return (self.vectors.T @ Y) ** 2
+        return (self.vectors.T @ (self.X.T @ Y)) ** 2 / self.values[:, None]
+
+    def rest(self, Y: Float64[Tensor, "n c"]) -> Float64[Tensor, " c"]:
+        """Squared norms of what the column space leaves of the columns of Y.
+
+        Not as a difference of squares, which would leave eps where there is nothing, but as a
+        least squares residual, refined once: eps squared.
+        """
+        X, values, vectors = self.X, self.values, self.vectors
+        if len(values) == len(X):
+            return Y.new_zeros(Y.shape[1])
+        for _ in range(2):
+            if self.wide:
+                weights = X.T @ (vectors @ ((vectors.T @ Y) / values[:, None]))
+            else:
+                weights = vectors @ ((vectors.T @ (X.T @ Y)) / values[:, None])
+            Y = Y - X @ weights
+        return (Y**2).sum(0)
+
+    def ledoit_wolf(self) -> tuple[float, float]:
+        """The Ledoit-Wolf shrinkage of centred samples, and the mean variance it shrinks towards.
+
+        The estimate is (1 - shrinkage) X'X/n + shrinkage mean I (Ledoit and Wolf 2004), as in
+        ``sklearn.covariance.ledoit_wolf``, but from the eigenvalues, without a d x d matrix.
+        """
+        n, d = self.X.shape
+        norms = (self.X**2).sum(1)
+        mean = float(norms.sum()) / (n * d)
+        square = float((self.values**2).sum()) / n**2
+        noise = (float((norms**2).sum()) / n - square) / (n * d)
+        spread = square / d - mean**2
+        if d == 1 or spread <= 0:
+            return 0.0, mean
+        return min(max(noise, 0.0), spread) / spread, mean
 
 
-def eigen(F: Float64[Tensor, "n d"]) -> Eigen:
-    """Eigenpairs of the smaller Gram matrix, those above max(n, d) eps times the largest."""
-    n, d = F.shape
-    values, vectors = torch.linalg.eigh(F @ F.T if n <= d else F.T @ F)
-    keep = values > max(n, d) * EPS * values[-1]
-    return Eigen(values[keep], vectors[:, keep])
+class Embedded:
+    """Checked embeddings and labels, and the factors of the matrix as it is and centred.
 
-
-def left(F: Float64[Tensor, "n d"], found: Eigen) -> Float64[Tensor, "n r"]:
-    """The left singular vectors."""
-    n, d = F.shape
-    return found.vectors if n <= d else F @ found.vectors / found.values.sqrt()
-
-
-def energies(
-    F: Float64[Tensor, "n d"], found: Eigen, Y: Float64[Tensor, "n c"]
-) -> Float64[Tensor, "r c"]:
-    """Squared components of the columns of Y along the left singular vectors."""
-    n, d = F.shape
-    if n <= d:
-        return (found.vectors.T @ Y) ** 2
-    return (found.vectors.T @ (F.T @ Y)) ** 2 / found.values[:, None]
-
-
-def rest(
-    F: Float64[Tensor, "n d"], found: Eigen, Y: Float64[Tensor, "n c"]
-) -> Float64[Tensor, " c"]:
-    """Squared norms of what the column space of F leaves of the columns of Y.
-
-    Not as a difference of squares, which would leave eps where there is nothing, but as a least
-    squares residual, refined once: eps squared.
+    Attributes:
+        F: (n, d).
+        index: (n,) classes renumbered from 0.
+        counts: (c,) their sizes.
     """
-    n, d = F.shape
-    values, vectors = found
-    if len(values) == n:
-        return Y.new_zeros(Y.shape[1])
-    for _ in range(2):
-        if n <= d:
-            weights = F.T @ (vectors @ ((vectors.T @ Y) / values[:, None]))
-        else:
-            weights = vectors @ ((vectors.T @ (F.T @ Y)) / values[:, None])
-        Y = Y - F @ weights
-    return (Y**2).sum(0)
 
+    def __init__(self, embeddings: ArrayLike, labels: ArrayLike, least: int = 2) -> None:
+        self.F, self.index, self.counts = _check.embedded(embeddings, labels, least)
 
-def ledoit_wolf(X: Float64[Tensor, "n d"], values: Float64[Tensor, " r"]) -> tuple[float, float]:
-    """The Ledoit-Wolf shrinkage of centred samples and the mean variance it shrinks towards.
+    @functools.cached_property
+    def raw(self) -> Factors:
+        """Of F."""
+        return Factors(self.F)
 
-    The estimate is (1 - shrinkage) X'X/n + shrinkage mean I (Ledoit and Wolf 2004), as in
-    ``sklearn.covariance.ledoit_wolf``, but from the eigenvalues of X'X, so that no d x d matrix
-    is needed.
-    """
-    n, d = X.shape
-    norms = (X**2).sum(1)
-    mean = float(norms.sum()) / (n * d)
-    square = float((values**2).sum()) / n**2
-    noise = (float((norms**2).sum()) / n - square) / (n * d)
-    spread = square / d - mean**2
-    if d == 1 or spread <= 0:
-        return 0.0, mean
-    return min(max(noise, 0.0), spread) / spread, mean
+    @functools.cached_property
+    def centred(self) -> Factors:
+        """Of F less its mean."""
+        return Factors(centred(self.F))
+
+    def indicators(self) -> Float64[Tensor, "n c"]:
+        """One column a class, 1 for its samples."""
+        return torch.nn.functional.one_hot(self.index, len(self.counts)).double()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,19 +21,9 @@ from hastelib.extract import Features
 from hastelib.records import Row
 from hastelib.runner import Local, Runner
 from hastelib.store import Store, digest, key
-from hastelib.suites import VARIANTS, Split, Suite, one_of
+from hastelib.suites import Split, Suite, one_of
 
 T = TypeVar("T")
-
-METRICS: dict[str, Callable[[Features, Tensor], float]] = {
-    "leep": lambda f, rows: metrics.leep(f.probs[rows], f.labels[rows]),
-    "nce": lambda f, rows: metrics.nce(f.probs[rows].argmax(1), f.labels[rows]),
-    "gbc": lambda f, rows: metrics.gbc(f.embedding[rows], f.labels[rows]),
-    "logme": lambda f, rows: metrics.logme(f.embedding[rows], f.labels[rows]),
-    "h_score": lambda f, rows: metrics.h_score(f.embedding[rows], f.labels[rows]),
-    "transrate": lambda f, rows: metrics.transrate(f.embedding[rows], f.labels[rows]),
-}
-"""The single-source metrics, by name: from features and rows to a score."""
 
 
 @dataclass(frozen=True)
@@ -191,25 +181,32 @@ class Grid:
 
         return self._once(("subsets", target), make)
 
-    def scores(self, source: str, target: str, metric: str) -> list[dict[str, Any]]:
-        """The scores of one metric: one a variant, as the columns of a row."""
-        one_of("metric", metric, METRICS)
+    def scores(
+        self, source: str, target: str, names: Sequence[str]
+    ) -> dict[str, list[dict[str, Any]]]:
+        """The scores of some metrics: of each, one a variant, as the columns of a row."""
+        for name in names:
+            one_of("metric", name, metrics.METRICS)
         features, subsets = self.features(source, target), self.subsets(target)
-        entry = key(
-            features=self._entry(self.source(source), target, "train"),
-            rows=digest({str(i): subset.rows for i, subset in enumerate(subsets)}),
-            metric=metric,
-            code=_code(),
-        )
+        shared = {
+            "features": self._entry(self.source(source), target, "train"),
+            "rows": digest({str(i): subset.rows for i, subset in enumerate(subsets)}),
+            "code": _code(),
+        }
+        entries = {name: key(**shared, metric=name) for name in names}
+        made: dict[str, list[dict[str, Any]]] = {}
 
-        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            with extract.threaded(self.suite.recipe.threads):
-                scores = _scores(
-                    functools.partial(METRICS[metric], features), features.labels, subsets
-                )
-            return {}, {"scores": scores}
+        def make(name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+            if name not in made:  # with it all others that are missing: they share much
+                gone = [n for n in names if not self.store.path("scores", entries[n]).exists()]
+                with extract.threaded(self.suite.recipe.threads):
+                    made.update(_scores({name, *gone}, features, subsets))
+            return {}, {"scores": made[name]}
 
-        return list(self.store.get("scores", entry, make)[1]["scores"])
+        return {
+            name: list(self.store.get("scores", entry, functools.partial(make, name))[1]["scores"])
+            for name, entry in entries.items()
+        }
 
     def outcome(self, source: str, target: str, seed: int) -> finetune.Outcome:
         """What fine-tuning the source on the target with this seed leads to."""
@@ -269,7 +266,7 @@ class Grid:
         Args:
             section: the paper's section, such as ``5.1``.
             targets: of the suite.
-            names: metrics, of :data:`METRICS`.
+            names: metrics, of :data:`hastelib.metrics.METRICS`.
             accuracies: fine-tune too; without, the accuracy columns are ``nan``.
         """
         measured = self.accuracies(targets) if accuracies else {}
@@ -294,8 +291,8 @@ class Grid:
                     "device": f"{hardware}, threads a job: {self.suite.recipe.threads}",
                     "versions": finetune.versions(),
                 }
-                for metric in names:
-                    for score in self.scores(source, target, metric):
+                for metric, scores in self.scores(source, target, names).items():
+                    for score in scores:
                         hard = score["variant"] in ("ca", "cs")
                         ranker = self.suite.hardness.source if hard else ""
                         rows.append(Row(**shared, **score, metric=metric, hardness_source=ranker))
@@ -313,42 +310,47 @@ def _network(source: models.Source) -> dict[str, Any]:
 
 
 def _scores(
-    metric: Callable[[Tensor], float], labels: Tensor, subsets: Sequence[Subset]
-) -> list[dict[str, Any]]:
-    found: dict[str, list[tuple[float, int]]] = {variant: [] for variant in VARIANTS}
-    reasons: dict[str, str] = {}
+    names: Iterable[str], features: Features, subsets: Sequence[Subset]
+) -> dict[str, list[dict[str, Any]]]:
+    """Metric -> one line a variant, each subset's features factored once for all metrics."""
+    found: dict[tuple[str, str], list[float]] = {}
+    reasons: dict[tuple[str, str], str] = {}
+    sizes: dict[str, list[tuple[int, int]]] = {}
     for subset in subsets:
-        classes = len(labels[subset.rows].unique())
-        try:
-            score = metric(subset.rows)
-        except ValueError as error:  # not computable on these rows: recorded, never dropped
-            score, reasons[subset.variant] = math.nan, str(error)
-        found[subset.variant].append((score, classes))
-    rows = {subset.variant: len(subset.rows) for subset in subsets}
-    result = []
-    for variant, draws in found.items():
-        values = np.array([score for score, _ in draws if not math.isnan(score)])
-        result.append(
-            {
-                "variant": variant,
-                "score": float(values.mean()) if len(values) else math.nan,
-                "score_std": float(values.std(ddof=1)) if len(values) > 1 else math.nan,
-                "reason": "" if len(values) else reasons[variant],
-                "fraction": rows[variant] / len(labels),
-                "samples": rows[variant],
-                "classes": float(np.mean([classes for _, classes in draws])),
-                "draws": len(draws),
-            }
-        )
-    return result
+        sample = metrics.Sample(features.at(subset.rows))
+        counted = len(subset.rows), len(features.labels[subset.rows].unique())
+        sizes.setdefault(subset.variant, []).append(counted)
+        for name in names:
+            cell = name, subset.variant
+            try:
+                score = metrics.METRICS[name](sample)
+            except ValueError as error:  # not computable on these rows: recorded, never dropped
+                score, reasons[cell] = math.nan, str(error)
+            found.setdefault(cell, []).append(score)
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for (name, variant), scores in found.items():
+        values = np.array([score for score in scores if not math.isnan(score)])
+        samples = sizes[variant][0][0]
+        line = {
+            "variant": variant,
+            "score": float(values.mean()) if len(values) else math.nan,
+            "score_std": float(values.std(ddof=1)) if len(values) > 1 else math.nan,
+            "reason": "" if len(values) else reasons[name, variant],
+            "fraction": samples / len(features.labels),
+            "samples": samples,
+            "classes": float(np.mean([classes for _, classes in sizes[variant]])),
+            "draws": len(scores),
+        }
+        lines.setdefault(name, []).append(line)
+    return lines
 
 
 @functools.cache
 def _code() -> str:
     """The hash of the metrics' code: a score is made anew when it changes."""
     folder = Path(__file__).parent
-    parts = ("metrics", "evidence", "_linalg", "_check")
-    return "".join(sha256_of(folder / f"{part}.py") for part in parts)
+    parts = [*sorted((folder / "metrics").glob("*.py")), folder / "_linalg.py"]
+    return "".join(map(sha256_of, [*parts, folder / "_check.py"]))
 
 
 _grids: dict[tuple[str, str], Grid] = {}

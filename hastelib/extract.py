@@ -34,6 +34,11 @@ class Features:
     layers: dict[str, Tensor]
     labels: Tensor
 
+    def at(self, rows: Tensor) -> Features:
+        """The features of the samples with these indices."""
+        layers = {name: x[rows] for name, x in self.layers.items()}
+        return Features(self.embedding[rows], self.probs[rows], layers, self.labels[rows])
+
     def arrays(self) -> dict[str, Tensor]:
         """Named tensors, as the store keeps them."""
         layers = {f"layer.{i}.{name}": x for i, (name, x) in enumerate(self.layers.items())}

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from hastelib import _check, _linalg
 from hastelib._check import ArrayLike
+from hastelib._linalg import Factors
 from hastelib.metrics import VARIANCE_FLOOR
 
 COVARIANCES = ("spherical", "diagonal", "ledoit_wolf", "tied", "full")
@@ -227,8 +228,7 @@ def class_specific(
     """
     _check.choice("covariance", covariance, COVARIANCES)
     X, index, counts = _check.embedded(embeddings, labels, least=1)
-    order = torch.argsort(index, stable=True)
-    groups = torch.split(order, counts.tolist())
+    groups = _linalg.groups(index, counts)
     residuals = torch.empty_like(X)
     for rows in groups:
         residuals[rows] = _linalg.centred(X[rows])
@@ -252,11 +252,10 @@ def class_specific(
 
 def _shrunk(residuals: Float64[Tensor, "n d"]) -> Float64[Tensor, " n"]:
     """Squared Mahalanobis distances under the Ledoit-Wolf covariance of the residuals."""
-    X, _ = _linalg.scaled(residuals)  # the distances do not depend on it
-    found = _linalg.eigen(X)
-    shrinkage, mean = _linalg.ledoit_wolf(X, found.values)
-    variances = (1 - shrinkage) * found.values / len(X) + shrinkage * mean
-    return _linalg.left(X, found) ** 2 @ (found.values / variances)
+    found = Factors(residuals)  # the distances do not depend on the scale
+    shrinkage, mean = found.ledoit_wolf()
+    variances = (1 - shrinkage) * found.values / len(residuals) + shrinkage * mean
+    return found.left() ** 2 @ (found.values / variances)
 
 
 def _full(residuals: Float64[Tensor, "n d"], label: int) -> Float64[Tensor, " n"]:
@@ -270,15 +269,14 @@ def _full(residuals: Float64[Tensor, "n d"], label: int) -> Float64[Tensor, " n"
             f"{n} in class {label}: with so few in general position every sample is at "
             f"sqrt(N_c - 1) exactly, which ranks nothing; {remedy}",
         )
-    X, _ = _linalg.scaled(residuals)
-    found = _linalg.eigen(X)
+    found = Factors(residuals)
     if len(found.values) < d:
         raise _check.refuse(
             "embeddings",
             f"rank d = {d} in each class for covariance 'full'",
             f"rank {len(found.values)} in class {label}, whose covariance has no inverse; {remedy}",
         )
-    return (_linalg.left(X, found) ** 2).sum(1) * n
+    return (found.left() ** 2).sum(1) * n
 
 
 @overload

@@ -16,9 +16,10 @@ import pandas as pd
 from pydantic import ValidationError, create_model
 
 from hastelib import suites
-from hastelib.experiments import METRICS, Grid
+from hastelib.experiments import Grid
 from hastelib.extract import default_device
 from hastelib.finetune import describe, versions
+from hastelib.metrics import METRICS
 from hastelib.records import SCHEMA, Row
 from hastelib.report import Block, Cell, Table, hardness_bins
 from hastelib.suites import Split

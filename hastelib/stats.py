@@ -1,4 +1,5 @@
-r"""How well scores rank sources: correlations with bootstrap intervals, and the paper's headline.
+r"""How well scores rank sources: correlations with bootstrap intervals, tests of the difference of
+two of them, the regret of the first pick, and the paper's headline.
 
 Every correlation comes as (value, low, high): the value as SciPy has it, and a 95% percentile
 interval from resampling the units, which are pairs of a score and an accuracy, with replacement.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import scipy.stats
@@ -100,6 +102,182 @@ def weighted_kendall(
     return interval(replicates("weighted_kendall", scores, accuracies, resamples, seed))
 
 
+def spearman(
+    scores: ArrayLike, accuracies: ArrayLike, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    r"""Spearman's rank correlation: :func:`pearson` of the ranks, ties at their mean rank.
+
+    Args:
+        scores: (n,), one a unit.
+        accuracies: (n,), in the same order.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        The value, and the low and high end of its 95% interval.
+
+    Raises:
+        ValueError: shapes that are wrong or disagree, NaN or infinity, no unit, no resample.
+    """
+    return interval(replicates("spearman", scores, accuracies, resamples, seed))
+
+
+def regret(scores: ArrayLike, accuracies: ArrayLike) -> float:
+    r"""The accuracy lost by taking the unit with the highest score.
+
+    .. math::
+
+        \max_i a_i - \frac{1}{|T|} \sum_{i \in T} a_i, \qquad T = \{i : s_i = \max_j s_j\}
+
+    Args:
+        scores: (n,) scores s, one a unit.
+        accuracies: (n,) accuracies a, in the same order.
+
+    Returns:
+        The loss, at least 0, in the unit of the accuracies; the mean over units tied at the top.
+
+    Raises:
+        ValueError: shapes that are wrong or disagree, NaN or infinity, no unit.
+    """
+    s, a = _pair("scores", scores, "accuracies", accuracies)
+    return float(a.max() - a[s == s.max()].mean())
+
+
+class Difference(NamedTuple):
+    """A test of two dependent correlations: the first less the second, and a two-sided p-value.
+
+    Attributes:
+        difference: between the two correlations with the accuracies.
+        p: the probability of one as large, either way, were there none; NaN where a correlation
+            does not exist.
+    """
+
+    difference: float
+    p: float
+
+
+def williams(first: ArrayLike, second: ArrayLike, accuracies: ArrayLike) -> Difference:
+    r"""Do two scores of the same units differ in their Pearson correlation with the accuracies?
+
+    Williams' test, as Steiger (1980, *Tests for comparing elements of a correlation matrix*)
+    recommends it: with the correlations :math:`r_1, r_2` of the scores with the accuracies,
+    :math:`r_{12}` between the scores, and :math:`\bar r = (r_1 + r_2) / 2`,
+
+    .. math::
+
+        t = (r_1 - r_2) \sqrt{\frac{(n - 1) (1 + r_{12})}
+        {2 \frac{n - 1}{n - 3} |R| + \bar r^2 (1 - r_{12})^3}}, \qquad
+        |R| = 1 - r_1^2 - r_2^2 - r_{12}^2 + 2 r_1 r_2 r_{12},
+
+    which has a t distribution with n - 3 degrees of freedom under normality. See
+    :func:`permutation` for a test without that assumption.
+
+    Args:
+        first: (n,) scores, one a unit.
+        second: (n,) scores of the same units.
+        accuracies: (n,), in the same order.
+
+    Returns:
+        The difference and its p-value; NaN where an input is constant.
+
+    Raises:
+        ValueError: shapes that are wrong or disagree, NaN or infinity, fewer than four units.
+    """
+    x, y, a = _triple(first, second, accuracies, least=4)
+    if not all(np.ptp(values) > 0 for values in (x, y, a)):
+        return Difference(math.nan, math.nan)
+    whole = np.arange(len(x))[None]
+    r1, r2, r12 = (float(_pearson(*two, whole)[0]) for two in ((x, a), (y, a), (x, y)))
+    return Difference(r1 - r2, williams_t(r1, r2, r12, len(x))[1])
+
+
+def williams_t(r1: float, r2: float, r12: float, n: int) -> tuple[float, float]:
+    """The t and the two-sided p-value of :func:`williams` from the correlations alone.
+
+    Args:
+        r1: of the first score with the accuracies.
+        r2: of the second score with the accuracies.
+        r12: between the two scores.
+        n: units.
+
+    Raises:
+        ValueError: a correlation outside [-1, 1], three that no data can have, n below 4.
+    """
+    n = _check.whole("n", n, 4)
+    for name, value in (("r1", r1), ("r2", r2), ("r12", r12)):
+        if not -1 <= value <= 1:
+            raise _check.refuse(name, "a correlation in [-1, 1]", repr(value))
+    determinant = 1 - r1**2 - r2**2 - r12**2 + 2 * r1 * r2 * r12
+    if determinant < -1e-9:
+        raise _check.refuse("r12", f"one that r1 = {r1:g} and r2 = {r2:g} leave possible", r12)
+    if r1 == r2:
+        return 0.0, 1.0
+    spread = 2 * (n - 1) / (n - 3) * max(determinant, 0.0)
+    spread += ((r1 + r2) / 2) ** 2 * (1 - r12) ** 3
+    if spread <= 0:
+        return math.copysign(math.inf, r1 - r2), 0.0
+    t = (r1 - r2) * math.sqrt((n - 1) * (1 + r12) / spread)
+    return t, float(2 * scipy.stats.t.sf(abs(t), n - 3))
+
+
+def permutation(
+    first: ArrayLike,
+    second: ArrayLike,
+    accuracies: ArrayLike,
+    statistic: str = "pearson",
+    draws: int = 10_000,
+    seed: int = 0,
+) -> Difference:
+    r"""Do two scores of the same units differ in their correlation with the accuracies?
+
+    If they do not, it makes no difference which score of a unit is called the first: the scores,
+    standardised (for the rank correlations: ranked) to be comparable, are swapped in every subset
+    of the units where :math:`2^n` is at most ``draws``, else in random ones. The p-value is the
+    share of swaps with a difference at least as large, the one observed included, so with n
+    units it cannot fall below :math:`2 / 2^n`.
+
+    Args:
+        first: (n,) scores, one a unit.
+        second: (n,) scores of the same units.
+        accuracies: (n,), in the same order.
+        statistic: ``pearson``, ``spearman``, ``kendall`` or ``weighted_kendall``.
+        draws: random swaps, at least.
+        seed: of the swaps.
+
+    Returns:
+        The difference and its p-value; NaN where an input is constant.
+
+    Raises:
+        ValueError: an unknown statistic, shapes that are wrong or disagree, NaN or infinity,
+            fewer than two units.
+    """
+    _check.choice("statistic", statistic, sorted(_STATISTICS))
+    x, y, a = _triple(first, second, accuracies, least=2)
+    draws = _check.whole("draws", draws, 1)
+    n = len(x)
+    if not all(np.ptp(values) > 0 for values in (x, y, a)):
+        return Difference(math.nan, math.nan)
+    if statistic != "pearson":
+        x, y = scipy.stats.rankdata(x), scipy.stats.rankdata(y)
+    x, y = scipy.stats.zscore(x), scipy.stats.zscore(y)
+    if 2**n <= draws:
+        swap = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
+    else:
+        swap = np.random.default_rng(_check.whole("seed", seed, 0)).random((draws + 1, n)) < 0.5
+        swap[0] = False
+    whole = np.arange(n)[None]
+
+    def correlation(values: Float64[ndarray, " n"]) -> float:
+        return float(_STATISTICS[statistic](values, a, whole)[0]) if np.ptp(values) else math.nan
+
+    found = np.array(
+        [correlation(np.where(w, y, x)) - correlation(np.where(w, x, y)) for w in swap]
+    )
+    there = np.abs(found[~np.isnan(found)])
+    # Swaps that tie with what was observed are to count, whichever way their rounding went.
+    return Difference(float(found[0]), float(np.mean(there >= there[0] - 1e-12)))
+
+
 def relative_improvement(base: ArrayLike, modified: ArrayLike) -> float:
     r"""The paper's headline number, in percent.
 
@@ -135,6 +313,16 @@ def _pair(
     return a, b
 
 
+def _triple(
+    first: ArrayLike, second: ArrayLike, accuracies: ArrayLike, least: int
+) -> tuple[Float64[ndarray, " n"], Float64[ndarray, " n"], Float64[ndarray, " n"]]:
+    x, a = _pair("first", first, "accuracies", accuracies)
+    y, _ = _pair("second", second, "accuracies", accuracies)
+    if len(a) < least:
+        raise _check.refuse("accuracies", f"at least {least} units", len(a))
+    return x, y, a
+
+
 def replicates(
     statistic: str, scores: ArrayLike, accuracies: ArrayLike, resamples: int = 2000, seed: int = 0
 ) -> Float64[ndarray, " b"]:
@@ -144,7 +332,7 @@ def replicates(
     paired: their difference is a bootstrap of the difference.
 
     Args:
-        statistic: ``pearson``, ``kendall`` or ``weighted_kendall``.
+        statistic: ``pearson``, ``spearman``, ``kendall`` or ``weighted_kendall``.
         scores: (n,), one a unit.
         accuracies: (n,), in the same order.
         resamples: how many.
@@ -186,12 +374,24 @@ def interval(sample: Float64[ndarray, " b"]) -> tuple[float, float, float]:
 def _pearson(
     x: Float64[ndarray, " n"], y: Float64[ndarray, " n"], units: Int64[ndarray, "b n"]
 ) -> Float64[ndarray, " b"]:
+    return _of_rows(x[units], y[units])
+
+
+def _spearman(
+    x: Float64[ndarray, " n"], y: Float64[ndarray, " n"], units: Int64[ndarray, "b n"]
+) -> Float64[ndarray, " b"]:
+    return _of_rows(*(scipy.stats.rankdata(values[units], axis=1) for values in (x, y)))
+
+
+def _of_rows(x: Float64[ndarray, "b n"], y: Float64[ndarray, "b n"]) -> Float64[ndarray, " b"]:
+    """Pearson's correlation of each row of x with the same row of y."""
+
     def standard(values: ndarray) -> ndarray:
         values = values - values.mean(1, keepdims=True)
         values = values / np.abs(values).max(1, keepdims=True)  # against underflow
         return values / np.linalg.norm(values, axis=1, keepdims=True)
 
-    return np.clip((standard(x[units]) * standard(y[units])).sum(1), -1, 1)
+    return np.clip((standard(x) * standard(y)).sum(1), -1, 1)
 
 
 def _kendall(
@@ -217,6 +417,7 @@ def _weighted_kendall(
 
 _STATISTICS: dict[str, Callable[[ndarray, ndarray, ndarray], ndarray]] = {
     "pearson": _pearson,
+    "spearman": _spearman,
     "kendall": _kendall,
     "weighted_kendall": _weighted_kendall,
 }

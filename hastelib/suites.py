@@ -15,10 +15,6 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-VARIANTS = ("all", "random", "ca", "cs")
-"""The whole train split; random subsets; the hardest class-agnostically; class-specifically."""
-
-
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 

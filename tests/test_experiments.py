@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from hastelib import finetune, hardness, metrics, suites
-from hastelib.experiments import METRICS, Grid
+from hastelib.experiments import Grid
+from hastelib.metrics import METRICS
 from hastelib.records import frame
 from hastelib.store import DamagedEntryWarning, Store
 from hastelib.suites import Glyphs, Suite
@@ -146,7 +147,7 @@ def test_a_misspelt_source_stops_before_anything_runs(suite: Suite, folder: Path
 
 def test_unknown_metric_lists_the_choices(grid: Grid):
     with pytest.raises(ValueError, match="unknown metric 'leap'; choose one of: gbc"):
-        grid.scores(SOURCES[0], "greek", "leap")
+        grid.scores(SOURCES[0], "greek", ["leap"])
 
 
 def test_a_runner_gets_the_jobs_in_order(suite: Suite, folder: Path, rows):

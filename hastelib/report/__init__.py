@@ -11,6 +11,7 @@ from hastelib.report.paper import (
     table,
 )
 from hastelib.report.tables import Beside, Block, Cell, Table
+from hastelib.report.verify import verify
 from hastelib.report.words import findings
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "paper_table",
     "picks",
     "table",
+    "verify",
 ]

@@ -84,7 +84,7 @@ def correlations(
 
     Args:
         rows: one per suite, target, source, metric and variant.
-        statistic: ``pearson`` (the paper's), ``kendall`` or ``weighted_kendall``.
+        statistic: ``pearson`` (the paper's), ``spearman``, ``kendall`` or ``weighted_kendall``.
         resamples: bootstrap samples of the sources behind each interval.
         seed: of the bootstrap.
 
@@ -240,5 +240,5 @@ def picks(rows: Rows) -> pd.DataFrame:
             continue
         picked, best = there[x[there].argmax()], there[y[there].argmax()]
         names = scores.index[picked], scores.index[best]
-        found.append((*cast(tuple, cell), *names, float(y[best] - y[picked])))
+        found.append((*cast(tuple, cell), *names, stats.regret(x[there], y[there])))
     return pd.DataFrame(found, columns=[*CELL, "picked", "best", "regret"])

@@ -11,6 +11,7 @@ METRICS = {
     "logme": "LogME",
     "h_score": "H-score",
     "transrate": "TransRate",
+    "n_leep": "N-LEEP",
     "ms_leep": "MS-LEEP",
     "e_leep": "E-LEEP",
 }
@@ -23,6 +24,7 @@ VARIANTS = {
 }
 STATISTICS = {
     "pearson": "Pearson’s r",
+    "spearman": "Spearman’s ρ",
     "kendall": "Kendall’s τ",
     "weighted_kendall": "weighted Kendall’s τ",
 }

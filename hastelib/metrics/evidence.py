@@ -9,12 +9,14 @@ import math
 import warnings
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from hastelib import _check, _linalg
+from hastelib import _check
 from hastelib._check import ArrayLike
+from hastelib._linalg import Embedded
 
 DECADES = 10
 POINTS = 200
@@ -46,16 +48,18 @@ class _Problem(NamedTuple):
     scale: float
 
 
-def _problem(embeddings: ArrayLike, labels: ArrayLike) -> _Problem:
-    F, index, counts = _check.embedded(embeddings, labels)
-    n, d = F.shape
-    F, scale = _linalg.scaled(F)
-    Y = torch.nn.functional.one_hot(index, len(counts)).double()
-    found = _linalg.eigen(F)
-    energy = _linalg.energies(F, found, Y).T
+def _problem(given: Embedded) -> _Problem:
+    found, Y = given.raw, given.indicators()
+    n, d = given.F.shape
     largest = float(found.values[-1]) if len(found.values) else 1.0
-    rest = _linalg.rest(F, found, Y)
-    return _Problem(found.values / largest, energy, rest, n, d, largest * scale**2)
+    return _Problem(
+        found.values / largest,
+        found.energies(Y).T,
+        found.rest(Y),
+        n,
+        d,
+        largest * found.scale**2,
+    )
 
 
 def _evidence(
@@ -65,6 +69,13 @@ def _evidence(
     n, values = problem.n, problem.values
     log_det = (t[:, None] + values).log().sum(1) + (n - len(values)) * t.log()
     return -0.5 * (math.log(2 * math.pi) + (misfit / n).log() + log_det / n + 1)
+
+
+def _grid(problem: _Problem, log_t: Float64[Tensor, " m"]) -> Float64[Tensor, "c m"]:
+    """Log evidence per sample of every class at every t, alpha at its best."""
+    t = log_t.exp()
+    misfit = problem.energy @ (1 / (t + problem.values[:, None])) + problem.rest[:, None] / t
+    return _evidence(problem, t, misfit)
 
 
 def _refined(
@@ -138,13 +149,16 @@ def logme(embeddings: ArrayLike, labels: ArrayLike) -> float:
     Warns:
         UnboundedEvidenceWarning: the evidence is largest at the lower end of the range.
     """
-    problem = _problem(embeddings, labels)
-    energy, rest, values = problem.energy, problem.rest, problem.values
+    return maximum_evidence(Embedded(embeddings, labels))
+
+
+def maximum_evidence(given: Embedded) -> float:
+    """:func:`logme` of embeddings that may be factored already."""
+    problem = _problem(given)
+    values = problem.values
     ends = DECADES * math.log(10)
     log_t = torch.linspace(-ends, ends, POINTS, dtype=values.dtype, device=values.device)
-    t = log_t.exp()
-    misfit = energy @ (1 / (t + values[:, None])) + rest[:, None] / t
-    grid = _evidence(problem, t, misfit)
+    grid = _grid(problem, log_t)
     best = grid.max(1).values
 
     # The second derivative by log t is at least -1/4 whatever the data, so no maximum is more
@@ -168,9 +182,31 @@ def logme(embeddings: ArrayLike, labels: ArrayLike) -> float:
                 f"classes exactly on {problem.n} samples (are some repeated?): the evidence grows "
                 f"without bound, and its value at the end of the range, t = 1e-{DECADES}, counts",
                 UnboundedEvidenceWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
     return float(refined.mean())
+
+
+def logme_profile(
+    embeddings: ArrayLike, labels: ArrayLike, log_t: ArrayLike
+) -> np.ndarray | Tensor:
+    r"""The evidence that :func:`logme` maximises, as a curve for each class.
+
+    Args:
+        embeddings: (n, d).
+        labels: (n,) integers.
+        log_t: (m,) natural logarithms of t, in units of the largest eigenvalue of F'F.
+
+    Returns:
+        (c, m) log evidence per sample with the best alpha, a row for each class present in
+        ascending order, in the kind of the embeddings.
+
+    Raises:
+        ValueError: bad input, as :mod:`hastelib.metrics` says; fewer than two classes.
+    """
+    problem = _problem(Embedded(embeddings, labels))
+    points = _check.vector("log_t", log_t).to(problem.values.device)
+    return _check.like(embeddings, _grid(problem, points))
 
 
 def logme_fixed_point(embeddings: ArrayLike, labels: ArrayLike) -> float:
@@ -207,7 +243,7 @@ def logme_fixed_point(embeddings: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         ValueError: bad input, as :mod:`hastelib.metrics` says; fewer than two classes.
     """
-    values, energy, rest, n, d, scale = _problem(embeddings, labels)
+    values, energy, rest, n, d, scale = _problem(Embedded(embeddings, labels))
     if not len(values):
         raise _check.refuse("embeddings", "a number that is not 0", "only zeros")
     values = values * scale

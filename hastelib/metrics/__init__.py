@@ -1,0 +1,43 @@
+r"""Transferability metrics: how well a source will do on a target, before any fine-tuning.
+
+Every metric takes what a source makes of n target samples, with their labels, and gives one
+Python float; higher is better. Logarithms are natural. Arrays are NumPy or torch, of any float
+type, on any device; the arithmetic is in float64 on the device they came on, and they are never
+changed. Labels are non-negative integers that need not be contiguous: the classes are those that
+occur. Bad input raises ``ValueError`` with the argument's name, what was expected and what came:
+shapes that are wrong or disagree, NaN or infinity, rows of probabilities that do not sum to 1
+within 1e-3 (nearer ones are renormalised), labels that are negative or not of an integer type, an
+empty subset, fewer than two classes where a metric needs two.
+
+HASTE is any of these on the hard subset alone (the HASTE paper, Eq. 5):
+``leep(probs[hard], labels[hard])``.
+"""
+
+from hastelib.metrics.evidence import (
+    UnboundedEvidenceWarning,
+    logme,
+    logme_fixed_point,
+    logme_profile,
+)
+from hastelib.metrics.predictions import e_leep, leep, ms_leep, n_leep, nce
+from hastelib.metrics.separation import VARIANCE_FLOOR, gbc, h_score, transrate
+from hastelib.metrics.together import METRICS, Sample, score_all
+
+__all__ = [
+    "METRICS",
+    "VARIANCE_FLOOR",
+    "Sample",
+    "UnboundedEvidenceWarning",
+    "e_leep",
+    "gbc",
+    "h_score",
+    "leep",
+    "logme",
+    "logme_fixed_point",
+    "logme_profile",
+    "ms_leep",
+    "n_leep",
+    "nce",
+    "score_all",
+    "transrate",
+]

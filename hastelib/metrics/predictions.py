@@ -1,0 +1,201 @@
+"""Metrics of what a source predicts: LEEP and its kin, NCE.
+
+The public names are those of :mod:`hastelib.metrics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from hastelib import _check
+from hastelib._check import ArrayLike
+from hastelib._linalg import Embedded
+
+
+def _expected_predictions(
+    probs: Float64[Tensor, "n z"], index: Int64[Tensor, " n"], classes: int
+) -> Float64[Tensor, " n"]:
+    """EEP: the probability that the empirical predictor gives each sample's own label."""
+    joint = probs.new_zeros(classes, probs.shape[1]).index_add_(0, index, probs)
+    mass = joint.sum(0)
+    conditional = joint / torch.where(mass > 0, mass, 1.0)
+    return (conditional[index] * probs).sum(1)
+
+
+def _several(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> list[Float64[Tensor, " n"]]:
+    """The expected empirical predictions of each source."""
+    sources = _check.matrices("probs_list", probs_list, _check.probabilities)
+    first = sources[0]
+    y = _check.labels("labels", labels, len(first), first.device)
+    index, counts = _check.classes("labels", y)
+    return [
+        _expected_predictions(probs, index.to(probs.device), len(counts)).to(first.device)
+        for probs in sources
+    ]
+
+
+def _mean_log(probability: Float64[Tensor, " n"]) -> float:
+    return min(float(probability.log().mean()), 0.0)  # rounding may lead above 0
+
+
+def leep(probs: ArrayLike, labels: ArrayLike) -> float:
+    r"""Log expected empirical prediction (Nguyen et al. 2020; the HASTE paper, Eq. 6).
+
+    .. math::
+
+        \mathrm{LEEP} = \frac{1}{n} \sum_{i=1}^n \log \sum_{z} \hat P(y_i \mid z)\, p_{iz},
+        \qquad
+        \hat P(y \mid z) = \frac{\sum_{i : y_i = y} p_{iz}}{\sum_i p_{iz}},
+
+    where :math:`p_{iz}` is the probability that the source gives its class z for sample i. A
+    source class without mass contributes nothing.
+
+    Args:
+        probs: (n, z), rows sum to 1.
+        labels: (n,) integers.
+
+    Returns:
+        The score, at most 0.
+
+    Raises:
+        ValueError: bad input, as the module says.
+    """
+    p = _check.probabilities("probs", probs)
+    y = _check.labels("labels", labels, len(p), p.device)
+    index, counts = _check.classes("labels", y)
+    return _mean_log(_expected_predictions(p, index, len(counts)))
+
+
+def ms_leep(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> float:
+    r"""Multi-source LEEP of an ensemble: the sum of its members' :func:`leep`.
+
+    Source: Agostinelli et al. (2022), *Transferability metrics for selecting source model
+    ensembles*. HASTE-MS-LEEP, where every source has its own hard subset, is the same sum, with
+    each member's :func:`leep` on its own subset.
+
+    Args:
+        probs_list: one (n, z_s) array for each source; rows sum to 1.
+        labels: (n,) integers.
+
+    Returns:
+        The score, at most 0.
+
+    Raises:
+        ValueError: bad input, as the module says, or no source.
+    """
+    return sum(_mean_log(eep) for eep in _several(probs_list, labels))
+
+
+def e_leep(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> float:
+    r"""Ensemble LEEP: the log of the members' mean prediction.
+
+    .. math::
+
+        \text{E-LEEP} = \frac{1}{n} \sum_{i=1}^n \log \frac{1}{S} \sum_{s=1}^S
+        \sum_{z} \hat P_s(y_i \mid z)\, p^{(s)}_{iz}
+
+    Source: Agostinelli et al. (2022), as for :func:`ms_leep`.
+
+    Args:
+        probs_list: one (n, z_s) array for each source; rows sum to 1.
+        labels: (n,) integers.
+
+    Returns:
+        The score, at most 0.
+
+    Raises:
+        ValueError: bad input, as the module says, or no source.
+    """
+    return _mean_log(torch.stack(_several(probs_list, labels)).mean(0))
+
+
+def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
+    r"""Negative conditional entropy of the labels given hard source labels (Tran et al. 2019).
+
+    .. math::
+
+        \mathrm{NCE} = -H(Y \mid Z)
+        = \sum_{y, z} \frac{n_{yz}}{n} \log \frac{n_{yz}}{n_z},
+
+    where :math:`n_{yz}` counts the samples with target label y and source label z, and
+    :math:`0 \log 0 = 0`.
+
+    Args:
+        source_labels: (n,) integers, the source's most probable class (argmax).
+        labels: (n,) integers.
+
+    Returns:
+        The score, at most 0.
+
+    Raises:
+        ValueError: bad input, as the module says.
+    """
+    z = _check.labels("source_labels", source_labels, None)
+    y = _check.labels("labels", labels, len(z), z.device)
+    index, counts = _check.classes("source_labels", z)
+    pairs, joint = torch.unique(torch.stack([index, y]), dim=1, return_counts=True)
+    of_source = counts[pairs[0]].double()
+    return min(float((joint * (joint / of_source).log()).sum()) / len(z), 0.0)
+
+
+def n_leep(
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    energy: float = 0.8,
+    gaussians: int = 5,
+    covariance: str = "full",
+    seed: int = 0,
+) -> float:
+    r"""N-LEEP: :func:`leep` with the posterior of a Gaussian mixture as source (Li et al. 2021).
+
+    The embeddings are projected on the fewest leading principal components that hold the share
+    ``energy`` of their variance, and a mixture of ``gaussians`` times the number of classes (at
+    most n) Gaussians v is fitted to them by expectation maximisation, without the labels. Its
+    posterior :math:`P(v \mid x)` takes the place of the source's class probabilities, so a source
+    without a classifier has a score too.
+
+    The mixture sees the components divided by the standard deviation of the first, so that the
+    scale of the embeddings does not matter. On few samples the Gaussians close in on single ones
+    and the score nears 0, whatever the labels: do not compare scores of sets that differ in size.
+
+    Args:
+        embeddings: (n, d), not all the same.
+        labels: (n,) integers.
+        energy: share of the variance to keep, in (0, 1].
+        gaussians: of the mixture, for each class.
+        covariance: of the Gaussians: ``full``, ``tied``, ``diag`` or ``spherical``.
+        seed: of the mixture's initialisation (k-means).
+
+    Returns:
+        The score, at most 0.
+
+    Raises:
+        ValueError: bad input, as the module says; embeddings that are all the same.
+
+    Warns:
+        sklearn.exceptions.ConvergenceWarning: the mixture did not converge.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    _check.choice("covariance", covariance, ("full", "tied", "diag", "spherical"))
+    energy = _check.positive("energy", energy, most=1)
+    gaussians = _check.whole("gaussians", gaussians, 1)
+    given = Embedded(embeddings, labels, least=1)
+    values = given.centred.values.flip(0)
+    if not len(values):
+        raise _check.refuse("embeddings", "samples that differ", "identical ones")
+    held = values.cumsum(0) / values.sum()
+    kept = 1 + int((held < energy - 1e-12).sum())
+    components = given.centred.components(kept)
+    scores = (components / (values[0] / len(components)).sqrt()).cpu().numpy()
+    mixture = GaussianMixture(
+        min(gaussians * len(given.counts), len(scores)),
+        covariance_type=covariance,
+        max_iter=1000,
+        random_state=seed,
+    ).fit(scores)
+    return leep(mixture.predict_proba(scores), given.index.cpu().numpy())

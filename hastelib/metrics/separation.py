@@ -1,0 +1,180 @@
+"""Metrics of how the classes lie in the embedding: GBC, H-score, TransRate.
+
+The public names are those of :mod:`hastelib.metrics`.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from hastelib import _check, _linalg
+from hastelib._check import ArrayLike
+from hastelib._linalg import Embedded
+
+VARIANCE_FLOOR = 1e-4
+"""The least class variance in :func:`gbc` and in :func:`hastelib.hardness.class_specific`."""
+
+
+def gbc(
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    covariance: str = "spherical",
+    components: int | None = 64,
+    log_det: str = "exact",
+) -> float:
+    r"""Gaussian Bhattacharyya coefficient: how little the classes overlap (Pandy et al. 2022).
+
+    .. math::
+
+        \mathrm{GBC} = -\sum_{i \ne j} e^{-D_B(i, j)}, \qquad
+        D_B(i, j) = \frac18 \sum_k \frac{(\mu_{ik} - \mu_{jk})^2}{s_k}
+        + \frac12 \sum_k \log \frac{s_k}{\sqrt{s_{ik}\, s_{jk}}},
+        \qquad s_k = \frac{s_{ik} + s_{jk}}{2},
+
+    over ordered pairs of classes. The :math:`s_{ik}` are the biased variances of class i, each
+    at least 1e-4; with ``spherical`` they are all the mean over the dimensions, so the second sum
+    is :math:`\frac d2 \log (s / \sqrt{s_i s_j})`. The embeddings are first projected on their
+    leading principal components, exactly.
+
+    Args:
+        embeddings: (n, d).
+        labels: (n,) integers.
+        covariance: ``spherical`` (the paper's) or ``diagonal``.
+        components: of the PCA, at most; min(components, d, n - 1) are used. None: no PCA.
+        log_det: ``exact``, or ``published``: the authors' code counts the logarithm of a
+            spherical covariance once, not d times. The same for ``diagonal``.
+
+    Returns:
+        The score, at most 0.
+
+    Raises:
+        ValueError: bad input, as the module says; fewer than two classes; no such choice.
+    """
+    _check.choice("covariance", covariance, ("spherical", "diagonal"))
+    _check.choice("log_det", log_det, ("exact", "published"))
+    if components is not None:
+        _check.whole("components", components, 1)
+    return separation(Embedded(embeddings, labels), covariance, components, log_det)
+
+
+def separation(given: Embedded, covariance: str, components: int | None, log_det: str) -> float:
+    """:func:`gbc` of embeddings that may be factored already."""
+    X, index, counts = given.F, given.index, given.counts
+    if components is not None:
+        kept = min(components, X.shape[1], len(X) - 1)
+        X = given.centred.components(kept) * given.centred.scale
+    means = _linalg.class_means(X, index, counts)
+    variances = _linalg.class_means((X - means[index]) ** 2, index, counts)
+    if covariance == "spherical":
+        variances = variances.mean(1, keepdim=True)
+    variances = variances.clamp(min=VARIANCE_FLOOR)
+    weight = X.shape[1] / variances.shape[1] if log_det == "exact" else 1.0
+    total = 0.0
+    for i in range(len(means) - 1):
+        shared = (variances[i] + variances[i + 1 :]) / 2
+        distance = ((means[i] - means[i + 1 :]) ** 2 / shared).sum(1) / 8
+        logs = shared.log() - (variances[i].log() + variances[i + 1 :].log()) / 2
+        total += float((-distance - weight / 2 * logs.sum(1)).exp().sum())
+    return 0.0 - 2 * total
+
+
+def h_score(embeddings: ArrayLike, labels: ArrayLike, shrinkage: str | None = None) -> float:
+    r"""H-score: the variance between classes of the whitened embedding (Bao et al. 2019).
+
+    .. math::
+
+        H = \operatorname{tr}\left(\operatorname{cov}(f)^{+} \operatorname{cov}(g)\right),
+
+    where g replaces each embedding f by the mean of its class; both covariances divide by
+    n - 1, and the pseudo-inverse keeps the eigenvalues above max(n, d) eps times the largest.
+    Embeddings that are all the same score 0. With ``shrinkage="ledoit_wolf"`` (Ibrahim et al.
+    2021)
+
+    .. math::
+
+        H_\alpha = (1 - \delta) \operatorname{tr}\left(S^{-1} \operatorname{cov}(g)\right),
+        \qquad S = (1 - \delta)\, \Sigma + \delta\, \frac{\operatorname{tr} \Sigma}{d} I,
+
+    with the biased covariance :math:`\Sigma` and the Ledoit-Wolf shrinkage :math:`\delta`.
+
+    Args:
+        embeddings: (n, d).
+        labels: (n,) integers.
+        shrinkage: None or ``ledoit_wolf``.
+
+    Returns:
+        The score, at least 0; without shrinkage at most the number of classes less 1.
+
+    Raises:
+        ValueError: bad input, as the module says; fewer than two classes; no such choice.
+    """
+    _check.choice("shrinkage", shrinkage, (None, "ledoit_wolf"))
+    return between_classes(Embedded(embeddings, labels), shrinkage)
+
+
+def between_classes(given: Embedded, shrinkage: str | None) -> float:
+    """:func:`h_score` of embeddings that may be factored already."""
+    found, counts = given.centred, given.counts
+    # The share of each left singular vector that lies between the classes.
+    between = (found.energies(given.indicators()) / counts).sum(1)
+    if shrinkage is None:
+        return min(float(between.sum()), len(counts) - 1.0)
+    n = len(given.F)
+    shrunk, mean = found.ledoit_wolf()
+    variances = (1 - shrunk) * found.values / n + shrunk * mean
+    return float((1 - shrunk) * (between * found.values / variances).sum()) / (n - 1)
+
+
+def transrate(
+    embeddings: ArrayLike, labels: ArrayLike, eps: float | int = 1e-4, weighted: bool = False
+) -> float:
+    r"""TransRate: the coding rate of all embeddings less that within classes (Huang et al. 2022).
+
+    .. math::
+
+        \mathrm{TrR} = R(Z) - \frac1c \sum_{j=1}^c R(Z_j), \qquad
+        R(Z) = \frac12 \log \det \left(I + \frac{Z^T Z}{n \epsilon}\right),
+
+    with the embeddings Z centred over all samples, those of class j in :math:`Z_j`, and each
+    set's own n. With equal weights the score can be negative; with the classes' shares
+    :math:`n_j / n` it cannot.
+
+    Args:
+        embeddings: (n, d).
+        labels: (n,) integers.
+        eps: the squared distortion, in squared units of the embedding.
+        weighted: weigh the classes by their sizes.
+
+    Returns:
+        The score, in nats.
+
+    Raises:
+        ValueError: bad input, as the module says; fewer than two classes; eps not positive.
+    """
+    eps = _check.positive("eps", eps)
+    return rate_reduction(Embedded(embeddings, labels), eps, weighted)
+
+
+def rate_reduction(given: Embedded, eps: float, weighted: bool) -> float:
+    """:func:`transrate` of embeddings that may be factored already."""
+    whole, counts = given.centred, given.counts
+    parts = [whole.X[rows] for rows in _linalg.groups(given.index, counts)]
+    total = _coding_rate(whole.gram, len(whole.X), whole.scale, eps)
+    rates = [
+        _coding_rate(Z @ Z.T if len(Z) <= Z.shape[1] else Z.T @ Z, len(Z), whole.scale, eps)
+        for Z in parts
+    ]
+    if not weighted:
+        return total - sum(rates) / len(rates)
+    within = sum(int(n) * rate for n, rate in zip(counts, rates, strict=True)) / len(whole.X)
+    return max(total - within, 0.0)  # rounding may lead below 0
+
+
+def _coding_rate(gram: Float64[Tensor, "m m"], n: int, scale: float, eps: float) -> float:
+    """Half the log determinant of I + scale^2 gram / (n eps), gram that of n samples."""
+    # Of the two factors one may over- or underflow, their product with a gram of ones does not.
+    inner = gram * (scale / n / eps) * scale
+    inner.diagonal().add_(1)
+    return float(torch.linalg.slogdet(inner).logabsdet) / 2

@@ -1,0 +1,98 @@
+"""All metrics of one source at once, what they share computed once.
+
+The public names are those of :mod:`hastelib.metrics`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Protocol, runtime_checkable
+
+from hastelib import _check
+from hastelib._check import ArrayLike
+from hastelib._linalg import Embedded
+from hastelib.metrics.evidence import maximum_evidence
+from hastelib.metrics.predictions import leep, n_leep, nce
+from hastelib.metrics.separation import between_classes, rate_reduction, separation
+
+
+@runtime_checkable
+class Features(Protocol):
+    """What a source makes of n target samples; :class:`hastelib.extract.Features` is one."""
+
+    @property
+    def embedding(self) -> ArrayLike:
+        """(n, d), the classifier's input."""
+
+    @property
+    def probs(self) -> ArrayLike:
+        """(n, z), the probabilities of the source's classes."""
+
+    @property
+    def labels(self) -> ArrayLike:
+        """(n,) integers, the target's classes."""
+
+
+class Sample:
+    """The features of some target samples, with factorisations that several metrics share.
+
+    Attributes:
+        embedding: (n, d), the classifier's input.
+        probs: (n, z), the probabilities of the source's classes.
+        labels: (n,) integers, the target's classes.
+    """
+
+    def __init__(self, features: Features) -> None:
+        self.embedding = features.embedding
+        self.probs = features.probs
+        self.labels = features.labels
+
+    @functools.cached_property
+    def embedded(self) -> Embedded:
+        """The checked embeddings, factored when first asked for."""
+        return Embedded(self.embedding, self.labels)
+
+    @functools.cached_property
+    def source_labels(self) -> ArrayLike:
+        """(n,), the most probable class of the source."""
+        return _check.matrix("probs", self.probs).argmax(1)
+
+
+METRICS: dict[str, Callable[[Sample], float]] = {
+    "leep": lambda s: leep(s.probs, s.labels),
+    "nce": lambda s: nce(s.source_labels, s.labels),
+    "gbc": lambda s: separation(s.embedded, "spherical", 64, "exact"),
+    "logme": lambda s: maximum_evidence(s.embedded),
+    "h_score": lambda s: between_classes(s.embedded, None),
+    "transrate": lambda s: rate_reduction(s.embedded, 1e-4, weighted=False),
+    "n_leep": lambda s: n_leep(s.embedding, s.labels),
+}
+"""The metrics of a single source, by name, each with its defaults. A metric of your own is one
+more entry: a function of a :class:`Sample`."""
+
+CLOSED = tuple(name for name in METRICS if name != "n_leep")
+
+
+def score_all(features: Features, names: Iterable[str] = CLOSED) -> dict[str, float]:
+    """Several metrics of one source; the embeddings are factored once for all that need it.
+
+    GBC's principal components, the H-score and TransRate share the Gram matrix of the centred
+    embeddings, the first two its eigenpairs; LogME needs those of the embeddings as they are.
+
+    Args:
+        features: anything with ``embedding`` (n, d), ``probs`` (n, z) and ``labels`` (n,).
+        names: of :data:`METRICS`. All but N-LEEP where they are not given: it fits a mixture,
+            which shares nothing and takes far longer than the others together.
+
+    Returns:
+        The score of each name, as the function of that name gives it.
+
+    Raises:
+        ValueError: bad input, as the module says; an unknown name (lists the choices).
+    """
+    chosen = _check.several("names", names)
+    for name in chosen:
+        _check.choice("names", name, tuple(METRICS))
+    sample = Sample(features)
+    return {name: METRICS[name](sample) for name in chosen}
