@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 # Loose on purpose: a wrong shape or type is to meet the ValueError below, also where annotations
@@ -33,6 +33,11 @@ def refuse(name: str, expected: str, got: object) -> ValueError:
 def matrix(name: str, value: ArrayLike, shape: str = "(n, d)") -> Float64[Tensor, "n d"]:
     """A finite matrix with at least one row and one column, as float64."""
     return _real(name, value, shape, 2)
+
+
+def stored(name: str, value: ArrayLike, shape: str = "(n, d)") -> Float[Tensor, "n d"]:
+    """As :func:`matrix`, but in the float type it came in: for what is converted piece by piece."""
+    return _real(name, value, shape, 2, double=False)
 
 
 def vector(name: str, value: ArrayLike) -> Float64[Tensor, " n"]:
@@ -170,14 +175,18 @@ def _integer(array: np.ndarray | Tensor) -> bool:
     return not (kind.is_floating_point or kind.is_complex or kind == torch.bool)
 
 
-def _tensor(array: np.ndarray | Tensor, kind: type[np.generic]) -> Tensor:
+def _tensor(array: np.ndarray | Tensor, kind: type[np.generic] | None) -> Tensor:
     if isinstance(array, Tensor):
         return array
-    # A copy: torch shares neither negative strides nor other byte orders nor read-only memory.
-    return torch.from_numpy(np.array(array, kind, order="C"))
+    wanted = np.dtype(kind) if kind else array.dtype.newbyteorder("=")
+    # torch shares neither negative strides nor other byte orders nor read-only memory.
+    shared = array.flags.c_contiguous and array.flags.writeable and min(array.strides) >= 0
+    if not shared or array.dtype != wanted:
+        array = np.array(array, wanted, order="C")
+    return torch.from_numpy(array)
 
 
-def _real(name: str, value: ArrayLike, shape: str, dimensions: int) -> Tensor:
+def _real(name: str, value: ArrayLike, shape: str, dimensions: int, double: bool = True) -> Tensor:
     array = _array(name, value)
     floating = (
         array.dtype.kind == "f" if isinstance(array, np.ndarray) else array.is_floating_point()
@@ -188,10 +197,14 @@ def _real(name: str, value: ArrayLike, shape: str, dimensions: int) -> Tensor:
         raise refuse(name, f"shape {shape}", describe(array))
     if 0 in array.shape:
         raise refuse(name, f"shape {shape} with nothing empty", describe(array))
-    tensor = _tensor(array, np.float64).to(torch.float64)
-    finite = torch.isfinite(tensor)
-    if not finite.all():
-        first = tuple((~finite).nonzero()[0].tolist())
-        at = ", ".join(map(str, first))
-        raise refuse(name, "finite numbers", f"{tensor[first].item()} at [{at}]")
+    tensor = _tensor(array, np.float64 if double else None)
+    if double or not tensor.is_floating_point():
+        tensor = tensor.to(torch.float64)
+    # One pass without a buffer: the sum is finite unless an entry is not, or it overflows.
+    if not torch.isfinite(tensor.sum()):
+        finite = torch.isfinite(tensor)
+        if not finite.all():
+            first = tuple((~finite).nonzero()[0].tolist())
+            at = ", ".join(map(str, first))
+            raise refuse(name, "finite numbers", f"{tensor[first].item()} at [{at}]")
     return tensor

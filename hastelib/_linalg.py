@@ -35,7 +35,7 @@ def groups(index: Int64[Tensor, " n"], counts: Int64[Tensor, " c"]) -> tuple[Ten
 def centred(F: Float64[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
     """F less its mean row. Taking off a row first makes identical rows exactly zero."""
     F = F - F[0]
-    return F - F.mean(0)
+    return F.sub_(F.mean(0))
 
 
 class Factors:
@@ -50,7 +50,7 @@ class Factors:
     """
 
     def __init__(self, F: Float64[Tensor, "n d"]) -> None:
-        self.scale = float(F.abs().max()) or 1.0
+        self.scale = max(abs(float(end)) for end in F.aminmax()) or 1.0
         self.X = F / self.scale
 
     @property
@@ -98,22 +98,29 @@ class Factors:
             return (self.vectors.T @ Y) ** 2
         return (self.vectors.T @ (self.X.T @ Y)) ** 2 / self.values[:, None]
 
-    def rest(self, Y: Float64[Tensor, "n c"]) -> Float64[Tensor, " c"]:
+    def rest(
+        self, Y: Float64[Tensor, "n c"], energies: Float64[Tensor, "r c"]
+    ) -> Float64[Tensor, " c"]:
         """Squared norms of what the column space leaves of the columns of Y.
 
-        Not as a difference of squares, which would leave eps where there is nothing, but as a
-        least squares residual, refined once: eps squared.
+        Where next to nothing is left, not as the difference of squares, which would leave eps
+        where there is nothing, but as a least squares residual, refined once: eps squared.
         """
         X, values, vectors = self.X, self.values, self.vectors
         if len(values) == len(X):
             return Y.new_zeros(Y.shape[1])
+        whole = (Y**2).sum(0)
+        found = whole - energies.sum(0)
+        little = found < 1e-5 * whole
+        Y = Y[:, little]
         for _ in range(2):
             if self.wide:
                 weights = X.T @ (vectors @ ((vectors.T @ Y) / values[:, None]))
             else:
                 weights = vectors @ ((vectors.T @ (X.T @ Y)) / values[:, None])
             Y = Y - X @ weights
-        return (Y**2).sum(0)
+        found[little] = (Y**2).sum(0)
+        return found
 
     def ledoit_wolf(self) -> tuple[float, float]:
         """The Ledoit-Wolf shrinkage of centred samples, and the mean variance it shrinks towards.

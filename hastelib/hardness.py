@@ -11,14 +11,14 @@ infinity, negative or non-integer labels, an empty set, a fraction outside (0, 1
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -28,6 +28,7 @@ from hastelib._check import ArrayLike
 from hastelib._linalg import Factors
 from hastelib.metrics import VARIANCE_FLOOR
 
+BLOCK = 256  # rows at a time: they stay in the processor's cache
 COVARIANCES = ("spherical", "diagonal", "ledoit_wolf", "tied", "full")
 
 
@@ -36,6 +37,29 @@ def _unit(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
     largest = x.abs().amax(1, keepdim=True)
     x = x / torch.where(largest > 0, largest, 1.0)
     return x / x.norm(dim=1, keepdim=True).clamp(min=1)  # at least 1, but for rows of zeros
+
+
+def _unit_blocks(
+    x: Float[Tensor, "n d"],
+) -> Iterator[tuple[Float64[Tensor, "k d"], Float64[Tensor, " k"]]]:
+    """Some rows after the others, float64, with the factors that give them norm 1.
+
+    Piece by piece, so that nothing of the size of x is made. Where a norm may have over- or
+    underflowed the rows are units already, and the factors 1.
+    """
+    for block in x.split(BLOCK):
+        block = block.to(torch.float64)
+        norms = block.norm(dim=1)
+        if not ((norms > 1e-140) & (norms < 1e140)).all():
+            block, norms = _unit(block), torch.ones_like(norms)
+        yield block, 1 / norms
+
+
+def _unit_sum(x: Float[Tensor, "n d"]) -> Float64[Tensor, " d"]:
+    total = x.new_zeros(x.shape[1], dtype=torch.float64)
+    for block, factors in _unit_blocks(x):
+        total += factors @ block
+    return total
 
 
 @dataclass(eq=False)
@@ -70,9 +94,9 @@ class Signature:
         Raises:
             ValueError: bad input, as the module says; other layers or widths than before.
         """
-        tensors = _check.matrices("layers", layers)
+        tensors = _check.matrices("layers", layers, _check.stored)
         self._fits("layers", [x.shape[1] for x in tensors])
-        return self._add([_unit(x).sum(0) for x in tensors], len(tensors[0]))
+        return self._add([_unit_sum(x) for x in tensors], len(tensors[0]))
 
     def merge(self, other: Signature) -> Signature:
         """Add the samples of another signature to this one, and return it.
@@ -140,9 +164,9 @@ def source_signature(layers: Iterable[ArrayLike]) -> Signature:
         ValueError: bad input, as the module says.
     """
     values = _check.several("layers", layers)
-    tensors = _check.matrices("layers", values)
+    tensors = _check.matrices("layers", values, _check.stored)
     kind = "torch" if isinstance(values[0], Tensor) else "numpy"
-    return Signature([_unit(x).sum(0) for x in tensors], len(tensors[0]), kind)
+    return Signature([_unit_sum(x) for x in tensors], len(tensors[0]), kind)
 
 
 @overload
@@ -173,13 +197,14 @@ def class_agnostic(layers: Iterable[ArrayLike], signature: Signature) -> np.ndar
         ValueError: bad input, as the module says; other layers or widths than the signature's.
     """
     values = _check.several("layers", layers)
-    tensors = _check.matrices("layers", values)
+    tensors = _check.matrices("layers", values, _check.stored)
     signature._fits("layers", [x.shape[1] for x in tensors])
     device = tensors[0].device
-    cosines = [
-        (_unit(x) @ (total / signature.count).to(x.device)).to(device)
-        for x, total in zip(tensors, signature.sums, strict=True)
-    ]
+    cosines = []
+    for x, total in zip(tensors, signature.sums, strict=True):
+        mean = (total / signature.count).to(x.device)
+        parts = [(block @ mean) * factors for block, factors in _unit_blocks(x)]
+        cosines.append(torch.cat(parts).to(device))
     result = 1 - torch.stack(cosines).mean(0)
     return _check.like(values[0], result)
 

@@ -40,7 +40,8 @@ def use_style() -> None:
 
 
 @contextmanager
-def _figure(height: float, width: float = WIDTH) -> Iterator[Figure]:
+def new_figure(height: float, width: float = WIDTH) -> Iterator[Figure]:
+    """A figure of the book's width in its style, bound to no window; heights in inches."""
     with mpl.style.context(STYLE):
         yield Figure(figsize=(width, height))
 
@@ -122,7 +123,7 @@ def scatter(rows: Rows, metric: str, target: str) -> Figure:
     looks = _looks(list(cells["source"].unique()))
     columns = min(2, len(variants))
     lines = -(-len(variants) // columns)
-    with _figure(0.55 + 2.25 * lines) as figure:
+    with new_figure(0.55 + 2.25 * lines) as figure:
         grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
         for axes, variant in zip(grid.flat, variants, strict=False):
             part = cells[cells["variant"] == variant]
@@ -147,7 +148,7 @@ def scatter_grid(rows: Rows, metrics: Sequence[str], target: str) -> Figure:
     cells = _cells(rows, metrics, target)
     variants = ordered(cells["variant"])
     looks = _looks(list(cells["source"].unique()))
-    with _figure(0.7 + 1.3 * len(metrics)) as figure:
+    with new_figure(0.7 + 1.3 * len(metrics)) as figure:
         grid = figure.subplots(len(metrics), len(variants), sharey=True, squeeze=False)
         for line, metric in zip(grid, metrics, strict=True):
             for axes, variant in zip(line, variants, strict=True):
@@ -179,7 +180,7 @@ def forest(correlations: pd.DataFrame) -> Figure:
     columns = min(2, len(metrics))
     lines = -(-len(metrics) // columns)
     steps = (np.arange(len(variants)) - (len(variants) - 1) / 2) * 0.19
-    with _figure(0.8 + lines * (0.6 + 0.42 * len(targets))) as figure:
+    with new_figure(0.8 + lines * (0.6 + 0.42 * len(targets))) as figure:
         grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
         for axes, metric in zip(grid.flat, metrics, strict=False):
             axes.axvline(0, color="#888888", linewidth=0.8)
@@ -248,7 +249,7 @@ def gallery(
         )
     heights = [-(-len(group) // columns) for group in images]
     size = WIDTH / columns
-    with _figure(sum(heights) * (size + 0.2) + 0.3 * len(images)) as figure:
+    with new_figure(sum(heights) * (size + 0.2) + 0.3 * len(images)) as figure:
         parts = figure.subfigures(len(images), 1, height_ratios=heights, squeeze=False)
         for part, group, title, hard in zip(parts[:, 0], images, titles, hardness, strict=True):
             _group(part, group, title, [f"{value:#.3g}" for value in hard], columns)
@@ -300,7 +301,7 @@ def accuracy_by_hardness(bins: pd.DataFrame) -> Figure:
     Args:
         bins: what :func:`hastelib.report.hardness_bins` gives.
     """
-    with _figure(3.2) as figure:
+    with new_figure(3.2) as figure:
         axes = figure.subplots()
         _bars(axes, bins)
         figure.legend(loc="outside upper center", ncols=3)
@@ -318,7 +319,7 @@ def idea(hard: Sequence[Any], easy: Sequence[Any], bins: pd.DataFrame) -> Figure
         easy: pictures of easy ones.
         bins: what :func:`hastelib.report.hardness_bins` gives.
     """
-    with _figure(3.3) as figure:
+    with new_figure(3.3) as figure:
         left, right = figure.subfigures(1, 2, width_ratios=[1, 1.35], squeeze=False)[0]
         halves = left.subfigures(2, 1, squeeze=False)[:, 0]
         for half, images, title in zip(halves, (hard, easy), ("Hard", "Easy"), strict=True):

@@ -20,7 +20,8 @@ from hastelib._linalg import Embedded
 
 DECADES = 10
 POINTS = 200
-HALVINGS = 36  # of a bracket two grid steps wide: to 1e-11 in log t
+PRECISION = 1e-11  # of the maximum, in log t
+STEPS = 40  # more than halvings alone need for a bracket two grid steps wide
 FLAT = 1e-12  # differences of log evidence per sample that are rounding
 
 
@@ -52,10 +53,11 @@ def _problem(given: Embedded) -> _Problem:
     found, Y = given.raw, given.indicators()
     n, d = given.F.shape
     largest = float(found.values[-1]) if len(found.values) else 1.0
+    energies = found.energies(Y)
     return _Problem(
         found.values / largest,
-        found.energies(Y).T,
-        found.rest(Y),
+        energies.T,
+        found.rest(Y, energies),
         n,
         d,
         largest * found.scale**2,
@@ -86,23 +88,31 @@ def _refined(
 ) -> Float64[Tensor, " m"]:
     """The log evidence of class ``which`` at its maximum for log t between low and high.
 
-    Bisection on the sign of the slope. With s_k = t / (t + lambda_k), and s = 1 outside the
-    column space, twice the slope is the mean of s weighted with the terms of the misfit, less
-    its plain mean.
+    Newton's method on the slope, or a halving of the bracket where that leads out of it. With
+    s_k = t / (t + lambda_k), and s = 1 outside the column space, twice the slope is the mean of s
+    weighted with the terms of the misfit, less its plain mean.
     """
     n, values = problem.n, problem.values
     energy, rest = problem.energy[which], problem.rest[which]
     null = n - len(values)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        t = middle.exp()
+    at = (low + high) / 2
+    for _ in range(STEPS):
+        t = at.exp()
         inverse = 1 / (t[:, None] + values)
-        terms, outside = energy * inverse, rest / t
-        share = t[:, None] * inverse
-        weighted = ((terms * share).sum(1) + outside) / (terms.sum(1) + outside)
-        rising = weighted > (share.sum(1) + null) / n
-        low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
-    t = ((low + high) / 2).exp()
+        terms, share, outside = energy * inverse, t[:, None] * inverse, rest / t
+        parts = terms * share
+        whole = terms.sum(1) + outside
+        first = (parts.sum(1) + outside) / whole
+        second = ((parts * share).sum(1) + outside) / whole
+        plain, square = (share.sum(1) + null) / n, ((share**2).sum(1) + null) / n
+        slope, curvature = first - plain, first - 2 * second + first**2 - plain + square
+        low, high = torch.where(slope > 0, at, low), torch.where(slope > 0, high, at)
+        newton = at - slope / curvature
+        inside = (curvature < 0) & (newton > low) & (newton < high)
+        before, at = at, torch.where(inside, newton, (low + high) / 2)
+        if ((at - before).abs() <= PRECISION).all():
+            break
+    t = at.exp()
     return _evidence(problem, t, (energy / (t[:, None] + values)).sum(1) + rest / t)
 
 

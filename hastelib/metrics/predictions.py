@@ -16,14 +16,20 @@ from hastelib._check import ArrayLike
 from hastelib._linalg import Embedded
 
 
+def empirical_conditional(
+    probs: Float64[Tensor, "n z"], index: Int64[Tensor, " n"], classes: int
+) -> Float64[Tensor, "c z"]:
+    """P(y|z) from the soft joint distribution; zeros for a source class without mass."""
+    joint = probs.new_zeros(classes, probs.shape[1]).index_add_(0, index, probs)
+    mass = joint.sum(0)
+    return joint / torch.where(mass > 0, mass, 1.0)
+
+
 def _expected_predictions(
     probs: Float64[Tensor, "n z"], index: Int64[Tensor, " n"], classes: int
 ) -> Float64[Tensor, " n"]:
     """EEP: the probability that the empirical predictor gives each sample's own label."""
-    joint = probs.new_zeros(classes, probs.shape[1]).index_add_(0, index, probs)
-    mass = joint.sum(0)
-    conditional = joint / torch.where(mass > 0, mass, 1.0)
-    return (conditional[index] * probs).sum(1)
+    return (empirical_conditional(probs, index, classes)[index] * probs).sum(1)
 
 
 def _several(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> list[Float64[Tensor, " n"]]:

@@ -1,0 +1,330 @@
+r"""What bounds LEEP: the two sides of the HASTE paper's Lemmas 1 and 2, and what is true of them.
+
+From below (Lemma 2) LEEP is bounded by the log-likelihood of the most probable source class alone;
+from above (Lemma 1) by the best average log-likelihood :math:`l(w, k^*)` of a classifier k out of
+a family :math:`\mathcal K` on top of the frozen source. The family decides whether the lemma
+holds: :func:`mixture_head` contains LEEP's own predictor, :func:`linear_head` need not.
+All of them apply to a hard subset by handing over its rows. Arguments, precision and errors are
+those of :mod:`hastelib.metrics`.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from hastelib import _check
+from hastelib._check import ArrayLike
+from hastelib._linalg import Embedded
+from hastelib.metrics.predictions import empirical_conditional, nce
+
+NEWTON_STEPS = 200
+HALVINGS = 40  # of a Newton step, until it goes downhill
+
+
+class SeparableDataWarning(RuntimeWarning):
+    """A linear head separates the classes: the log-likelihood has the supremum 0, not attained."""
+
+
+class Optimum(NamedTuple):
+    """The best head of a family.
+
+    Attributes:
+        log_likelihood: average log-likelihood of the head found, in nats; 0 where ``separable``.
+        gap: how far at most the objective (the log-likelihood, less the penalty where there is
+            one) lies below its supremum.
+        separable: the supremum is 0, and no head attains it.
+    """
+
+    log_likelihood: float
+    gap: float
+    separable: bool = False
+
+
+def soft_nce(probs: ArrayLike, labels: ArrayLike) -> float:
+    r"""NCE with the soft joint distribution of LEEP in place of counts.
+
+    .. math::
+
+        \frac1n \sum_i \log \hat P(y_i \mid z_i), \qquad z_i = \operatorname*{arg\,max}_z p_{iz},
+
+    with :math:`\hat P(y \mid z)` as in :func:`hastelib.metrics.leep`. Lemma 2's proof (the HASTE
+    paper, A.1) calls this NCE, which it is not: NCE counts.
+
+    Args:
+        probs: (n, z), rows sum to 1.
+        labels: (n,) integers.
+
+    Raises:
+        ValueError: bad input, as :mod:`hastelib.metrics` says.
+    """
+    p = _check.probabilities("probs", probs)
+    index, counts = _check.classes("labels", _check.labels("labels", labels, len(p), p.device))
+    return float(empirical_conditional(p, index, len(counts))[index, p.argmax(1)].log().mean())
+
+
+def mean_log_max(probs: ArrayLike) -> float:
+    r"""The average log-probability of the most probable source class.
+
+    .. math:: \frac1n \sum_i \log \max_z p_{iz}
+
+    Args:
+        probs: (n, z), rows sum to 1.
+
+    Raises:
+        ValueError: bad input, as :mod:`hastelib.metrics` says.
+    """
+    return float(_check.probabilities("probs", probs).amax(1).log().mean())
+
+
+def leep_lower_bound(probs: ArrayLike, labels: ArrayLike, joint: str = "soft") -> float:
+    r"""The lower bound of LEEP in Lemma 2 (the HASTE paper, Eqs. 9-10).
+
+    .. math::
+
+        \mathrm{LEEP} \ge \frac1n \sum_i \log \hat P(y_i \mid z_i) + \frac1n \sum_i \log p_{i z_i},
+        \qquad z_i = \operatorname*{arg\,max}_z p_{iz}.
+
+    With the soft joint it always holds, for one term of LEEP's inner sum is no more than the sum.
+    With NCE proper, of ``hard`` counts, as the lemma is stated, it does not.
+
+    Args:
+        probs: (n, z), rows sum to 1.
+        labels: (n,) integers.
+        joint: ``soft`` (:func:`soft_nce`) or ``hard`` (:func:`hastelib.metrics.nce`).
+
+    Returns:
+        The bound, at most 0.
+
+    Raises:
+        ValueError: bad input, as :mod:`hastelib.metrics` says; no such choice.
+    """
+    _check.choice("joint", joint, ("soft", "hard"))
+    if joint == "soft":
+        return soft_nce(probs, labels) + mean_log_max(probs)
+    most = _check.probabilities("probs", probs).argmax(1)
+    return nce(most, labels) + mean_log_max(probs)
+
+
+def mixture_head(
+    probs: ArrayLike, labels: ArrayLike, tolerance: float = 1e-4, steps: int = 5000
+) -> Optimum:
+    r"""The best head that passes through the source's classes, LEEP's own family.
+
+    .. math::
+
+        \max_{A} \frac1n \sum_i \log \sum_z A_{y_i z}\, p_{iz}, \qquad
+        A_{yz} \ge 0, \quad \sum_y A_{yz} = 1.
+
+    LEEP is the value at :math:`A = \hat P(y \mid z)`, so over this family Lemma 1 holds. The
+    problem is concave. Expectation maximisation climbs from LEEP, which is itself one step from
+    any A that is the same for all z; the gap is that of Frank and Wolfe, with the derivative
+    :math:`g_{yz}`: :math:`\sum_z \max_y g_{yz} - \sum_{yz} A_{yz} g_{yz}`, the last sum being 1.
+
+    Args:
+        probs: (n, z), rows sum to 1.
+        labels: (n,) integers.
+        tolerance: stop at this gap, in nats.
+        steps: stop after as many, at the gap that is reached by then.
+
+    Raises:
+        ValueError: bad input, as :mod:`hastelib.metrics` says.
+    """
+    tolerance, steps = _check.positive("tolerance", tolerance), _check.whole("steps", steps, 1)
+    p = _check.probabilities("probs", probs)
+    index, counts = _check.classes("labels", _check.labels("labels", labels, len(p), p.device))
+    n, classes = len(p), len(counts)
+    p = p[:, p.sum(0) > 0]
+    order = torch.argsort(index, stable=True)
+    p, index = p[order], index[order]
+    head = empirical_conditional(p, index, classes)
+    for _ in range(steps):
+        likelihood = (head[index] * p).sum(1)
+        slope = p.new_zeros(head.shape).index_add_(0, index, p / (n * likelihood[:, None]))
+        gap = float(slope.amax(0).sum()) - 1
+        if gap <= tolerance:
+            break
+        head = head * slope
+        head = head / head.sum(0)
+    return Optimum(min(float(likelihood.log().mean()), 0.0), max(gap, 0.0))
+
+
+def optimal_log_likelihood(embeddings: ArrayLike, labels: ArrayLike, l2: float = 0.0) -> float:
+    r"""The best average log-likelihood of a linear head on frozen embeddings, l(w, k*) of Lemma 1.
+
+    .. math::
+
+        l(w, k^*) = \sup_{W, b} \frac1n \sum_i \log
+        \frac{e^{W_{y_i} \cdot f_i + b_{y_i}}}{\sum_y e^{W_y \cdot f_i + b_y}}
+
+    (the HASTE paper, Eqs. 7-8, with :math:`\mathcal K` the linear heads with a bias, over the
+    classes present). See :func:`linear_head`, which also gives the gap.
+
+    Args:
+        embeddings: (n, d).
+        labels: (n,) integers.
+        l2: penalty; the head then maximises the log-likelihood less :math:`\frac{l_2}{2} |W|^2`.
+
+    Returns:
+        The log-likelihood, at most 0; exactly 0 where a linear head separates the classes.
+
+    Raises:
+        ValueError: bad input, as :mod:`hastelib.metrics` says; a negative penalty.
+
+    Warns:
+        SeparableDataWarning: the supremum is 0 and not attained.
+    """
+    found = linear_head(embeddings, labels, l2)
+    if found.separable:
+        warnings.warn(
+            "a linear head separates the classes: the log-likelihood has the supremum 0, which no "
+            "head attains (more dimensions than samples?); l2 > 0 makes the best head finite",
+            SeparableDataWarning,
+            stacklevel=2,
+        )
+    return found.log_likelihood
+
+
+def linear_head(
+    embeddings: ArrayLike, labels: ArrayLike, l2: float = 0.0, tolerance: float = 1e-8
+) -> Optimum:
+    r"""The linear head of largest likelihood, to a certified gap.
+
+    Damped Newton steps, each by conjugate gradients, in coordinates in which the embeddings are
+    white. The gap is that to the dual problem: minus the log-likelihood is at least the mean
+    entropy of any distributions q_i whose residuals :math:`q_i - e_{y_i}` are orthogonal to the
+    embeddings and sum to 0, and a Newton step turns the head's predictions into such.
+
+    Classes are separable where a head puts every sample's own class first: found at once where
+    the samples are affinely independent (the rule for d >= n - 1), else on the way, since every
+    head with a mean loss below log(2) / n is one.
+
+    Args:
+        embeddings: (n, d).
+        labels: (n,) integers.
+        l2: penalty; the head then maximises the log-likelihood less :math:`\frac{l_2}{2} |W|^2`
+            (the bias is free).
+        tolerance: stop at this gap, in nats.
+
+    Raises:
+        ValueError: bad input, as :mod:`hastelib.metrics` says; a negative penalty.
+    """
+    if not (isinstance(l2, int | float) and 0 <= l2 < math.inf):
+        raise _check.refuse("l2", "a number of at least 0", repr(l2))
+    tolerance = _check.positive("tolerance", tolerance)
+    given = Embedded(embeddings, labels, least=1)
+    n, classes, found = len(given.F), len(given.counts), given.centred
+    if classes == 1:
+        return Optimum(0.0, 0.0)
+    if l2 == 0 and len(found.values) == n - 1:
+        return Optimum(0.0, 0.0, separable=True)
+    A = torch.nn.functional.pad(math.sqrt(n) * found.left(), (0, 1), value=1.0)
+    ridge = l2 * n / (found.values * found.scale**2)
+    ridge = torch.nn.functional.pad(ridge, (0, 1))[:, None]
+    return _newton(A, given.index, given.indicators(), ridge, tolerance, stop=l2 == 0)
+
+
+def _newton(
+    A: Float64[Tensor, "n k"],
+    index: Int64[Tensor, " n"],
+    Y: Float64[Tensor, "n c"],
+    ridge: Float64[Tensor, "k 1"],
+    tolerance: float,
+    stop: bool,
+) -> Optimum:
+    """The head on the white coordinates A; ``stop`` as soon as it separates the classes."""
+    n, classes = Y.shape
+
+    def loss(head: Float64[Tensor, "k c"]) -> tuple[float, Float64[Tensor, "n c"]]:
+        logits = A @ head
+        own = logits.gather(1, index[:, None])[:, 0]
+        value = (logits.logsumexp(1) - own).mean() + (ridge * head**2).sum() / 2
+        return float(value), logits
+
+    head = A.new_zeros(A.shape[1], classes)
+    # The free intercepts start at the classes' shares.
+    head[-1] = Y.mean(0).log()
+    value, logits = loss(head)
+    gap = expected = math.inf
+    for _ in range(NEWTON_STEPS):
+        if stop and _separates(logits, index):
+            return Optimum(0.0, 0.0, separable=True)
+        Q = logits.softmax(1)
+        slope = A.T @ (Q - Y) / n + ridge * head
+        # Far from the maximum a rough step does; the dual problem wants an exact one.
+        near = expected <= 100 * tolerance
+        step, moved = _newton_step(A, Q, ridge, slope, 1e-10 if near else 1e-2)
+        # The predictions after the step to first order have residuals as the dual problem wants
+        # them, and are distributions where no entry is negative. Near infinity some are, by a
+        # little: cut off, they put the residuals out, which is charged at the largest logit.
+        dual = Q + moved
+        short = -float(dual.clamp(max=0).sum()) / n
+        if near and short <= tolerance:
+            dual = dual.clamp(min=0)
+            entropy = -torch.xlogy(dual, dual).sum(1).mean()
+            bound = float(entropy - (ridge * (head + step) ** 2).sum() / 2)
+            gap = min(gap, value - bound + short * float(logits.abs().max()))
+            if gap <= tolerance:
+                break
+        downhill = float((slope * step).sum())
+        expected = -downhill / 2
+        size = 1.0
+        for _ in range(HALVINGS):
+            trial, logits = loss(head + size * step)
+            if trial <= value + 1e-4 * size * downhill:
+                break
+            size /= 2
+        else:
+            break  # nothing but rounding is left
+        head, value = head + size * step, trial
+    likelihood = min(float((ridge * head**2).sum() / 2) - value, 0.0)
+    return Optimum(likelihood, max(gap, 0.0))
+
+
+def _separates(logits: Float64[Tensor, "n c"], index: Int64[Tensor, " n"]) -> bool:
+    """Whether every sample's own class is first, by more than rounding."""
+    own = logits.gather(1, index[:, None])
+    other = logits.scatter(1, index[:, None], -math.inf).amax(1, keepdim=True)
+    return bool((own - other > 1e-9 * (1 + logits.abs().amax())).all())
+
+
+def _newton_step(
+    A: Float64[Tensor, "n k"],
+    Q: Float64[Tensor, "n c"],
+    ridge: Float64[Tensor, "k 1"],
+    slope: Float64[Tensor, "k c"],
+    precision: float,
+) -> tuple[Float64[Tensor, "k c"], Float64[Tensor, "n c"]]:
+    """Minus the inverse Hessian times the slope, and what it does to the predictions.
+
+    Conjugate gradients to a relative precision, with the Hessian's diagonal as preconditioner.
+    The Hessian is singular along heads that are the same for all classes, to which the slope is
+    orthogonal.
+    """
+
+    def moved(step: Float64[Tensor, "k c"]) -> Float64[Tensor, "n c"]:
+        change = A @ step
+        return Q * (change - (Q * change).sum(1, keepdim=True))
+
+    scale = (A**2).T @ (Q * (1 - Q)) / len(A) + ridge
+    scale = scale + 1e-12 * scale.max()
+    step, residual = torch.zeros_like(slope), -slope
+    direction = residual / scale
+    product = float((residual * direction).sum())
+    enough = precision**2 * product
+    for _ in range(slope.numel()):
+        if product <= enough or product == 0:
+            break
+        image = A.T @ moved(direction) / len(A) + ridge * direction
+        length = product / float((direction * image).sum())
+        step = step + length * direction
+        residual = residual - length * image
+        scaled = residual / scale
+        before, product = product, float((residual * scaled).sum())
+        direction = scaled + product / before * direction
+    return step, moved(step)
