@@ -112,7 +112,7 @@ def leep_lower_bound(probs: ArrayLike, labels: ArrayLike, joint: str = "soft") -
 
 
 def mixture_head(
-    probs: ArrayLike, labels: ArrayLike, tolerance: float = 1e-4, steps: int = 5000
+    probs: ArrayLike, labels: ArrayLike, tolerance: float | int = 1e-4, steps: int = 5000
 ) -> Optimum:
     r"""The best head that passes through the source's classes, LEEP's own family.
 
@@ -154,7 +154,9 @@ def mixture_head(
     return Optimum(min(float(likelihood.log().mean()), 0.0), max(gap, 0.0))
 
 
-def optimal_log_likelihood(embeddings: ArrayLike, labels: ArrayLike, l2: float = 0.0) -> float:
+def optimal_log_likelihood(
+    embeddings: ArrayLike, labels: ArrayLike, l2: float | int = 0.0
+) -> float:
     r"""The best average log-likelihood of a linear head on frozen embeddings, l(w, k*) of Lemma 1.
 
     .. math::
@@ -191,7 +193,7 @@ def optimal_log_likelihood(embeddings: ArrayLike, labels: ArrayLike, l2: float =
 
 
 def linear_head(
-    embeddings: ArrayLike, labels: ArrayLike, l2: float = 0.0, tolerance: float = 1e-8
+    embeddings: ArrayLike, labels: ArrayLike, l2: float | int = 0.0, tolerance: float | int = 1e-8
 ) -> Optimum:
     r"""The linear head of largest likelihood, to a certified gap.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from pydantic import ValidationError, create_model
 
 from hastelib import suites
@@ -57,6 +58,8 @@ def words(text: str) -> tuple[str, ...]:
 def start(given: Mapping[str, Any]) -> tuple[Grid, tuple[str, ...]]:
     """The grid and the targets that checked parameters ask for.
 
+    The notebook computes with the suite's number of threads from here on.
+
     ``suite``, ``target``, ``sources``, ``seeds`` and ``metrics`` are read as their comments in the
     notebooks say; a parameter that is a field of the suite's recipe or hardness replaces it;
     ``output`` and ``figures`` are left to the notebook.
@@ -86,6 +89,7 @@ def start(given: Mapping[str, Any]) -> tuple[Grid, tuple[str, ...]]:
         seeds=None if seeds is None else tuple(range(seeds)),
         **rest,
     )
+    torch.set_num_threads(chosen.recipe.threads)
     return Grid(chosen), targets
 
 

@@ -214,7 +214,7 @@ def hard_count_counterexample(classes: int, largest: float | None = None) -> Pro
     probs = np.full((classes, classes), (1 - a) / (classes - 1))
     np.fill_diagonal(probs, a)
     labels = np.arange(classes)
-    return Problem(np.log(probs), probs, labels, labels)
+    return Problem(probs, probs, labels, labels)
 
 
 def linear_head_counterexample(sharpness: float = 30.0) -> Problem:
@@ -252,7 +252,7 @@ def search(
     for _ in range(count):
         probs = random.dirichlet(np.ones(classes), size=samples)
         labels = random.integers(classes, size=samples)
-        problem = Problem(np.log(probs), probs, labels, np.arange(samples))
+        problem = Problem(probs, probs, labels, np.arange(samples))
         low, high, _ = claim.sides(problem)
         if worst is None or low - high > worst[1]:
             worst = problem, low - high

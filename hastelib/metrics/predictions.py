@@ -151,7 +151,7 @@ def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
 def n_leep(
     embeddings: ArrayLike,
     labels: ArrayLike,
-    energy: float = 0.8,
+    energy: float | int = 0.8,
     gaussians: int = 5,
     covariance: str = "full",
     seed: int = 0,

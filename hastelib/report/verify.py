@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from hastelib.report.tables import MINUS, Block, Cell, Table
@@ -47,6 +48,6 @@ def verify(
 
 
 def _text(value: float) -> str:
-    if isinstance(value, bool):
+    if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     return f"{value:.6g}".replace("-", MINUS)

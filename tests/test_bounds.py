@@ -1,0 +1,237 @@
+"""Both sides of LEEP's bounds against naive formulas, other solvers and a linear programme."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import references
+import scipy.optimize
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy import ndarray
+from sklearn.linear_model import LogisticRegression
+
+from hastelib import bounds, metrics
+
+LIGHT = settings(deadline=None, max_examples=25, derandomize=True)
+
+
+def overlapping(seed: int, n: int, d: int, classes: int) -> tuple[ndarray, ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(n) % classes)
+    return rng.normal(size=(n, d)) + 0.5 * rng.normal(size=(classes, d))[labels], labels * 3
+
+
+def predictions(seed: int, n: int, z: int) -> ndarray:
+    return np.random.default_rng(seed).dirichlet(np.full(z, 0.4), size=n)
+
+
+def separable(x: ndarray, labels: ndarray) -> bool:
+    """Whether some linear head puts every sample's class first: feasibility of margins of 1."""
+    classes = sorted(set(labels.tolist()))
+    rows = []
+    for point, label in zip(np.column_stack([x, np.ones(len(x))]), labels, strict=True):
+        for other in classes:
+            if other != label:
+                row = np.zeros((len(classes), len(point)))
+                row[classes.index(label)], row[classes.index(other)] = -point, point
+                rows.append(row.ravel())
+    found = scipy.optimize.linprog(
+        np.zeros(len(rows[0])), np.array(rows), -np.ones(len(rows)), bounds=(None, None)
+    )
+    assert found.status in (0, 2)
+    return bool(found.status == 0)
+
+
+# From below
+
+
+@pytest.mark.parametrize(("n", "z"), [(25, 4), (6, 12), (1, 3)])
+def test_lower_bounds_by_the_formula(n: int, z: int) -> None:
+    probs, labels = predictions(n, n, z), overlapping(n, n, 1, 3)[1]
+    most = probs.argmax(1)
+    soft = []
+    for i in range(n):
+        own = sum(probs[j, most[i]] for j in range(n) if labels[j] == labels[i])
+        soft.append(math.log(own / sum(probs[:, most[i]])))
+    highest = float(np.mean([math.log(max(row)) for row in probs]))
+    assert bounds.soft_nce(probs, labels) == pytest.approx(np.mean(soft), rel=1e-12)
+    assert bounds.mean_log_max(probs) == pytest.approx(highest, rel=1e-12)
+    expected = np.mean(soft) + highest
+    assert bounds.leep_lower_bound(probs, labels) == pytest.approx(expected, rel=1e-12)
+    hard = bounds.leep_lower_bound(probs, labels, joint="hard")
+    assert hard == pytest.approx(references.nce(most, labels) + highest, rel=1e-12)
+
+
+@LIGHT
+@given(st.integers(0, 10**6), st.integers(2, 30), st.integers(2, 8))
+def test_the_soft_bound_holds_and_is_the_lower_one(seed: int, n: int, z: int) -> None:
+    probs, labels = predictions(seed, n, z), overlapping(seed, n, 1, 2)[1]
+    low = bounds.leep_lower_bound(probs, labels)
+    assert low <= metrics.leep(probs, labels) + 1e-12
+    assert low <= bounds.leep_lower_bound(probs, labels, joint="hard") + 1e-12
+
+
+def test_hard_source_labels_leave_no_room() -> None:
+    """Of one-hot probabilities LEEP, NCE and both bounds are the same number."""
+    probs, labels = np.eye(4)[[0, 0, 1, 2, 2, 2]], np.array([0, 1, 1, 0, 0, 5])
+    expected = pytest.approx(metrics.leep(probs, labels), rel=1e-12)
+    assert metrics.nce(probs.argmax(1), labels) == expected
+    assert bounds.leep_lower_bound(probs, labels) == expected
+    assert bounds.leep_lower_bound(probs, labels, joint="hard") == expected
+
+
+# The best mixture head
+
+
+def test_the_best_mixture_head_is_that_of_a_general_solver() -> None:
+    probs, labels = predictions(3, 30, 4), overlapping(3, 30, 1, 3)[1]
+    classes = sorted(set(labels.tolist()))
+    own = np.array([classes.index(label) for label in labels])
+
+    def loss(free: ndarray) -> float:
+        table = np.exp(free.reshape(3, 4))
+        table /= table.sum(0)
+        return -float(np.log((table[own] * probs).sum(1)).mean())
+
+    expected = -scipy.optimize.minimize(loss, np.zeros(12), tol=1e-12).fun
+    found = bounds.mixture_head(probs, labels, tolerance=1e-8, steps=100_000)
+    assert found.gap <= 1e-8
+    assert found.log_likelihood <= expected + 1e-7
+    assert found.log_likelihood + found.gap >= expected - 1e-7
+
+
+def test_the_gap_of_a_mixture_head_is_an_upper_bound_at_any_step() -> None:
+    probs, labels = predictions(5, 40, 6), overlapping(5, 40, 1, 4)[1]
+    best = bounds.mixture_head(probs, labels, tolerance=1e-7, steps=100_000)
+    first = bounds.mixture_head(probs, labels, steps=1)
+    assert first.log_likelihood == pytest.approx(metrics.leep(probs, labels), rel=1e-12)
+    for steps in (1, 3, 10, 50):
+        found = bounds.mixture_head(probs, labels, steps=steps)
+        assert found.log_likelihood <= best.log_likelihood + 1e-12
+        assert found.log_likelihood + found.gap >= best.log_likelihood
+
+
+# The best linear head
+
+
+@pytest.mark.parametrize(("n", "d", "classes"), [(40, 2, 2), (60, 3, 4), (150, 10, 3)])
+@pytest.mark.parametrize("l2", [0.0, 1e-3, 0.5])
+def test_the_best_linear_head_is_scikit_learns(n: int, d: int, classes: int, l2: float) -> None:
+    x, labels = overlapping(n, n, d, classes)
+    x[:, 0] *= 50  # badly scaled
+    found = bounds.linear_head(x, labels, l2)
+    assert found.gap <= 1e-8
+    assert not found.separable
+    # of two classes it penalises the difference w of their weights, |w|^2 = 2 |W|^2
+    c = np.inf if l2 == 0 else (2 if classes == 2 else 1) / (l2 * n)
+    other = LogisticRegression(C=c, tol=1e-12, max_iter=100_000, solver="newton-cg").fit(x, labels)
+    own = np.searchsorted(other.classes_, labels)
+    expected = np.log(other.predict_proba(x)[np.arange(n), own]).mean()
+    assert found.log_likelihood == pytest.approx(expected, abs=1e-6)
+    assert bounds.optimal_log_likelihood(x, labels, l2) == found.log_likelihood
+
+
+def test_three_points_that_no_linear_head_can_tell_apart() -> None:
+    x, labels = np.array([[-1.0], [0.0], [1.0]]), np.array([0, 1, 0])
+    shares = math.log(1 / 3) / 3 + 2 * math.log(2 / 3) / 3
+    assert bounds.optimal_log_likelihood(x, labels) == pytest.approx(shares, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_separable_data_are_found_as_a_linear_programme_finds_them(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(4, 14))
+    # on a coarse grid, so that samples meet and classes only touch
+    x, labels = rng.normal(size=(n, 2)).round(1), rng.integers(3, size=n)
+    if len(set(labels.tolist())) < 2:
+        labels[0] = (labels[0] + 1) % 3
+    found = bounds.linear_head(x, labels)
+    assert found.separable == separable(x, labels)
+    assert found.gap <= 1e-8
+    assert (found.log_likelihood == 0) == found.separable
+
+
+def test_separable_examples_of_both_kinds_are_among_the_above() -> None:
+    kinds = set()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(4, 14))
+        x, labels = rng.normal(size=(n, 2)).round(1), rng.integers(3, size=n)
+        kinds.add(bounds.linear_head(x, labels).separable)
+    assert kinds == {True, False}
+
+
+@pytest.mark.parametrize("d", [11, 40])
+def test_more_dimensions_than_samples_separate_anything(d: int) -> None:
+    x, labels = np.random.default_rng(0).normal(size=(12, d)), np.arange(12) % 3
+    with pytest.warns(bounds.SeparableDataWarning, match="supremum 0"):
+        assert bounds.optimal_log_likelihood(x, labels) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert bounds.optimal_log_likelihood(x, labels, l2=0.1) < 0
+
+
+def test_classes_that_touch_have_a_supremum_that_is_not_attained() -> None:
+    """Half of class 0 can be told apart for certain, the rest coincides with class 1."""
+    x, labels = np.array([[0.0], [0.0], [1.0], [1.0]]), np.array([0, 0, 0, 1])
+    found = bounds.linear_head(x, labels)
+    assert found.log_likelihood == pytest.approx(0.5 * math.log(0.5), abs=1e-7)
+    assert found.gap <= 1e-8
+    assert not found.separable
+
+
+def test_one_class_and_no_spread() -> None:
+    assert bounds.optimal_log_likelihood(np.zeros((3, 2)), np.full(3, 7)) == 0
+    same = bounds.linear_head(np.ones((4, 2)), np.array([0, 0, 0, 1]))
+    assert same.log_likelihood == pytest.approx(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+
+
+@LIGHT
+@given(st.integers(0, 10**6), st.sampled_from([1e-6, 1.0, 1e6]))
+def test_the_best_linear_head_ignores_names_order_scale_and_place(seed: int, scale: float) -> None:
+    x, labels = overlapping(seed, 25, 2, 2)
+    value = bounds.linear_head(x, labels).log_likelihood
+    order = np.random.default_rng(seed).permutation(25)
+    moved = bounds.linear_head(x[order] * scale + 5 * scale, 9 - labels[order])
+    assert moved.log_likelihood == pytest.approx(value, abs=1e-6)
+
+
+def test_kinds_of_input_agree_and_stay() -> None:
+    x, labels = overlapping(1, 30, 2, 2)
+    probs = predictions(1, 30, 4)
+    kept = x.copy(), probs.copy()
+    for function, value in (
+        (bounds.optimal_log_likelihood, x),
+        (bounds.leep_lower_bound, probs),
+        (bounds.soft_nce, probs),
+    ):
+        score = function(value, labels)
+        assert type(score) is float
+        assert function(torch.tensor(value), torch.tensor(labels)) == pytest.approx(score, rel=1e-9)
+    assert (x == kept[0]).all()
+    assert (probs == kept[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: bounds.optimal_log_likelihood(np.ones(3), [0, 1, 0]), r"embeddings: .*\(n, d\)"),
+        (lambda: bounds.optimal_log_likelihood(np.ones((3, 1)), [0, 1]), r"labels: .*\(3,\)"),
+        (lambda: bounds.linear_head(np.ones((2, 1)), [0, 1], l2=-1), "l2: .*at least 0, got -1"),
+        (lambda: bounds.linear_head(np.ones((2, 1)), [0, 1], l2=math.nan), "l2: .*got nan"),
+        (lambda: bounds.linear_head(np.ones((2, 1)), [0, 1], tolerance=0), "tolerance: .*positive"),
+        (lambda: bounds.leep_lower_bound(np.ones((2, 2)), [0, 1]), "probs: .*sum to 1"),
+        (lambda: bounds.leep_lower_bound(np.eye(2), [0, 1], "firm"), "joint: .*'soft', 'hard'"),
+        (lambda: bounds.mixture_head(np.eye(2), [0, -1]), "labels: .*at least 0"),
+        (lambda: bounds.mixture_head(np.eye(2), [0, 1], steps=0), "steps: .*at least 1"),
+    ],
+)
+def test_bad_input_is_refused(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
