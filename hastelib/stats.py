@@ -234,7 +234,9 @@ def permutation(
     standardised (for the rank correlations: ranked) to be comparable, are swapped in every subset
     of the units where :math:`2^n` is at most ``draws``, else in random ones. The p-value is the
     share of swaps with a difference at least as large, the one observed included, so with n
-    units it cannot fall below :math:`2 / 2^n`.
+    units it cannot fall below :math:`2 / 2^n`. Standardising by the sample makes the test
+    approximate: with 7 to 12 units and no difference between the scores, 4 to 11% of the p-values
+    were at most 0.05 in simulations, most where the scores were skewed.
 
     Args:
         first: (n,) scores, one a unit.
@@ -265,17 +267,27 @@ def permutation(
     else:
         swap = np.random.default_rng(_check.whole("seed", seed, 0)).random((draws + 1, n)) < 0.5
         swap[0] = False
-    whole = np.arange(n)[None]
-
-    def correlation(values: Float64[ndarray, " n"]) -> float:
-        return float(_STATISTICS[statistic](values, a, whole)[0]) if np.ptp(values) else math.nan
-
-    found = np.array(
-        [correlation(np.where(w, y, x)) - correlation(np.where(w, x, y)) for w in swap]
-    )
+    found = _of_swapped(statistic, np.where(swap, y, x), a)
+    found = found - _of_swapped(statistic, np.where(swap, x, y), a)
     there = np.abs(found[~np.isnan(found)])
     # Swaps that tie with what was observed are to count, whichever way their rounding went.
     return Difference(float(found[0]), float(np.mean(there >= there[0] - 1e-12)))
+
+
+def _of_swapped(
+    statistic: str, scores: Float64[ndarray, "b n"], accuracies: Float64[ndarray, " n"]
+) -> Float64[ndarray, " b"]:
+    """The correlation of every row of scores with the accuracies, NaN for constant rows."""
+    varied = np.ptp(scores, axis=1) > 0
+    rows, values = scores[varied], np.full(len(scores), np.nan)
+    if statistic in ("pearson", "spearman"):
+        if statistic == "spearman":
+            rows, accuracies = scipy.stats.rankdata(rows, axis=1), scipy.stats.rankdata(accuracies)
+        values[varied] = _of_rows(rows, np.broadcast_to(accuracies, rows.shape))
+    else:
+        tau = scipy.stats.kendalltau if statistic == "kendall" else scipy.stats.weightedtau
+        values[varied] = [tau(row, accuracies).statistic for row in rows]
+    return values
 
 
 def relative_improvement(base: ArrayLike, modified: ArrayLike) -> float:

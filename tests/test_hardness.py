@@ -218,6 +218,20 @@ def test_scale_does_not_matter_where_nothing_is_floored(covariance: str, scale: 
     np.testing.assert_allclose(found, hardness.class_specific(x, labels, covariance), rtol=1e-9)
 
 
+def test_rows_are_taken_in_blocks_and_extreme_ones_apart() -> None:
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(size=(2, 2 * hardness.BLOCK + 3, 4))
+    source[5] *= 1e200
+    source[hardness.BLOCK + 1] *= 1e-200
+    target[7] = 0
+    target[-1] *= 1e300
+    expected = references.class_agnostic([source / abs(source).max(1, keepdims=True)], [target[:9]])
+    found = hardness.class_agnostic([target], hardness.source_signature([source]))
+    np.testing.assert_allclose(found[:9], expected, rtol=1e-12)
+    again = hardness.class_agnostic([target[-1:] / 1e300], hardness.source_signature([source]))
+    assert found[-1] == pytest.approx(again[0], rel=1e-12)
+
+
 # The hard subset
 
 

@@ -15,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy import ndarray
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
 
 from hastelib import metrics
 
@@ -51,6 +53,7 @@ METRICS: dict[str, Callable[[Any, Any], float]] = {
     "h_score": metrics.h_score,
     "h_score_regularised": lambda x, y: metrics.h_score(x, y, shrinkage="ledoit_wolf"),
     "transrate": metrics.transrate,
+    "n_leep": lambda x, y: metrics.n_leep(x, y, gaussians=1, covariance="diag"),
 }
 
 
@@ -291,6 +294,85 @@ def test_transrate_can_be_negative_unless_weighted() -> None:
     assert metrics.transrate(same, np.tile([0, 1], 3), weighted=True) == 0
 
 
+def mixture_posterior(x: ndarray, energy: float, gaussians: int) -> ndarray:
+    pca = PCA(svd_solver="full").fit(x)
+    kept = int(np.searchsorted(pca.explained_variance_ratio_.cumsum(), energy - 1e-12)) + 1
+    scores = pca.transform(x)[:, :kept]
+    scores = scores / scores[:, 0].std()
+    mixture = GaussianMixture(gaussians, max_iter=1000, random_state=3)
+    return np.asarray(mixture.fit(scores).predict_proba(scores))
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 5), (40, 90)])
+@pytest.mark.parametrize("energy", [0.5, 0.8])
+def test_n_leep_is_leep_of_a_mixtures_posterior(n: int, d: int, energy: float) -> None:
+    x, labels = problem(1, n, d, classes=3)
+    posterior = mixture_posterior(x, energy, 6)
+    found = metrics.n_leep(x, labels, energy, gaussians=2, seed=3)
+    # the sign of a component is free, and turns the order of sums in the fit
+    assert found == pytest.approx(references.leep(posterior, labels), rel=1e-6)
+    assert metrics.n_leep(x * 1e-7, labels, energy, 2, seed=3) == pytest.approx(found, rel=1e-6)
+
+
+def test_n_leep_has_as_many_gaussians_as_samples_at_most_and_then_says_nothing() -> None:
+    x, labels = problem(2, 12, 3, classes=4)
+    assert metrics.n_leep(x, labels, gaussians=9) == pytest.approx(0, abs=1e-6)
+    assert metrics.n_leep(x, np.zeros(12, int), gaussians=1) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(("n", "d"), [(40, 6), (12, 30)])
+def test_the_profile_has_logme_as_its_maximum(n: int, d: int) -> None:
+    x, labels = problem(6, n, d)
+    log_t = np.linspace(-23, 23, 4001)
+    curves = metrics.logme_profile(x, labels, log_t)
+    assert curves.shape == (4, 4001)
+    assert curves.max(1).mean() == pytest.approx(metrics.logme(x, labels), abs=1e-5)
+    largest = math.log(np.linalg.norm(x, 2) ** 2)
+    for at in (0, 1500, 4000):
+        expected = references.log_evidence(x, (labels == 3).astype(float), log_t[at] + largest)
+        assert curves[1, at] == pytest.approx(expected, rel=1e-9)
+    assert isinstance(metrics.logme_profile(torch.tensor(x), labels, log_t), torch.Tensor)
+
+
+class Made:
+    """Features of a made-up source."""
+
+    def __init__(self, seed: int, n: int, d: int) -> None:
+        self.embedding, self.labels = problem(seed, n, d)
+        self.probs = predictions(seed, n, 5)
+
+
+@pytest.mark.parametrize(("n", "d"), SIZES)
+def test_all_at_once_is_each_alone(n: int, d: int) -> None:
+    made = Made(3, n, d)
+    found = metrics.score_all(made)
+    x, labels = made.embedding, made.labels
+    assert found == {
+        "leep": metrics.leep(made.probs, labels),
+        "nce": metrics.nce(made.probs.argmax(1), labels),
+        "gbc": metrics.gbc(x, labels),
+        "logme": metrics.logme(x, labels),
+        "h_score": metrics.h_score(x, labels),
+        "transrate": metrics.transrate(x, labels),
+    }
+    assert metrics.score_all(made, ["nce"]) == {"nce": found["nce"]}
+    assert list(metrics.METRICS) == [*found, "n_leep"]
+
+
+def test_all_at_once_factors_the_embeddings_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are for LogME, centred for the others."""
+    calls, eigh = [], torch.linalg.eigh
+    monkeypatch.setattr(torch.linalg, "eigh", lambda x: (calls.append(x.shape), eigh(x))[1])
+    metrics.score_all(Made(3, 40, 5))
+    assert len(calls) == 2
+
+
+def test_a_metric_of_ones_own_is_one_more_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(metrics.METRICS, "confidence", lambda s: float(s.probs.max(1).mean()))
+    made = Made(0, 10, 2)
+    assert metrics.score_all(made, ["confidence"])["confidence"] == made.probs.max(1).mean()
+
+
 problems = st.builds(
     problem,
     seed=st.integers(0, 10**6),
@@ -300,7 +382,8 @@ problems = st.builds(
 )
 
 
-@pytest.mark.parametrize("name", METRICS)
+# N-LEEP's mixture starts from samples drawn by their place.
+@pytest.mark.parametrize("name", sorted({*METRICS} - {"n_leep"}))
 @LIGHT
 @given(problems, st.randoms(use_true_random=False))
 def test_neither_names_nor_order_matter(
@@ -466,6 +549,13 @@ def test_bad_hard_labels_are_refused() -> None:
         (lambda: metrics.transrate(X, Y, eps=0), "eps: expected a positive number, got 0"),
         (lambda: metrics.transrate(X, Y, eps=math.inf), "eps: expected a positive number"),
         (lambda: metrics.logme_fixed_point(X * 0, Y), "embeddings: .*got only zeros"),
+        (lambda: metrics.n_leep(X, Y, energy=1.5), r"energy: .*\(0, 1\], got 1.5"),
+        (lambda: metrics.n_leep(X, Y, gaussians=0), "gaussians: .*at least 1, got 0"),
+        (lambda: metrics.n_leep(X, Y, covariance="round"), "covariance: expected one of 'full'"),
+        (lambda: metrics.n_leep(X * 0 + 1, Y), "embeddings: .*differ, got identical"),
+        (lambda: metrics.logme_profile(X, Y, [np.nan]), "log_t: expected finite numbers"),
+        (lambda: metrics.score_all(Made(0, 9, 2), ["leap"]), "names: .*'leep', .*got 'leap'"),
+        (lambda: metrics.score_all(Made(0, 9, 2), "leep"), "names: expected a list"),
     ],
 )
 def test_bad_options_are_refused(call: Callable[[], float], message: str) -> None:

@@ -110,9 +110,9 @@ def test_correlations_refuse_what_they_cannot_tell_apart():
     with pytest.raises(ValueError, match="no rows"):
         report.correlations([])
     with pytest.raises(
-        ValueError, match="statistic: expected one of kendall, pearson, weighted_kendall"
+        ValueError, match="statistic: expected one of kendall, pearson, spearman, weighted"
     ):
-        report.correlations(SMALL, "spearman")
+        report.correlations(SMALL, "somers")
 
 
 # Differences

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,7 @@ LIGHT = settings(deadline=None, max_examples=25, derandomize=True)
 
 SCIPY: dict[str, Callable[[Any, Any], Any]] = {
     "pearson": scipy.stats.pearsonr,
+    "spearman": scipy.stats.spearmanr,
     "kendall": scipy.stats.kendalltau,
     "weighted_kendall": scipy.stats.weightedtau,
 }
@@ -131,11 +133,113 @@ def test_properties(name: str, values: tuple[ndarray, ndarray], scale: float) ->
 
 def test_kinds_of_input() -> None:
     x, y = pair(1, 9)
-    for correlation in (stats.pearson, stats.kendall, stats.weighted_kendall):
+    for correlation in (getattr(stats, name) for name in SCIPY):
         expected = correlation(x, y, resamples=30)
         assert correlation(torch.tensor(x), y, resamples=30) == expected
         assert correlation(x.tolist(), y[::1].tolist(), resamples=30) == expected
         assert correlation(x, torch.tensor(y, requires_grad=True), resamples=30) == expected
+
+
+def test_regret_is_what_the_first_pick_loses() -> None:
+    accuracies = [0.7, 0.9, 0.8]
+    assert stats.regret([3.0, 2.0, 1.0], accuracies) == pytest.approx(0.2)
+    assert stats.regret([1.0, 2.0, 1.5], accuracies) == 0
+    assert stats.regret([2.0, 1.0, 2.0], accuracies) == pytest.approx(0.9 - 0.75)  # tied at the top
+    with pytest.raises(ValueError, match="accuracies: expected as many numbers as scores"):
+        stats.regret([1.0], accuracies)
+
+
+def triple(seed: int, n: int) -> tuple[ndarray, ndarray, ndarray]:
+    rng = np.random.default_rng(seed)
+    accuracies = rng.normal(size=n)
+    return accuracies + rng.normal(size=n), accuracies + rng.normal(size=n), accuracies
+
+
+def test_williams_by_the_formula() -> None:
+    x, y, a = triple(0, 12)
+    r = np.corrcoef([x, y, a])
+    r1, r2, r12 = r[0, 2], r[1, 2], r[0, 1]
+    spread = 2 * 11 / 9 * np.linalg.det(r) + (r1 + r2) ** 2 / 4 * (1 - r12) ** 3
+    t = (r1 - r2) * math.sqrt(11 * (1 + r12) / spread)
+    assert stats.williams_t(r1, r2, r12, 12)[0] == pytest.approx(t, rel=1e-9)
+    difference, p = stats.williams(x, y, a)
+    assert difference == pytest.approx(r1 - r2)
+    assert p == pytest.approx(2 * scipy.stats.t.sf(abs(t), 9), rel=1e-9)
+    turned = stats.williams(y, x, a)
+    assert (turned.difference, turned.p) == pytest.approx((-difference, p))
+
+
+def test_williams_example_in_print() -> None:
+    """Steiger (1980), p. 247: r = .4, .5 and .1 at n = 103 give t = -.89."""
+    t, _ = stats.williams_t(0.4, 0.5, 0.1, 103)
+    assert t == pytest.approx(-0.89, abs=0.005)
+
+
+@pytest.mark.parametrize("test", [stats.williams, stats.permutation])
+def test_the_tests_of_a_difference_keep_their_level(test: Callable[..., Any]) -> None:
+    ps = np.array([test(*triple(seed, 8)).p for seed in range(400)])
+    assert 0.02 < (ps <= 0.05).mean() < 0.11  # the permutation test is a little liberal
+    assert 0.4 < ps.mean() < 0.6
+
+
+@pytest.mark.parametrize("test", [stats.williams, stats.permutation])
+def test_the_tests_see_what_is_there(test: Callable[..., Any]) -> None:
+    rng = np.random.default_rng(0)
+    accuracies = rng.normal(size=30)
+    good, bad = accuracies + 0.1 * rng.normal(size=30), rng.normal(size=30)
+    found = test(good, bad, accuracies)
+    assert found.difference > 0.5
+    assert found.p < 0.01
+    assert test(good, good, accuracies) == (0, 1)
+    constant = test(np.ones(30), bad, accuracies)
+    assert math.isnan(constant.difference)
+    assert math.isnan(constant.p)
+
+
+@pytest.mark.parametrize("statistic", SCIPY)
+def test_the_permutation_test_by_all_swaps(statistic: str) -> None:
+    x, y, a = triple(3, 6)
+    x[0] = x[1]  # a tie
+    found = stats.permutation(x, y, a, statistic)
+    if statistic != "pearson":
+        x, y = scipy.stats.rankdata(x), scipy.stats.rankdata(y)
+    x, y = scipy.stats.zscore(x), scipy.stats.zscore(y)
+
+    def difference(swap: Any) -> float:
+        first, second = np.where(swap, y, x), np.where(swap, x, y)
+        return float(SCIPY[statistic](first, a).statistic - SCIPY[statistic](second, a).statistic)
+
+    every = [difference(swap) for swap in itertools.product([False, True], repeat=6)]
+    assert found.difference == pytest.approx(every[0])
+    expected = np.mean([abs(value) >= abs(every[0]) - 1e-9 for value in every])
+    assert found.p == pytest.approx(expected)
+    assert found.p >= 2 / 2**6
+
+
+def test_many_units_are_swapped_at_random() -> None:
+    x, y, a = triple(1, 20)
+    first = stats.permutation(x, y, a, draws=300, seed=1)
+    assert stats.permutation(x, y, a, draws=300, seed=1) == first
+    assert stats.permutation(x, y, a, draws=300, seed=2).p != first.p
+    assert first.p == pytest.approx(stats.williams(x, y, a).p, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x, y, a: stats.williams(x[:3], y[:3], a[:3]), "accuracies: .*at least 4 units"),
+        (lambda x, y, a: stats.williams(x[1:], y, a), "accuracies: .*as many numbers as first"),
+        (lambda x, y, a: stats.permutation(x, y[1:], a), "accuracies: .*as many numbers as second"),
+        (lambda x, y, a: stats.permutation(x, y, a, "somers"), "statistic: expected one of"),
+        (lambda x, y, a: stats.permutation(x, y, a, draws=0), "draws: .*at least 1"),
+        (lambda *_: stats.williams_t(1.5, 0.0, 0.0, 9), r"r1: .*\[-1, 1\], got 1.5"),
+        (lambda *_: stats.williams_t(0.9, -0.9, 0.9, 9), "r12: expected one that r1 = 0.9"),
+        (lambda *_: stats.williams_t(0.1, 0.2, 0.3, 3), "n: .*at least 4, got 3"),
+    ],
+)
+def test_bad_comparisons_are_refused(call: Callable[..., Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(*triple(0, 8))
 
 
 def test_relative_improvement_is_the_papers() -> None:

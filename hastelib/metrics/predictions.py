@@ -165,8 +165,10 @@ def n_leep(
     without a classifier has a score too.
 
     The mixture sees the components divided by the standard deviation of the first, so that the
-    scale of the embeddings does not matter. On few samples the Gaussians close in on single ones
-    and the score nears 0, whatever the labels: do not compare scores of sets that differ in size.
+    scale of the embeddings does not matter. The fit starts from samples drawn by their place, so
+    the order of the samples matters a little, as the seed does. On few samples the Gaussians close
+    in on single ones and the score nears 0, whatever the labels: do not compare scores of sets
+    that differ in size.
 
     Args:
         embeddings: (n, d), not all the same.
