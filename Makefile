@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NAME ?= 5_1_source
 
-.PHONY: help book page notebook test pytest lint types format weights clean distclean
+.PHONY: help book page notebook test pytest lint types format bench weights clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ format: .venv/.installed  ## let ruff repair what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+bench: .venv/.installed  ## time the library against naive code, one table of ratios (minutes)
+	$(BIN)/python -m pytest benchmarks $(ARGS)
+
 weights: .venv/.installed  ## train the embedded source networks again
 	$(BIN)/python -m hastelib.pretrain glyphs
 
@@ -48,5 +51,5 @@ distclean: clean  ## and the environment
 	@$(PYTHON) -c 'import sys; v = sys.version_info; ok = (3, 11) <= v[:2] <= (3, 13); \
 	sys.exit(0 if ok else "Python 3.11 to 3.13 is needed, but $(PYTHON) is %d.%d: name another, as in make book PYTHON=python3.11" % v[:2])'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -c constraints.txt -e ".[book,test]"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[book,cluster,test]"
 	@touch $@

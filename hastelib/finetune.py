@@ -39,12 +39,14 @@ class Outcome:
         probs: (n_test, c) float32, the softmax of the fine-tuned network on the test split.
         labels: (n_test,) the truth.
         provenance: recipe, seed, device, versions, seconds.
+        module: the fine-tuned network on the CPU; None where the outcome was read from the store.
     """
 
     accuracy: float
     probs: Tensor
     labels: Tensor
     provenance: dict[str, Any]
+    module: nn.Module | None = None
 
 
 @contextmanager
@@ -241,7 +243,7 @@ def finetune(
         "versions": versions(),
         "seconds": round(time.perf_counter() - start, 2),
     }
-    return Outcome(accuracy, probs, test_split.labels, provenance)
+    return Outcome(accuracy, probs, test_split.labels, provenance, module.cpu())
 
 
 def describe(device: str) -> str:

@@ -117,7 +117,11 @@ class Hardness(_Strict):
 
 
 class Suite(_Strict):
-    """One suite: see ``params/suites/*.yaml`` for examples."""
+    """One suite: see ``params/suites/*.yaml`` for examples.
+
+    ``subsets`` is the number of random class subsets a target where targets are compared (the
+    paper, Sec. 5.2), ``subset_seed`` draws them.
+    """
 
     name: str
     about: str
@@ -129,6 +133,8 @@ class Suite(_Strict):
     seeds: tuple[int, ...] = (0,)
     hardness: Hardness
     pretraining: Recipe | None = None
+    subsets: int = Field(default=50, gt=0)
+    subset_seed: int = Field(default=0, ge=0)
 
     @field_validator("sources", "seeds")
     @classmethod

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from hastelib import finetune, hardness, metrics, suites
+from hastelib import extract, finetune, hardness, metrics, suites
+from hastelib.data import chosen_classes
 from hastelib.experiments import Grid
 from hastelib.metrics import METRICS
 from hastelib.records import frame
+from hastelib.runner import JobsFailedError
 from hastelib.store import DamagedEntryWarning, Store
 from hastelib.suites import Glyphs, Suite
 
@@ -150,13 +152,132 @@ def test_unknown_metric_lists_the_choices(grid: Grid):
         grid.scores(SOURCES[0], "greek", ["leap"])
 
 
-def test_a_runner_gets_the_jobs_in_order(suite: Suite, folder: Path, rows):
-    class Noting:
-        def run(self, job, arguments, name=""):
-            self.cells = [one[2:] for one in arguments]
-            return [job(*one) for one in arguments]
+def test_only_what_is_missing_is_a_job(suite: Suite, folder: Path, tmp_path: Path, rows):
+    wanted = {"sources": SOURCES, "targets": ["greek"], "names": ["leep"], "seeds": (0, 1)}
+    assert Grid(suite, Store(folder)).jobs(**wanted) == []
+    fresh = Grid(suite, Store(tmp_path)).jobs(**wanted)
+    assert [job.name for job in fresh] == [
+        *(f"fine-tune {SOURCES[0]} on greek, seed {seed}" for seed in (0, 1)),
+        f"extract {SOURCES[0]} on greek",
+        f"score {SOURCES[0]} on greek",
+        *(f"fine-tune {SOURCES[1]} on greek, seed {seed}" for seed in (0, 1)),
+        f"extract {SOURCES[1]} on greek",
+        f"score {SOURCES[1]} on greek",
+    ]
+    needs = {job.name: job.needs for job in fresh}
+    assert needs[f"score {SOURCES[1]} on greek"] == (
+        f"extract {SOURCES[1]} on greek",
+        f"extract {SOURCES[0]} on greek",  # it ranks the samples
+    )
+    more = Grid(suite, Store(folder)).jobs(**wanted | {"seeds": (0, 1, 2)})
+    assert [job.name for job in more] == [f"fine-tune {s} on greek, seed 2" for s in SOURCES]
 
-    runner = Noting()
-    found = Grid(suite, Store(folder), runner).accuracies(["greek"])
-    assert runner.cells == [(s, "greek", seed) for s in SOURCES for seed in (0, 1)]
-    assert list(found) == [(s, "greek") for s in SOURCES]
+
+@pytest.mark.parametrize("scheduler", ["processes:2", "dask:2"])
+def test_worker_processes_give_the_same_rows(suite: Suite, rows, tmp_path: Path, scheduler: str):
+    found = Grid(suite, Store(tmp_path), scheduler).rows("5.1", ["greek"], ["leep", "gbc"])
+    kept = [r for r in rows if r.metric in ("leep", "gbc")]
+    assert frame(found).equals(frame(kept))
+
+
+def test_one_bad_cell_never_loses_the_others(suite: Suite, tmp_path: Path, monkeypatch):
+    tried = finetune.finetune
+
+    def failing(source, *arguments, **options):
+        if source.name == SOURCES[0]:
+            raise ValueError("the loss is nan")
+        return tried(source, *arguments, **options)
+
+    monkeypatch.setattr(finetune, "finetune", failing)
+    grid = Grid(suite, Store(tmp_path))
+    with pytest.raises(JobsFailedError, match="2 of 4 jobs failed") as failed:
+        grid.accuracies(["greek"])
+    assert (
+        "ValueError: the loss is nan"
+        in failed.value.errors[f"fine-tune {SOURCES[0]} on greek, seed 0"]
+    )
+    assert len(list((tmp_path / "accuracies").glob("*.safetensors"))) == 2
+    monkeypatch.setattr(finetune, "finetune", tried)
+    assert set(Grid(suite, Store(tmp_path)).accuracies(["greek"])) == {
+        (s, "greek") for s in SOURCES
+    }
+
+
+TAUGHT = f"{SOURCES[0]}+greek"
+
+
+@pytest.fixture(scope="module")
+def wider(suite: Suite, folder: Path) -> Grid:
+    """A second target, and sources that were trained on the first."""
+    other = Glyphs(kind="glyphs", characters="БГДЖЗ", train=10, test=6)
+    targets = suite.targets | {"cyrillic": other}
+    return Grid(suite.model_copy(update={"targets": targets}), Store(folder))
+
+
+def test_a_source_trained_on_a_target_is_that_outcomes_network(wider: Grid, folder: Path):
+    source = wider.source(TAUGHT)
+    split = wider.images("greek", "test", source.preprocessing)
+    probs = finetune.predict(source.module, split, source.preprocessing, "cpu")
+    assert torch.equal(probs, wider.outcome(SOURCES[0], "greek", 0).probs)
+    assert source.fingerprint != wider.source(SOURCES[0]).fingerprint
+    again = Grid(wider.suite, Store(folder))
+    assert again.jobs([TAUGHT], ["greek"], seeds=(0,))[0].needs == ()  # read, not trained again
+    assert again.source(TAUGHT).fingerprint == source.fingerprint
+
+
+def test_a_trained_source_has_its_own_classes_signature_and_accuracies(wider: Grid):
+    features = wider.features(TAUGHT, "cyrillic")
+    assert features.probs.shape == (50, 5)
+    assert wider.signature(TAUGHT).count == 50
+    found = wider.rows("5.2", ["cyrillic"], ["leep"], sources=[TAUGHT], rankers={TAUGHT: TAUGHT})
+    assert {r.source for r in found} == {TAUGHT}
+    assert {r.hardness_source for r in found} == {"", TAUGHT}
+    rows = hardness.hardest(wider.hardness("cyrillic", by=TAUGHT)["cs"], 0.25)
+    expected = metrics.leep(features.probs[rows], features.labels[rows])
+    assert next(r.score for r in found if r.variant == "cs") == expected
+
+
+def test_training_comes_before_what_needs_it(suite: Suite, wider: Grid, tmp_path: Path):
+    twice = f"{TAUGHT}+cyrillic"
+    listed = Grid(wider.suite, Store(tmp_path)).jobs([twice], ["greek"], ["leep"], (0,))
+    needs = {job.name: job.needs for job in listed}
+    assert needs[f"train {TAUGHT}"] == ()
+    assert needs[f"train {twice}"] == (f"train {TAUGHT}",)
+    assert needs[f"fine-tune {twice} on greek, seed 0"] == (f"train {twice}",)
+    assert needs[f"extract {twice} on greek"] == (f"train {twice}",)
+
+
+def test_a_class_subset_is_a_target(wider: Grid):
+    whole = wider.data("greek")
+    kept = chosen_classes(whole, 2)
+    data = wider.data("greek#2")
+    names = [whole["train"].features["label"].names[i] for i in kept]
+    assert data["train"].features["label"].names == names
+    assert len(data["train"]) == 10 * len(kept)
+    assert len(data["test"]) == 6 * len(kept)
+    features = wider.features(SOURCES[1], "greek#2")
+    images = wider.images("greek#2", "train", wider.source(SOURCES[1]).preprocessing)
+    torch.testing.assert_close(
+        features.probs, extract.extract(wider.source(SOURCES[1]), images)[0].probs
+    )
+    assert torch.equal(features.labels, images.labels)
+    assert 0 <= wider.outcome(SOURCES[1], "greek#2", 0).accuracy <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet9@glyphs+greek", "unknown glyphs network 'resnet9'"),
+        (f"{SOURCES[0]}+klingon", "unknown target 'klingon'"),
+    ],
+)
+def test_misspelt_trained_sources_are_refused(grid: Grid, name: str, message: str):
+    with pytest.raises(ValueError, match=message):
+        grid.check(name)
+
+
+def test_misspelt_class_subsets_are_refused(grid: Grid):
+    with pytest.raises(ValueError, match="the number of a class subset after #"):
+        grid.data("greek#two")
+    with pytest.raises(ValueError, match="5 classes have fewer distinct subsets"):
+        grid.data("greek#26")

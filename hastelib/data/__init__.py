@@ -7,5 +7,15 @@ Every data set has the splits ``train`` and ``test`` with the columns ``image`` 
 from hastelib.data.files import MissingDataError, data_folder
 from hastelib.data.images import Images, fingerprint
 from hastelib.data.load import load
+from hastelib.data.subsets import chosen_classes, class_subset, class_subsets
 
-__all__ = ["Images", "MissingDataError", "data_folder", "fingerprint", "load"]
+__all__ = [
+    "Images",
+    "MissingDataError",
+    "chosen_classes",
+    "class_subset",
+    "class_subsets",
+    "data_folder",
+    "fingerprint",
+    "load",
+]

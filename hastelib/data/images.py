@@ -108,13 +108,13 @@ class Images(Dataset[tuple[Tensor, Tensor]]):
             self,
             sampler=BatchSampler(order, size, drop_last=drop_single and len(self) % size == 1),
             batch_size=None,
-            num_workers=0 if self._keep else _cores(),
+            num_workers=0 if self._keep else cores(),
             pin_memory=on_gpu,
         )
         for pixels, labels in loader:
             yield pixels.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,328 @@
+"""One cell of a grid: features, hardness, scores or an accuracy, computed once and kept."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import datasets
+import torch
+from torch import Tensor
+
+from hastelib import extract, finetune, hardness, metrics, models
+from hastelib.data import Images, chosen_classes, class_subset, fingerprint, load
+from hastelib.experiments import scoring
+from hastelib.experiments.names import of_classes, taught_on
+from hastelib.experiments.scoring import Subset
+from hastelib.extract import Features
+from hastelib.store import Store, digest, key
+from hastelib.suites import Split, Suite, one_of
+
+T = TypeVar("T")
+
+
+class Cells:
+    """All that is computed from the sources and targets of a suite, cell by cell.
+
+    Every method computes what it needs and keeps it in the store, so the second call, in this
+    process or another, reads it. Two forms of names go beyond those in the suite's file:
+
+    - the source ``resnet14@glyphs+greek`` is ``resnet14@glyphs`` fine-tuned on the target
+      ``greek`` with the suite's recipe and seed 0; its source data are greek's train split;
+    - the target ``greek#3`` is the third random subset of the classes of ``greek``
+      (:func:`hastelib.data.class_subset`).
+
+    Args:
+        suite: what is run on what.
+        store: the cache.
+    """
+
+    def __init__(self, suite: Suite, store: Store | None = None) -> None:
+        self.suite = suite
+        self.store = store or Store()
+        self._memory: dict[Any, Any] = {}
+        for name in (*suite.sources, suite.hardness.source):
+            self.check(name)
+
+    def check(self, source: str) -> None:
+        """Refuse a misspelt source now, not an hour later.
+
+        Raises:
+            ValueError: no such network, weights or target; lists the choices.
+        """
+        base, taught = taught_on(source)
+        if taught is None:
+            models.parse(base)
+        else:
+            self.check(base)
+            self.suite.target(taught)
+
+    def _once(self, what: tuple[Any, ...], make: Callable[[], T]) -> T:
+        if what not in self._memory:
+            self._memory[what] = make()
+        found: T = self._memory[what]
+        return found
+
+    def source(self, name: str) -> models.Source:
+        """A source of the suite (or any other), loaded or trained once."""
+        base, taught = taught_on(name)
+        if taught is None:
+            return self._once(("source", name), lambda: models.load(name, self.suite.image_size))
+        return self._once(("source", name), lambda: self._taught(name, base, taught))
+
+    def _taught(self, name: str, base: str, target: str) -> models.Source:
+        """A source fine-tuned on a target, as a source of its own."""
+        network = self.source(base)
+        entry = self.outcome_entry(network, target, 0)
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            made = self._finetuned(network, target, 0, entry)
+            assert made.module is not None
+            notes = {"accuracy": made.accuracy, "provenance": made.provenance}
+            return made.module.state_dict(), notes
+
+        state = self.store.get("weights", entry, make)[0]
+        self.store.drop("checkpoints", entry)
+        module = copy.deepcopy(network.module)
+        classes = self.data(target)["train"].features["label"].num_classes
+        models.replace_head(module, network.head, classes)
+        module.load_state_dict(state)
+        return models.wrap(name, module, network.preprocessing)
+
+    def data(self, target: str | None) -> datasets.DatasetDict:
+        """The splits of a target; of the source data for None."""
+        if target is None:
+            return self._once(("data", None), lambda: load(self.suite.source_data, self.store))
+        name, which = of_classes(target)
+        if which is None:
+            return self._once(("data", name), lambda: load(self.suite.target(name), self.store))
+        return self._once(
+            ("data", target), lambda: class_subset(self.data(name), which, self.suite.subset_seed)
+        )
+
+    def fingerprint(self, target: str | None, split: Split) -> str:
+        """The content hash of a split."""
+        return self._once(
+            ("fingerprint", target, split), lambda: fingerprint(self.data(target)[split])
+        )
+
+    def images(
+        self, target: str | None, split: Split, preprocessing: models.Preprocessing
+    ) -> Images:
+        """A split as a network with this preprocessing sees it, decoded once for all of them."""
+        name = f"{target or f'{self.suite.name} source data'} {split}"
+        geometry = (preprocessing.resize, preprocessing.crop, preprocessing.interpolation)
+        return self._once(
+            ("images", target, split, *geometry),
+            lambda: Images(self.data(target)[split], preprocessing, name),
+        )
+
+    def features_entry(self, source: models.Source, target: str | None, split: Split) -> str:
+        """The store's key of these features."""
+        return key(
+            **_network(source),
+            data=self.fingerprint(target, split),
+            layers=source.stages,
+            precision="float32",
+        )
+
+    def features(self, source: str, target: str, split: Split = "train") -> Features:
+        """What a source makes of a target's split; of a class subset, the rows of the whole."""
+        name, which = of_classes(target)
+        if which is None:
+            return self._extracted(source, target, split)[0]
+
+        def make() -> Features:
+            whole = self.features(source, name, split)
+            kept = torch.tensor(chosen_classes(self.data(name), which, self.suite.subset_seed))
+            part = whole.at(torch.isin(whole.labels, kept).nonzero()[:, 0])
+            return replace(part, labels=torch.searchsorted(kept, part.labels))
+
+        return self._once(("features", source, target, split), make)
+
+    def throughput(self, source: str, target: str) -> float:
+        """Images per second when the features of the train split were extracted."""
+        return self._extracted(source, target, "train")[1]
+
+    def _extracted(self, source: str, target: str, split: Split) -> tuple[Features, float]:
+        network = self.source(source)
+        entry = self.features_entry(network, target, split)
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            images = self.images(target, split, network.preprocessing)
+            with extract.threaded(self.suite.recipe.threads):
+                found, speed = extract.extract(network, images)
+            return found.arrays(), {"images_per_second": round(speed, 1)}
+
+        def read() -> tuple[Features, float]:
+            arrays, notes = self.store.get("features", entry, make)
+            return Features.of(arrays), notes["images_per_second"]
+
+        return self._once(("features", entry), read)
+
+    def signature(self, by: str | None = None) -> hardness.Signature:
+        """A source's signature of its own source data, their train split.
+
+        Args:
+            by: the source; the suite's ``hardness.source`` where it is not given.
+        """
+        name = by or self.suite.hardness.source
+        network = self.source(name)
+        data = taught_on(name)[1]
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            images = self.images(data, "train", network.preprocessing)
+            with extract.threaded(self.suite.recipe.threads):
+                return extract.signature(network, images).arrays(), {}
+
+        entry = self.features_entry(network, data, "train")
+        return hardness.Signature.of(self.store.get("signatures", entry, make)[0])
+
+    def hardness(
+        self, target: str, split: Split = "train", by: str | None = None
+    ) -> dict[str, Tensor]:
+        """The hardness of every sample of a split: ``ca`` and ``cs``.
+
+        Args:
+            target: of the suite.
+            split: of the target.
+            by: the network that ranks the samples; the suite's ``hardness.source`` where it is
+                not given. The paper has one for all (Sec. 5.1 and A.2).
+        """
+        name = by or self.suite.hardness.source
+
+        def make() -> dict[str, Tensor]:
+            features = self.features(name, target, split)
+            layers = list(features.layers.values())
+            return {
+                "ca": hardness.class_agnostic(layers, self.signature(name)),
+                "cs": hardness.class_specific(
+                    features.embedding, features.labels, self.suite.hardness.covariance
+                ),
+            }
+
+        return self._once(("hardness", target, split, name), make)
+
+    def subsets(self, target: str, by: str | None = None) -> list[Subset]:
+        """The rows that scores are computed on: all, the random draws, and the two hard subsets.
+
+        The random ones have the size of the hard ones and are the same for every source. ``by``
+        ranks, as in :meth:`hardness`.
+        """
+        settings = self.suite.hardness
+
+        def make() -> list[Subset]:
+            hard = {
+                variant: hardness.hardest(values, settings.fraction)
+                for variant, values in self.hardness(target, by=by).items()
+            }
+            n, k = len(self.data(target)["train"]), len(hard["ca"])
+            draws = [
+                torch.randperm(n, generator=torch.Generator().manual_seed(draw))[:k]
+                for draw in range(settings.draws)
+            ]
+            return [
+                Subset("all", torch.arange(n)),
+                *(Subset("random", rows) for rows in draws),
+                *(Subset(variant, rows) for variant, rows in hard.items()),
+            ]
+
+        return self._once(("subsets", target, by or settings.source), make)
+
+    def score_entry(self, source: str, target: str, metric: str, subsets: list[Subset]) -> str:
+        """The store's key of these scores."""
+        return key(
+            features=self.features_entry(self.source(source), target, "train"),
+            rows=digest({str(i): subset.rows for i, subset in enumerate(subsets)}),
+            code=scoring.code(),
+            metric=metric,
+        )
+
+    def scores(
+        self, source: str, target: str, names: Sequence[str], by: str | None = None
+    ) -> dict[str, list[dict[str, Any]]]:
+        """The scores of some metrics: of each, one a variant, as the columns of a row.
+
+        ``by`` ranks, as in :meth:`hardness`.
+        """
+        for name in names:
+            one_of("metric", name, metrics.METRICS)
+        features, subsets = self.features(source, target), self.subsets(target, by)
+        entries = {name: self.score_entry(source, target, name, subsets) for name in names}
+        made: dict[str, list[dict[str, Any]]] = {}
+
+        def make(name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+            if name not in made:  # with it all others that are missing: they share much
+                gone = [n for n in names if not self.store.path("scores", entries[n]).exists()]
+                with extract.threaded(self.suite.recipe.threads):
+                    made.update(scoring.score({name, *gone}, features, subsets))
+            return {}, {"scores": made[name]}
+
+        return {
+            name: list(self.store.get("scores", entry, functools.partial(make, name))[1]["scores"])
+            for name, entry in entries.items()
+        }
+
+    def outcome_entry(self, network: models.Source, target: str, seed: int) -> str:
+        """The store's key of this outcome."""
+        return key(
+            **_network(network),
+            train=self.fingerprint(target, "train"),
+            test=self.fingerprint(target, "test"),
+            recipe=self.suite.recipe.model_dump(),
+            seed=seed,
+        )
+
+    def _finetuned(
+        self, network: models.Source, target: str, seed: int, entry: str
+    ) -> finetune.Outcome:
+        return finetune.finetune(
+            network,
+            self.images(target, "train", network.preprocessing),
+            self.images(target, "test", network.preprocessing),
+            self.suite.recipe,
+            seed,
+            store=self.store,
+            entry=entry,
+        )
+
+    def outcome(self, source: str, target: str, seed: int) -> finetune.Outcome:
+        """What fine-tuning the source on the target with this seed leads to."""
+        network = self.source(source)
+        entry = self.outcome_entry(network, target, seed)
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            made = self._finetuned(network, target, seed, entry)
+            notes = {"accuracy": made.accuracy, "provenance": made.provenance}
+            return {"probs": made.probs, "labels": made.labels}, notes
+
+        def read() -> finetune.Outcome:
+            arrays, notes = self.store.get("accuracies", entry, make)
+            self.store.drop("checkpoints", entry)  # not before the outcome is kept
+            return finetune.Outcome(
+                notes["accuracy"], arrays["probs"], arrays["labels"], notes["provenance"]
+            )
+
+        return self._once(("outcome", entry), read)
+
+    def trained(self, source: str) -> bool:
+        """Whether the source is there, so that loading it trains nothing."""
+        base, taught = taught_on(source)
+        if taught is None:
+            return True
+        if not self.trained(base):
+            return False
+        return self.store.path("weights", self.outcome_entry(self.source(base), taught, 0)).exists()
+
+
+def _network(source: models.Source) -> dict[str, Any]:
+    """The parts of a key that say which network runs, on what, and in which software."""
+    return {
+        "weights": source.fingerprint,
+        "preprocessing": repr(source.preprocessing),
+        "device": torch.device(extract.default_device()).type,
+        "versions": finetune.versions(),
+    }
