@@ -116,12 +116,32 @@ class Hardness(_Strict):
     draws: int = Field(default=20, gt=0)
 
 
-class Suite(_Strict):
-    """One suite: see ``params/suites/*.yaml`` for examples.
+class Selection(_Strict):
+    """Target selection (the paper, Sec. 5.2): which sources meet class subsets of which targets.
 
-    ``subsets`` is the number of random class subsets a target where targets are compared (the
-    paper, Sec. 5.2), ``subset_seed`` draws them.
+    ``subsets`` of each target are drawn, or as many as there are.
     """
+
+    sources: tuple[str, ...] = Field(min_length=1)
+    targets: tuple[str, ...] = Field(min_length=1)
+    subsets: int = Field(default=50, gt=2)
+
+
+class Ensembles(_Strict):
+    """Ensemble selection (the paper, Sec. 5.4 and A.2).
+
+    The ``pool`` on a target is its members but those trained on that very target. ``rankers``
+    names, for each source data set (``""`` for the suite's), the member that ranks the samples
+    for all members trained on it.
+    """
+
+    pool: tuple[str, ...] = Field(min_length=2)
+    targets: tuple[str, ...] = Field(min_length=1)
+    rankers: dict[str, str] = {}
+
+
+class Suite(_Strict):
+    """One suite: see ``params/suites/*.yaml`` for examples."""
 
     name: str
     about: str
@@ -133,8 +153,8 @@ class Suite(_Strict):
     seeds: tuple[int, ...] = (0,)
     hardness: Hardness
     pretraining: Recipe | None = None
-    subsets: int = Field(default=50, gt=0)
-    subset_seed: int = Field(default=0, ge=0)
+    selection: Selection | None = None
+    ensembles: Ensembles | None = None
 
     @field_validator("sources", "seeds")
     @classmethod

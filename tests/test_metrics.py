@@ -69,6 +69,14 @@ def test_leep(n: int, z: int) -> None:
     assert metrics.leep(probs, labels) == pytest.approx(references.leep(probs, labels), rel=1e-9)
 
 
+def test_eep_is_what_leep_averages_the_log_of() -> None:
+    probs, labels = predictions(2, 12, 4), problem(2, 12, 1)[1]
+    found = metrics.eep(probs, labels)
+    np.testing.assert_allclose(found, references.eep(probs, labels), rtol=1e-12)
+    assert isinstance(metrics.eep(torch.tensor(probs), labels), torch.Tensor)
+    assert np.log(found).mean() == pytest.approx(metrics.leep(probs, labels), rel=1e-12)
+
+
 def test_leep_with_a_source_class_without_mass() -> None:
     probs, labels = predictions(0, 20, 5), problem(0, 20, 1)[1]
     padded = np.insert(probs, 2, 0.0, axis=1)

@@ -99,9 +99,7 @@ class Cells:
         name, which = of_classes(target)
         if which is None:
             return self._once(("data", name), lambda: load(self.suite.target(name), self.store))
-        return self._once(
-            ("data", target), lambda: class_subset(self.data(name), which, self.suite.subset_seed)
-        )
+        return self._once(("data", target), lambda: class_subset(self.data(name), which))
 
     def fingerprint(self, target: str | None, split: Split) -> str:
         """The content hash of a split."""
@@ -137,7 +135,7 @@ class Cells:
 
         def make() -> Features:
             whole = self.features(source, name, split)
-            kept = torch.tensor(chosen_classes(self.data(name), which, self.suite.subset_seed))
+            kept = torch.tensor(chosen_classes(self.data(name), which))
             part = whole.at(torch.isin(whole.labels, kept).nonzero()[:, 0])
             return replace(part, labels=torch.searchsorted(kept, part.labels))
 

@@ -19,7 +19,7 @@ from hastelib.metrics.evidence import (
     logme_fixed_point,
     logme_profile,
 )
-from hastelib.metrics.predictions import e_leep, leep, ms_leep, n_leep, nce
+from hastelib.metrics.predictions import e_leep, eep, leep, ms_leep, n_leep, nce
 from hastelib.metrics.separation import VARIANCE_FLOOR, gbc, h_score, transrate
 from hastelib.metrics.together import METRICS, Sample, score_all
 
@@ -29,6 +29,7 @@ __all__ = [
     "Sample",
     "UnboundedEvidenceWarning",
     "e_leep",
+    "eep",
     "gbc",
     "h_score",
     "leep",

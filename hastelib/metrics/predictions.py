@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
@@ -30,6 +31,26 @@ def _expected_predictions(
 ) -> Float64[Tensor, " n"]:
     """EEP: the probability that the empirical predictor gives each sample's own label."""
     return (empirical_conditional(probs, index, classes)[index] * probs).sum(1)
+
+
+def eep(probs: ArrayLike, labels: ArrayLike) -> np.ndarray | Tensor:
+    r"""The expected empirical prediction of each sample's own label, what LEEP averages the log of.
+
+    .. math:: \mathrm{EEP}_i = \sum_z \hat P(y_i \mid z)\, p_{iz}
+
+    Args:
+        probs: (n, z), rows sum to 1.
+        labels: (n,) integers.
+
+    Returns:
+        (n,) probabilities above 0, in the kind of ``probs``.
+
+    Raises:
+        ValueError: bad input, as the module says.
+    """
+    p = _check.probabilities("probs", probs)
+    index, counts = _check.classes("labels", _check.labels("labels", labels, len(p), p.device))
+    return _check.like(probs, _expected_predictions(p, index, len(counts)))
 
 
 def _several(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> list[Float64[Tensor, " n"]]:
@@ -70,10 +91,7 @@ def leep(probs: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         ValueError: bad input, as the module says.
     """
-    p = _check.probabilities("probs", probs)
-    y = _check.labels("labels", labels, len(p), p.device)
-    index, counts = _check.classes("labels", y)
-    return _mean_log(_expected_predictions(p, index, len(counts)))
+    return _mean_log(torch.as_tensor(eep(probs, labels)))
 
 
 def ms_leep(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> float:

@@ -55,8 +55,12 @@ def plain(name: str) -> str:
 
 
 def source(name: str) -> str:
-    """The architecture: ``resnet20@cifar10`` and ``ResNet50_Weights.V2`` without what follows."""
-    return re.split(r"@|_Weights\b", name, maxsplit=1)[0]
+    """The architecture: ``resnet20@cifar10`` and ``ResNet50_Weights.V2`` without what follows.
+
+    What a source was further trained on stays: ``resnet14@glyphs+greek`` is resnet14+greek.
+    """
+    base, *taught = name.split("+")
+    return "+".join([re.split(r"@|_Weights\b", base, maxsplit=1)[0], *taught])
 
 
 def family(name: str) -> str:
