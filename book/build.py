@@ -10,20 +10,27 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
+
+from hastelib.data.images import cores
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
 EXECUTED, SOURCE, HTML = BUILD / "executed", BUILD / "source", BUILD / "html"
 RENDERED = BUILD / "rendered"  # there only while `html` is the complete result of the last build
 INPUTS = ("hastelib", "params", "book/paper_tables", "constraints.txt")
+FIRST = ("5_1_source", "5_2_target", "5_4_ensemble")
+"""They fine-tune, each on all cores, what the others read: those then run side by side."""
 
 
 def files(path: Path) -> Iterator[Path]:
@@ -49,15 +56,15 @@ def is_current(executed: Path, key: str) -> bool:
     return bool(nbformat.read(executed, as_version=4).metadata.get("hastelib_key") == key)
 
 
-def execute(notebook: Path) -> bool:
-    """Run one notebook from the project's root; True if it is up to date afterwards."""
+def execute(notebook: Path) -> float | None:
+    """Run one notebook from the project's root; the seconds it took, None if it failed."""
     executed = EXECUTED / notebook.name
     failed = executed.with_suffix(".failed.ipynb")
     failed.unlink(missing_ok=True)
     key = key_of(notebook)
     if is_current(executed, key):
         print(f"{notebook.name}: unchanged, not run again", flush=True)
-        return True
+        return 0.0
 
     import papermill  # slow to import, and not needed when nothing changed
 
@@ -71,7 +78,7 @@ def execute(notebook: Path) -> bool:
             partial,
             kernel_name="python3",
             cwd=ROOT,
-            progress_bar=sys.stderr.isatty(),
+            progress_bar=False,
             extra_arguments=["--log-level=CRITICAL"],  # the kernel's own talk, not the notebook's
         )
     except papermill.PapermillExecutionError as error:
@@ -82,12 +89,42 @@ def execute(notebook: Path) -> bool:
             f"  the whole traceback is in {failed.relative_to(ROOT)}",
             file=sys.stderr,
         )
-        return False
+        return None
     result.metadata["hastelib_key"] = key
     nbformat.write(result, partial)
     partial.replace(executed)
-    print(f"{notebook.name}: took {time.monotonic() - start:.0f} s", flush=True)
-    return True
+    took = time.monotonic() - start
+    print(f"{notebook.name}: took {took:.0f} s", flush=True)
+    return took
+
+
+def execute_all(notebooks: list[Path]) -> dict[str, float | None]:
+    """Run notebooks; name -> what :func:`execute` gives."""
+    first = [notebook for notebook in notebooks if notebook.stem in FIRST]
+    rest = [notebook for notebook in notebooks if notebook.stem not in FIRST]
+    workers = max(1, cores())
+    several = f"processes:{workers}" if workers > 1 else "local"
+    with environment(HASTE_SCHEDULER=several, OMP_NUM_THREADS="1"):
+        found = {notebook.stem: execute(notebook) for notebook in first}
+    with (
+        environment(HASTE_SCHEDULER="local", OMP_NUM_THREADS="1"),
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        return found | dict(
+            zip([notebook.stem for notebook in rest], pool.map(execute, rest), strict=True)
+        )
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Variables for the kernels that are started inside, unless the caller has set them."""
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def stage() -> None:
@@ -144,12 +181,20 @@ def main() -> int:
             parser.error(f"there is no notebook {only!r}; there are: {names}")
 
     EXECUTED.mkdir(parents=True, exist_ok=True)
-    succeeded = [execute(notebook) for notebook in notebooks]
-    if not all(succeeded):
+    start = time.monotonic()
+    took = execute_all(notebooks)
+    if any(seconds is None for seconds in took.values()):
         return 1
+    ran = time.monotonic() - start
     stage()
     if not render():
         return 1
+    print("\nWhere the time went:")
+    for name, seconds in sorted(took.items(), key=lambda item: -(item[1] or 0)):
+        if seconds:
+            print(f"  {seconds:6.0f} s  {name}")
+    print(f"  {ran:6.0f} s  all notebooks, some side by side")
+    print(f"  {time.monotonic() - start - ran:6.0f} s  rendering")
     html = HTML.relative_to(ROOT)
     print(
         f"\nThe book is in {html}/index.html: open it, or, for a search with excerpts,\n"

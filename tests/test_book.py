@@ -29,7 +29,7 @@ DESKTOP, PHONE = (1280, 900), (390, 844)
 def pages() -> list[str]:
     """Every page of the book, as the table of contents lists them."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    return [toc["root"], *(chapter["file"] for chapter in toc["chapters"])]
+    return [toc["root"], *(c["file"] for part in toc["parts"] for c in part["chapters"])]
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -172,7 +172,8 @@ def maximum_evidence(given: Embedded) -> float:
     best = grid.max(1).values
 
     # The second derivative by log t is at least -1/4 whatever the data, so no maximum is more
-    # than step^2 / 32 above the nearest point: a lower bracket cannot hold the largest.
+    # than step^2 / 32 above the nearest point: a lower bracket cannot hold the largest. (Where the
+    # profile turns twice between two points a maximum is missed, by no more than that.)
     step = 2 * ends / (POINTS - 1)
     outer = torch.nn.functional.pad(grid, (1, 1), value=-math.inf)
     before, after = outer[:, :-2], outer[:, 2:]
