@@ -27,6 +27,16 @@ def class_means(
     return sums / counts[:, None]
 
 
+def class_moments(
+    x: Float64[Tensor, "n d"], index: Int64[Tensor, " n"], counts: Int64[Tensor, " c"]
+) -> tuple[Float64[Tensor, "c d"], Float64[Tensor, "c d"]]:
+    """The mean and the biased variance of each class, a class at a time: it stays in the cache."""
+    parts = [x[rows] for rows in groups(index, counts)]
+    means = [part.mean(0) for part in parts]
+    variances = [(part - mean).square_().mean(0) for part, mean in zip(parts, means, strict=True)]
+    return torch.stack(means), torch.stack(variances)
+
+
 def groups(index: Int64[Tensor, " n"], counts: Int64[Tensor, " c"]) -> tuple[Tensor, ...]:
     """For each class the indices of its samples, in their order."""
     return torch.split(torch.argsort(index, stable=True), counts.tolist())
@@ -154,7 +164,19 @@ class Embedded:
     @functools.cached_property
     def raw(self) -> Factors:
         """Of F."""
-        return Factors(self.F)
+        found = Factors(self.F)
+        # Where the centred Gram matrix is there, this one is that plus the mean's share: a sum
+        # of positive parts, so nothing cancels.
+        if "centred" in vars(self) and "gram" in vars(self.centred):
+            other = self.centred
+            ratio, mean = other.scale / found.scale, found.X.mean(0)
+            if found.wide:
+                along = ratio * (other.X @ mean)
+                share = along[:, None] + along + mean @ mean
+            else:
+                share = len(self.F) * torch.outer(mean, mean)
+            found.gram = ratio**2 * other.gram + share
+        return found
 
     @functools.cached_property
     def centred(self) -> Factors:

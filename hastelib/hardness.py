@@ -44,11 +44,13 @@ def _unit_blocks(
 ) -> Iterator[tuple[Float64[Tensor, "k d"], Float64[Tensor, " k"]]]:
     """Some rows after the others, float64, with the factors that give them norm 1.
 
-    Piece by piece, so that nothing of the size of x is made. Where a norm may have over- or
-    underflowed the rows are units already, and the factors 1.
+    Piece by piece, so that nothing of the size of x is made; a piece is valid until the next.
+    Where a norm may have over- or underflowed the rows are units already, and the factors 1.
     """
+    room = x.new_empty(min(BLOCK, len(x)), x.shape[1], dtype=torch.float64)
     for block in x.split(BLOCK):
-        block = block.to(torch.float64)
+        if block.dtype != torch.float64:
+            block = room[: len(block)].copy_(block)
         norms = block.norm(dim=1)
         if not ((norms > 1e-140) & (norms < 1e140)).all():
             block, norms = _unit(block), torch.ones_like(norms)

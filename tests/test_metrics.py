@@ -355,7 +355,7 @@ def test_all_at_once_is_each_alone(n: int, d: int) -> None:
     made = Made(3, n, d)
     found = metrics.score_all(made)
     x, labels = made.embedding, made.labels
-    assert found == {
+    alone = {
         "leep": metrics.leep(made.probs, labels),
         "nce": metrics.nce(made.probs.argmax(1), labels),
         "gbc": metrics.gbc(x, labels),
@@ -363,6 +363,12 @@ def test_all_at_once_is_each_alone(n: int, d: int) -> None:
         "h_score": metrics.h_score(x, labels),
         "transrate": metrics.transrate(x, labels),
     }
+    assert found == pytest.approx(alone, rel=1e-10)
+    assert metrics.score_all(made, reversed(alone)) == pytest.approx(alone, rel=1e-10)
+    far = Made(3, n, d)
+    far.embedding = far.embedding + 1e4  # far from the origin, where Gram matrices cancel
+    found = metrics.score_all(far)
+    assert found["logme"] == pytest.approx(metrics.logme(far.embedding, labels), rel=1e-6)
     assert metrics.score_all(made, ["nce"]) == {"nce": found["nce"]}
     assert list(metrics.METRICS) == [*found, "n_leep"]
 

@@ -20,7 +20,7 @@ from hastelib._linalg import Embedded
 
 DECADES = 10
 POINTS = 200
-PRECISION = 1e-11  # of the maximum, in log t
+PRECISION = 1e-7  # of the maximum's place in log t, of which its value has the square
 STEPS = 40  # more than halvings alone need for a bracket two grid steps wide
 FLAT = 1e-12  # differences of log evidence per sample that are rounding
 
@@ -80,31 +80,36 @@ def _grid(problem: _Problem, log_t: Float64[Tensor, " m"]) -> Float64[Tensor, "c
     return _evidence(problem, t, misfit)
 
 
+def _dots(a: Float64[Tensor, "m r"], b: Float64[Tensor, "m r"]) -> Float64[Tensor, " m"]:
+    """The dot product of each row of a with that of b, without a buffer of their size."""
+    return torch.einsum("mr,mr->m", a, b)
+
+
 def _refined(
     problem: _Problem,
     which: Int64[Tensor, " m"],
     low: Float64[Tensor, " m"],
     high: Float64[Tensor, " m"],
+    at: Float64[Tensor, " m"],
 ) -> Float64[Tensor, " m"]:
     """The log evidence of class ``which`` at its maximum for log t between low and high.
 
-    Newton's method on the slope, or a halving of the bracket where that leads out of it. With
-    s_k = t / (t + lambda_k), and s = 1 outside the column space, twice the slope is the mean of s
-    weighted with the terms of the misfit, less its plain mean.
+    Newton's method from ``at`` on the slope, or a halving of the bracket where that leads out of
+    it. With s_k = t / (t + lambda_k), and s = 1 outside the column space, twice the slope is the
+    mean of s weighted with the terms of the misfit, less its plain mean.
     """
     n, values = problem.n, problem.values
     energy, rest = problem.energy[which], problem.rest[which]
     null = n - len(values)
-    at = (low + high) / 2
     for _ in range(STEPS):
         t = at.exp()
         inverse = 1 / (t[:, None] + values)
-        terms, share, outside = energy * inverse, t[:, None] * inverse, rest / t
-        parts = terms * share
+        terms, squares, outside = energy * inverse, inverse**2, rest / t
         whole = terms.sum(1) + outside
-        first = (parts.sum(1) + outside) / whole
-        second = ((parts * share).sum(1) + outside) / whole
-        plain, square = (share.sum(1) + null) / n, ((share**2).sum(1) + null) / n
+        first = (t * _dots(terms, inverse) + outside) / whole
+        second = (t**2 * _dots(terms, squares) + outside) / whole
+        plain = (t * inverse.sum(1) + null) / n
+        square = (t**2 * squares.sum(1) + null) / n
         slope, curvature = first - plain, first - 2 * second + first**2 - plain + square
         low, high = torch.where(slope > 0, at, low), torch.where(slope > 0, high, at)
         newton = at - slope / curvature
@@ -180,9 +185,12 @@ def maximum_evidence(given: Embedded) -> float:
     peak = (grid >= before) & (grid >= after) & (grid >= best[:, None] - step**2 / 32)
     peak &= (grid > before + FLAT) | (grid > after + FLAT)
     which, point = peak.nonzero(as_tuple=True)
-    found = _refined(
-        problem, which, log_t[(point - 1).clamp(min=0)], log_t[(point + 1).clamp(max=POINTS - 1)]
-    )
+    low, high = log_t[(point - 1).clamp(min=0)], log_t[(point + 1).clamp(max=POINTS - 1)]
+    # The vertex of the parabola through the three points; the middle where one is missing.
+    left, right = (grid - before)[which, point], (grid - after)[which, point]
+    start = log_t[point] + step / 2 * (left - right) / (left + right)
+    start = torch.where((start > low) & (start < high), start, (low + high) / 2)
+    found = _refined(problem, which, low, high, start)
     refined = best.scatter_reduce(0, which, found, "amax")
 
     if len(values) < problem.n:

@@ -65,8 +65,7 @@ def separation(given: Embedded, covariance: str, components: int | None, log_det
     if components is not None:
         kept = min(components, X.shape[1], len(X) - 1)
         X = given.centred.components(kept) * given.centred.scale
-    means = _linalg.class_means(X, index, counts)
-    variances = _linalg.class_means((X - means[index]) ** 2, index, counts)
+    means, variances = _linalg.class_moments(X, index, counts)
     if covariance == "spherical":
         variances = variances.mean(1, keepdim=True)
     variances = variances.clamp(min=VARIANCE_FLOOR)
