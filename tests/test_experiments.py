@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,7 +154,12 @@ def test_unknown_metric_lists_the_choices(grid: Grid):
 
 
 def test_only_what_is_missing_is_a_job(suite: Suite, folder: Path, tmp_path: Path, rows):
-    wanted = {"sources": SOURCES, "targets": ["greek"], "names": ["leep"], "seeds": (0, 1)}
+    wanted: dict[str, Any] = {
+        "sources": SOURCES,
+        "targets": ["greek"],
+        "names": ["leep"],
+        "seeds": (0, 1),
+    }
     assert Grid(suite, Store(folder)).jobs(**wanted) == []
     fresh = Grid(suite, Store(tmp_path)).jobs(**wanted)
     assert [job.name for job in fresh] == [

@@ -290,3 +290,37 @@ def auc_words(cells: pd.DataFrame) -> str:
             f"lie on the same side of chance."
         )
     return "\n".join(items)
+
+
+def contrast(grid: Grid, targets: Sequence[str]) -> pd.DataFrame:
+    """Does hardness rank by what a picture looks like? The contrast of the test samples.
+
+    Returns:
+        The columns target, variant and rank, Spearman's correlation of the hardness with the
+        standard deviation of the grey levels.
+    """
+    found = []
+    for target in targets:
+        pictures = (sample["image"] for sample in grid.data(target)["test"])
+        levels = np.array([np.asarray(picture.convert("L")).std() for picture in pictures])
+        for variant, values in grid.hardness(target, "test").items():
+            rank = stats.replicates("spearman", values, levels, 1)[0]
+            found.append((target, variant, float(rank)))
+    return pd.DataFrame(found, columns=["target", "variant", "rank"])
+
+
+def contrast_words(cells: pd.DataFrame) -> str:
+    """What the contrasts say, as Markdown."""
+    parts = []
+    for variant, part in cells.groupby("variant", sort=False):
+        ranks = part["rank"]
+        parts.append(
+            f"{labels.variant(str(variant))} {number(ranks.mean(), 2)} in the mean "
+            f"({number(ranks.min(), 2)} to {number(ranks.max(), 2)})"
+        )
+    return (
+        "A number for what the eye sees: the rank correlation of the hardness with the contrast "
+        "of the picture (standard deviation of its grey levels), over the "
+        f"{cells['target'].nunique()} targets: {'; '.join(parts)}. Where it is positive, pictures "
+        "of high contrast count as hard."
+    )

@@ -19,7 +19,7 @@ from hastelib.report.bins import hardness_bins
 from hastelib.report.comparison import MEAN, correlations, differences
 from hastelib.report.hard import auc, fine_tuned_errors, sides
 from hastelib.report.hard_agnostic import agreement, by_reading
-from hastelib.report.tables import Block, Cell, Table, interval, number
+from hastelib.report.tables import Block, Cell, Table, interval, narrow, number
 from hastelib.suites import Split
 
 NAMES = {
@@ -29,8 +29,8 @@ NAMES = {
     "tied": "Tied",
     "full": "Full",
     "ca": "CA",
-    "dot": "CA, dot product",
-    "nearest": "CA, nearest",
+    "dot": "CA by dot product",
+    "nearest": "CA by the nearest",
     "all": "Baseline",
     "random": "Random",
 }
@@ -265,19 +265,19 @@ def leep_table(rows: pd.DataFrame, resamples: int = 1000) -> Table:
         change = [
             Cell(
                 number(float(tested["difference"][n]), 2, sign=True),
-                interval(tested["low"][n], tested["high"][n]),
+                narrow(interval(tested["low"][n], tested["high"][n])),
             )
             if n in tested.index and full[n]
             else Cell("")
             for n in shown
         ]
-        lines.append(("less baseline", tuple(change)))
+        lines.append(("change", tuple(change)))
         head = ("Target", *(SHORT[n] for n in shown))
         blocks.append(Block(title, head, tuple(lines), summary=2))
     caption = (
         "Pearson’s correlation over the sources between LEEP on each subset of the train split "
-        "and the fine-tuned accuracy; at the foot the mean over the targets, and the mean "
-        "difference to the whole set with a 95% bootstrap interval over the sources. Means only "
+        "and the fine-tuned accuracy; at the foot the mean over the targets, and its change "
+        "against the whole set with a 95% bootstrap interval over the sources. Means only "
         "where every target is served."
     )
     return Table(caption, tuple(blocks), (), values)

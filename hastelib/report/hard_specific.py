@@ -112,13 +112,14 @@ def singular_in_the_paper() -> Table:
         cells = [Cell(f"{largest:,}")]
         cells += [Cell("all" if largest <= d + 1 else "not all") for d in WIDTHS.values()]
         rows.append((name, tuple(cells)))
+    widths = ", ".join(f"{d:,} {name}" for name, d in WIDTHS.items())
     caption = (
         "Whether all classes of a data set are so small that Eq. 4 makes every sample equally "
-        "hard, by the width d of the source’s embedding: the largest class has at most d + 1 "
-        "samples (train split as published; all images of Caltech101 and PACS-Sketch, which come "
-        "without a split)."
+        f"hard, by the width d of the source’s embedding ({widths}): the largest class has at most "
+        "d + 1 samples (train split as published; all images of Caltech101 and PACS-Sketch, which "
+        "come without a split)."
     )
-    head = ("Data set", "N_c ≤", *(f"d = {d:,}" for d in WIDTHS.values()))
+    head = ("Data set", "N_c ≤", *(f"{d:,}" for d in WIDTHS.values()))
     return Table(caption, (Block("", head, tuple(rows)),))
 
 
