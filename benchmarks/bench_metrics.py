@@ -1,0 +1,94 @@
+"""Metrics: what the library computes against the formulas as they are written."""
+
+from __future__ import annotations
+
+import baselines
+import pytest
+
+from hastelib import metrics
+
+
+def same(expected, got):
+    assert got == pytest.approx(expected, rel=1e-9)
+
+
+def no_less(expected, got):
+    """The largest evidence is no less than that of a point; with n > d both are evidences."""
+    assert got >= expected - 1e-9
+
+
+def bench_transrate(compare, features, double):
+    compare(
+        "TransRate",
+        ("d x d determinants", lambda: baselines.transrate(double.embedding, double.labels)),
+        ("class Grams", lambda: metrics.transrate(features.embedding, features.labels)),
+        same,
+        wanted=20,
+        once=True,
+    )
+
+
+def bench_gbc(compare, features, double):
+    compare(
+        "GBC, no PCA",
+        ("loop over pairs", lambda: baselines.gbc(double.embedding, double.labels)),
+        (
+            "vectorised",
+            lambda: metrics.gbc(features.embedding, features.labels, components=None),
+        ),
+        same,
+        wanted=10,
+    )
+
+
+def bench_logme(compare, features):
+    compare(
+        "LogME",
+        (
+            "fixed point, as fast",
+            lambda: metrics.logme_fixed_point(features.embedding, features.labels),
+        ),
+        ("exact", lambda: metrics.logme(features.embedding, features.labels)),
+        no_less,
+        wanted=0.95,  # they share nine tenths of their work: a tie, but for noise
+        rounds=9,
+    )
+
+
+def bench_logme_usual(compare, features, double):
+    usual = baselines.logme_fixed_point
+
+    def agree(expected, got):
+        same(expected, metrics.logme_fixed_point(double.embedding, double.labels))
+        no_less(expected, got)
+
+    compare(
+        "LogME, usual code",
+        ("fixed point, SVD, a class at a time", lambda: usual(double.embedding, double.labels)),
+        ("exact", lambda: metrics.logme(features.embedding, features.labels)),
+        agree,
+        wanted=1,
+        once=True,
+    )
+
+
+def bench_score_all(compare, features):
+    X, p, y = features.embedding, features.probs, features.labels
+
+    def separately():
+        return {
+            "leep": metrics.leep(p, y),
+            "nce": metrics.nce(p.argmax(1), y),
+            "gbc": metrics.gbc(X, y),
+            "logme": metrics.logme(X, y),
+            "h_score": metrics.h_score(X, y),
+            "transrate": metrics.transrate(X, y),
+        }
+
+    compare(
+        "all metrics",
+        ("separate calls", separately),
+        ("score_all", lambda: metrics.score_all(features)),
+        same,
+        wanted=1 / 0.6,
+    )

@@ -1,0 +1,59 @@
+"""The peak memory of class-agnostic hardness, each measured in a process of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import baselines
+import torch
+
+from hastelib import hardness
+
+BATCH = 1024
+
+
+def batches(count: int, width: int) -> Iterator[torch.Tensor]:
+    """Source samples as they come out of a network, batch by batch."""
+    for start in range(0, count, BATCH):
+        yield torch.randn(min(BATCH, count - start), width, dtype=torch.float64)
+
+
+def matrix(count: int, target: torch.Tensor) -> torch.Tensor:
+    source = torch.cat([*batches(count, target.shape[1])])
+    return baselines.similarity_matrix(source, target)
+
+
+def signature(count: int, target: torch.Tensor) -> torch.Tensor:
+    parts = batches(count, target.shape[1])
+    found = hardness.source_signature([next(parts)])
+    for part in parts:
+        found.update([part])
+    return hardness.class_agnostic([target], found)
+
+
+def _highest() -> float:
+    """MiB at the peak. Linux only: the peak that getrusage gives is the parent's at first."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
+
+
+def _growth(side: str, count: int, samples: int, width: int, threads: int) -> float:
+    torch.set_num_threads(threads)
+    run = {"matrix": matrix, "signature": signature}[side]
+    run(8, torch.randn(8, width, dtype=torch.float64))  # libraries keep memory
+    target = torch.randn(samples, width, dtype=torch.float64)
+    before = _highest()
+    run(count, target)
+    return _highest() - before
+
+
+def peak(side: str, count: int, samples: int, width: int, threads: int) -> float:
+    """MiB beyond the target's own embeddings, with ``count`` source samples."""
+    # glibc then returns what is freed at once, so that the peak is that of what is in use.
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = str(2**17)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_growth, side, count, samples, width, threads).result()
