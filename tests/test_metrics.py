@@ -332,7 +332,7 @@ def test_n_leep_has_as_many_gaussians_as_samples_at_most_and_then_says_nothing()
 def test_the_profile_has_logme_as_its_maximum(n: int, d: int) -> None:
     x, labels = problem(6, n, d)
     log_t = np.linspace(-23, 23, 4001)
-    curves = metrics.logme_profile(x, labels, log_t)
+    curves = np.asarray(metrics.logme_profile(x, labels, log_t))
     assert curves.shape == (4, 4001)
     assert curves.max(1).mean() == pytest.approx(metrics.logme(x, labels), abs=1e-5)
     largest = math.log(np.linalg.norm(x, 2) ** 2)
