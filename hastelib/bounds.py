@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float64, Int64
@@ -31,7 +31,8 @@ class SeparableDataWarning(RuntimeWarning):
     """A linear head separates the classes: the log-likelihood has the supremum 0, not attained."""
 
 
-class Optimum(NamedTuple):
+@dataclass(frozen=True)
+class Optimum:
     """The best head of a family.
 
     Attributes:

@@ -12,7 +12,6 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -227,7 +226,8 @@ def noise(share: float) -> float:
     return -0.5 * (math.log(2 * math.pi * share) + 1)
 
 
-class Curvature(NamedTuple):
+@dataclass(frozen=True)
+class Curvature:
     """What :func:`curvature` found.
 
     Attributes:
@@ -401,7 +401,8 @@ def shifts(seed: int = 0, n: int = 40, d: int = 120) -> Claims:
     }
 
 
-class Landscape(NamedTuple):
+@dataclass(frozen=True)
+class Landscape:
     """The evidence of one class, and where the fixed point ends on it.
 
     Attributes:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.stats
@@ -143,7 +143,8 @@ def regret(scores: ArrayLike, accuracies: ArrayLike) -> float:
     return float(a.max() - a[s == s.max()].mean())
 
 
-class Difference(NamedTuple):
+@dataclass(frozen=True)
+class Difference:
     """A test of two dependent correlations: the first less the second, and a two-sided p-value.
 
     Attributes:

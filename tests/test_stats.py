@@ -162,11 +162,11 @@ def test_williams_by_the_formula() -> None:
     spread = 2 * 11 / 9 * np.linalg.det(r) + (r1 + r2) ** 2 / 4 * (1 - r12) ** 3
     t = (r1 - r2) * math.sqrt(11 * (1 + r12) / spread)
     assert stats.williams_t(r1, r2, r12, 12)[0] == pytest.approx(t, rel=1e-9)
-    difference, p = stats.williams(x, y, a)
-    assert difference == pytest.approx(r1 - r2)
-    assert p == pytest.approx(2 * scipy.stats.t.sf(abs(t), 9), rel=1e-9)
+    found = stats.williams(x, y, a)
+    assert found.difference == pytest.approx(r1 - r2)
+    assert found.p == pytest.approx(2 * scipy.stats.t.sf(abs(t), 9), rel=1e-9)
     turned = stats.williams(y, x, a)
-    assert (turned.difference, turned.p) == pytest.approx((-difference, p))
+    assert (turned.difference, turned.p) == pytest.approx((-found.difference, found.p))
 
 
 def test_williams_example_in_print() -> None:
@@ -190,7 +190,7 @@ def test_the_tests_see_what_is_there(test: Callable[..., Any]) -> None:
     found = test(good, bad, accuracies)
     assert found.difference > 0.5
     assert found.p < 0.01
-    assert test(good, good, accuracies) == (0, 1)
+    assert test(good, good, accuracies) == stats.Difference(0.0, 1.0)
     constant = test(np.ones(30), bad, accuracies)
     assert math.isnan(constant.difference)
     assert math.isnan(constant.p)

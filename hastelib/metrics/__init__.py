@@ -21,11 +21,12 @@ from hastelib.metrics.evidence import (
 )
 from hastelib.metrics.predictions import e_leep, eep, leep, ms_leep, n_leep, nce
 from hastelib.metrics.separation import VARIANCE_FLOOR, gbc, h_score, transrate
-from hastelib.metrics.together import METRICS, Sample, score_all
+from hastelib.metrics.together import METRICS, Features, Sample, score_all
 
 __all__ = [
     "METRICS",
     "VARIANCE_FLOOR",
+    "Features",
     "Sample",
     "UnboundedEvidenceWarning",
     "e_leep",

@@ -49,7 +49,7 @@ class Sample:
         self.labels = features.labels
 
     @functools.cached_property
-    def embedded(self) -> Embedded:
+    def _embedded(self) -> Embedded:
         """The checked embeddings, factored when first asked for."""
         return Embedded(self.embedding, self.labels)
 
@@ -62,10 +62,10 @@ class Sample:
 METRICS: dict[str, Callable[[Sample], float]] = {
     "leep": lambda s: leep(s.probs, s.labels),
     "nce": lambda s: nce(s.source_labels, s.labels),
-    "gbc": lambda s: separation(s.embedded, "spherical", 64, "exact"),
-    "logme": lambda s: maximum_evidence(s.embedded),
-    "h_score": lambda s: between_classes(s.embedded, None),
-    "transrate": lambda s: rate_reduction(s.embedded, 1e-4, weighted=False),
+    "gbc": lambda s: separation(s._embedded, "spherical", 64, "exact"),
+    "logme": lambda s: maximum_evidence(s._embedded),
+    "h_score": lambda s: between_classes(s._embedded, None),
+    "transrate": lambda s: rate_reduction(s._embedded, 1e-4, weighted=False),
     "n_leep": lambda s: n_leep(s.embedding, s.labels),
 }
 """The metrics of a single source, by name, each with its defaults. A metric of your own is one
