@@ -1,4 +1,9 @@
-"""Tables in the paper's form, the paper's own numbers beside them, and what came out in words."""
+"""Tables in the paper's form, the paper's own numbers beside them, and what came out in words.
+
+What several pages share is exported here. A module that is not (``audit``, ``bounds``,
+``conventions``, ``evidence``, ``hard`` and those that begin so) belongs to one page of the book:
+what that page computes from a grid, its tables, and its findings in words.
+"""
 
 from hastelib.report.bins import extremes, hardness_bins
 from hastelib.report.comparison import correlations, differences, picks
