@@ -165,6 +165,20 @@ def _told(error: BaseException) -> str:
 
 
 @contextmanager
+def _quiet() -> Iterator[None]:
+    """Processes started inside draw no progress bars of their own: there is one for all jobs."""
+    before = os.environ.get("TQDM_DISABLE")
+    os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported, so not by this process
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TQDM_DISABLE"]
+        else:
+            os.environ["TQDM_DISABLE"] = before
+
+
+@contextmanager
 def _started(scheduler: str) -> Iterator[Submit]:
     kind, _, count = scheduler.partition(":")
     if scheduler == "local":
@@ -208,11 +222,12 @@ def _processes(count: int) -> Iterator[Submit]:
                 pool = None
         raise RuntimeError("worker processes die as soon as they are started")
 
-    try:
-        yield submit
-    finally:
-        if pool:
-            pool.shutdown(cancel_futures=True)
+    with _quiet():
+        try:
+            yield submit
+        finally:
+            if pool:
+                pool.shutdown(cancel_futures=True)
 
 
 def _dask(workers: int | None = None, **where: Any) -> Iterator[Submit]:
@@ -224,6 +239,7 @@ def _dask(workers: int | None = None, **where: Any) -> Iterator[Submit]:
         ) from error
     with ExitStack() as stack:  # the client leaves before the cluster stops
         if workers is not None:
+            stack.enter_context(_quiet())
             cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
             where = {"address": stack.enter_context(cluster)}
         client = stack.enter_context(Client(**where))

@@ -39,3 +39,10 @@ def die_once(folder: str, name: str) -> str:
         first.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return name
+
+
+def draws_bars() -> bool:
+    """Whether a progress bar would show here."""
+    from tqdm import tqdm
+
+    return not tqdm().disable

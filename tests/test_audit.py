@@ -444,6 +444,11 @@ def test_one_cell_of_tables_10_and_11_fits_no_ranking():
     assert set(frame[frame["tied"]]["row"]) == {"Caltech101", "PACS-Sketch", "Imagenette"}
     assert (frame["tau cut"] > 0).all()
     assert (frame["tau rounded"] > 0).sum() < len(frame)
+    notes = audit.rankings().notes
+    assert notes[0].startswith(
+        f"Both at once: 62 of 63 cells if cut off, {(frame['rounded'] > 0).sum()}"
+    )
+    assert notes[1].startswith("Imagenette, NCE CA: no ranking")
 
 
 def test_unchanged_ranks():
@@ -499,8 +504,8 @@ def test_the_summary_has_the_numbers_of_the_tables():
 @pytest.mark.parametrize(
     "table",
     [audit.headlines, audit.leverage, audit.summaries, audit.wins, audit.left_out, audit.widths,
-     audit.intervals, audit.williams, audit.hardness_sources, audit.repeated, audit.rankings,
-     audit.pools, audit.tasks, audit.covariances],
+     audit.intervals, audit.williams, audit.hardness_sources, audit.mislabelled, audit.repeated,
+     audit.rankings, audit.pools, audit.tasks, audit.covariances],
 )  # fmt: skip
 def test_tables_are_narrow_and_have_no_nan(table):
     shown = table()
@@ -529,3 +534,12 @@ def test_figures_draw_every_row_and_say_so():
     text = pictures.contributions_alt(points)
     assert text.count("PACS-Sketch") == 3
     assert "nan" not in text + pictures.headlines_alt(found)
+
+
+def test_table_13_is_not_table_2():
+    found = audit.mislabelled()
+    frame = found.frame.loc["PACS-Sketch"]
+    assert frame["2"].tolist() == [0.940, 0.943, 0.944]
+    assert frame["13"].tolist() == [0.044, 0.035, 0.416]
+    assert found.notes[0].startswith("0 of 15 values agree")
+    assert "+236.17%" in found.notes[0]

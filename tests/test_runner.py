@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -83,6 +84,13 @@ def test_a_killed_worker_takes_nothing_with_it(scheduler: str, tmp_path: Path) -
     killed = Job("killed", jobs.die_once, (str(tmp_path), "killed"))
     found = run([*others[:2], killed, *others[2:]], scheduler, retries=2)
     assert set(found) == {*(f"n{i}" for i in range(6)), "killed"}
+
+
+def test_workers_draw_no_bars_of_their_own() -> None:
+    before = os.environ.get("TQDM_DISABLE")
+    for scheduler, expected in (("local", True), ("processes:1", False), ("dask:1", False)):
+        assert run([Job("bars", jobs.draws_bars)], scheduler) == {"bars": expected}
+    assert os.environ.get("TQDM_DISABLE") == before
 
 
 def test_the_environment_says_where(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,10 @@ def _percent(value: float) -> str:
     return number(value, 2, sign=True)
 
 
+def _tenths(value: float) -> str:
+    return number(value, 1, sign=True)
+
+
 def _short(value: float, digits: int = 3, sign: bool = False) -> str:
     return narrow(number(value, digits, sign))
 
@@ -217,7 +221,7 @@ def leverage() -> Table:
         "row contributes, the mean over the other rows, and that row.",
         ("Table", "Mean", "Row’s", "Without", "Row"),
         frame,
-        lambda r: (_name(r), *(_percent(r[k]) for k in ("mean", "points", "without")), r["row"]),
+        lambda r: (_name(r), *(_tenths(r[k]) for k in ("mean", "points", "without")), r["row"]),
         (f"In {most} of {len(frame)} one row outweighs all the others together.",),
     )
 
@@ -253,7 +257,7 @@ def summaries(variant: str = "both") -> Table:
         ("Table", "Mean", "Median", "Ratio", "Gain", "W–T–L"),
         pd.DataFrame(found, columns=columns),
         lambda r: (
-            *(_name(r), *(_percent(r[k]) for k in ("mean", "median", "ratio"))),
+            *(_name(r), *(_tenths(r[k]) for k in ("mean", "median", "ratio"))),
             *(_short(r["gain"], sign=True), _score(r[k] for k in ("wins", "ties", "losses"))),
         ),
     )
@@ -697,10 +701,13 @@ def rankings() -> Table:
         frame[f"tau {name}"] = right.sum(1)
         frame[name] = (right & (_thousandths(weighted, cut) == printed[1])).sum(1)
         frame["tied"] = frame.get("tied", True) & ~(right & ~ties).any(1)
-    columns = ["tied", "tau rounded", "tau cut", "rounded", "cut"]
+    columns = ["tied", "tau rounded", "tau cut", "cut"]
     found = (frame[columns] > 0).groupby(frame["row"], sort=False).sum()
     found.loc["All"] = found.sum()
-    notes = []
+    notes = [
+        f"Both at once: {int((frame['cut'] > 0).sum())} of {len(frame)} cells if cut off, "
+        f"{int((frame['rounded'] > 0).sum())} if rounded."
+    ]
     for r in frame[frame["cut"] == 0].to_dict("records"):
         near = weighted[_thousandths(tau, True) == round(1000 * r["tau"])]
         notes.append(
@@ -711,8 +718,8 @@ def rankings() -> Table:
     shown = _table(
         f"Of the {len(frame) // (len(found) - 1)} cells of each target: τ (Table 10) that only a "
         "tied pair can give; τ that some ranking of seven gives, rounded, or cut off after three "
-        "decimals; and τ together with the weighted τ of Table 11, rounded or cut off.",
-        ("", "Tied", "τ round", "τ cut", "Both round", "Both cut"),
+        "decimals; and τ together with the weighted τ of Table 11, both cut off.",
+        ("", "Tied", "τ rounded", "τ cut", "Both cut"),
         found.reset_index(),
         lambda r: (r["row"], *(str(r[name]) for name in columns)),
         summary=1,
@@ -804,8 +811,8 @@ def summary(level: float = 0.95) -> str:
     lines = (
         f"**The arithmetic is right.** All {len(heads)} percentages of the text come out of the "
         f"printed tables within {TOLERANCE} points.",
-        f"**Single rows carry it.** In {int((rows['share'] > 0.5).sum())} of {len(rows)} mean "
-        "relative changes one row outweighs all the others together. LEEP’s in Table 1 is "
+        f"**Single rows carry the averages.** In {int((rows['share'] > 0.5).sum())} of {len(rows)} "
+        "mean relative changes one row outweighs all the others together. LEEP’s in Table 1 is "
         f"{_percent(row['mean'])}%, but {_percent(row['without'])}% without {row['row']} and "
         f"{_percent(line['median'])}% in the median; its mean correlation rises by "
         f"{number(line['gain'])}.",
