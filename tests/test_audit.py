@@ -408,7 +408,7 @@ def test_table_8_against_table_6():
 
 
 def test_rankings_have_the_correlations_of_any_seven_scores():
-    ties, tau, weighted = audit._rankings()
+    ties, tau, weighted = audit.contradictions._rankings()
     assert len(tau) == math.factorial(7) * (1 + 6 / 2)
     generator = np.random.default_rng(2)
     for tied in (False, True):
