@@ -203,7 +203,7 @@ def n_leep(
         ValueError: bad input, as the module says; embeddings that are all the same.
 
     Warns:
-        sklearn.exceptions.ConvergenceWarning: the mixture did not converge.
+        ConvergenceWarning: (scikit-learn's) the mixture did not converge.
     """
     from sklearn.mixture import GaussianMixture
 

@@ -24,7 +24,7 @@ CONTROL = (
     f"Random is the control, as many samples drawn at random: {MARK} marks where it is as good as "
     "the best HASTE variant. Its score is a mean over draws and so steadier than that of one "
     "subset, which makes it a strict control. In small type: 95% bootstrap intervals over the "
-    "sources."
+    "{units}."
 )
 
 
@@ -85,7 +85,10 @@ def _label(values: pd.Series) -> str:
 
 
 def table(
-    correlations: pd.DataFrame, metrics: Sequence[str] | None = None, caption: str | None = None
+    correlations: pd.DataFrame,
+    metrics: Sequence[str] | None = None,
+    caption: str | None = None,
+    units: str = "sources",
 ) -> Table:
     """Correlations in the form of the paper's Table 1, a block per metric.
 
@@ -93,6 +96,7 @@ def table(
         correlations: what :func:`correlations` gives.
         metrics: which, in this order; all of them where it is not given.
         caption: replaces the caption that says what is shown.
+        units: what is correlated over, in the plural: what the column ``source`` holds.
 
     Returns:
         Targets down, with their mean; baseline, random, CA and CS across; each value over its
@@ -110,14 +114,14 @@ def table(
         else (
             f"{labels.STATISTICS[statistic]} between score and fine-tuned accuracy over "
             f"{'up to ' if several(correlations['n']) else ''}{int(correlations['n'].max())} "
-            "sources."
+            f"{units}."
         )
     )
     blocks = [
         _block(correlations[correlations["metric"] == name], keys, "Target") for name in chosen
     ]
     kept = correlations[correlations["metric"].isin(chosen)].reset_index(drop=True)
-    return Table(text, tuple(blocks), (FORM, CONTROL), kept)
+    return Table(text, tuple(blocks), (FORM, CONTROL.format(units=units)), kept)
 
 
 def paper_numbers(which: int | str) -> pd.DataFrame:

@@ -16,11 +16,17 @@ WIDE = 0.5
 """An interval this wide, a quarter of the range from -1 to 1, is called a wide one."""
 
 
-def findings(correlations: pd.DataFrame, rows: Rows, resamples: int = 2000, seed: int = 0) -> str:
+def findings(
+    correlations: pd.DataFrame,
+    rows: Rows,
+    resamples: int = 2000,
+    seed: int = 0,
+    units: str = "sources",
+) -> str:
     """The results as Markdown: a paragraph over all, then one item per metric.
 
     Says how often the hard subsets beat the baseline and the random control, by how much and how
-    surely, and what choosing a source by each score costs. Nothing is left out because it is
+    surely, and what choosing a unit by each score costs. Nothing is left out because it is
     disappointing.
 
     Args:
@@ -28,6 +34,7 @@ def findings(correlations: pd.DataFrame, rows: Rows, resamples: int = 2000, seed
         rows: one per suite, target, source, metric and variant.
         resamples: bootstrap samples behind the intervals of differences.
         seed: of that bootstrap.
+        units: what is correlated over, in the plural: what the column ``source`` holds.
     """
     statistic = str(correlations["statistic"].iloc[0])
     name = labels.STATISTICS[statistic]
@@ -43,21 +50,23 @@ def findings(correlations: pd.DataFrame, rows: Rows, resamples: int = 2000, seed
                 *_levels(correlations, metric, name),
                 *_changes(correlations, tests["all"], metric, "the baseline"),
                 *_changes(correlations, tests["random"], metric, "the random control"),
-                *_regrets(regret, metric),
+                *_regrets(regret, metric, units),
             ]
         )
         for metric in metrics
     ]
-    overall = [*_overall(correlations, tests), *_yardsticks(rows)]
+    overall = [*_overall(correlations, tests, units), *_yardsticks(rows, units)]
     return "\n".join([" ".join(overall), "", *items])
 
 
-def _overall(correlations: pd.DataFrame, tests: dict[str, pd.DataFrame]) -> list[str]:
+def _overall(
+    correlations: pd.DataFrame, tests: dict[str, pd.DataFrame], units: str
+) -> list[str]:
     targets = correlations[["suite", "target"]].drop_duplicates()
     metrics = correlations["metric"].nunique()
     text = [
         f"{_many(len(targets), 'target')}, {_many(metrics, 'metric')}, "
-        f"{_up_to(correlations['n'])} sources. Intervals resample the sources, for these targets."
+        f"{_up_to(correlations['n'])} {units}. Intervals resample the {units}, for these targets."
     ]
     for other, called in (("all", "the baseline"), ("random", "the random control")):
         pairs = against(correlations, other)
@@ -77,8 +86,8 @@ def _overall(correlations: pd.DataFrame, tests: dict[str, pd.DataFrame]) -> list
         expected = LEVEL * len(single)
         chance = (
             f". If the intervals kept their level, about {number(expected, 1)} of them would miss "
-            "zero by chance, above and below together; with so few sources the level is rough, and "
-            "the comparisons share their sources."
+            f"zero by chance, above and below together; with so few {units} the level is rough, "
+            f"and the comparisons share their {units}."
             if expected >= 1
             else "."
         )
@@ -87,11 +96,11 @@ def _overall(correlations: pd.DataFrame, tests: dict[str, pd.DataFrame]) -> list
     if len(gone):
         text.append(
             f"{_many(len(gone), 'correlation')} of {len(correlations)} could not be computed: too "
-            "few sources have a score, or all of them the same."
+            f"few {units} have a score, or all of them the same."
         )
     width = (correlations["high"] - correlations["low"]).median()
     if width == width:
-        little = ": so few sources say little about any one of them" if width > WIDE else ""
+        little = f": so few {units} say little about any one of them" if width > WIDE else ""
         how = f"{number(width, 2)} wide in the median{little}"
         text.append(f"The intervals of single correlations are {how}.")
     return text
@@ -149,26 +158,35 @@ def _sure(line: pd.Series) -> str:
     return ""
 
 
-def _regrets(regret: pd.Series, metric: str) -> list[str]:
+def _regrets(regret: pd.Series, metric: str, units: str) -> list[str]:
     there = [v for v in labels.VARIANTS if (metric, v) in regret.index]
     if not there:
         return []
     lost = ", ".join(f"{labels.variant(v)} {number(100 * regret[metric, v], 1)}" for v in there)
-    return [f"Points of accuracy lost by taking the source with the highest score: {lost}."]
+    unit = units.removesuffix("s")
+    return [f"Points of accuracy lost by taking the {unit} with the highest score: {lost}."]
 
 
-def _yardsticks(rows: Rows) -> list[str]:
-    """What choosing without a score costs: at random, or always the source best on average."""
+def _yardsticks(rows: Rows, units: str) -> list[str]:
+    """What choosing without a score costs: at random, or always the unit best on average.
+
+    The latter only where the targets have their units in common.
+    """
     one = frame(rows).drop_duplicates(["suite", "target", "source"])
     wide = one.pivot(  # noqa: PD010
         index=["suite", "target"], columns="source", values="accuracy"
-    ).dropna()
-    if wide.empty:
-        return []
-    lost = 100 * (wide.max(axis=1).mean() - wide.mean())
+    )
+    unit = units.removesuffix("s")
+    if (common := wide.dropna()).empty:
+        lost = 100 * (wide.max(axis=1) - wide.mean(axis=1)).mean()
+        return [
+            f"For the points of accuracy lost by choosing a {unit}, below, the yardstick is "
+            f"{number(lost, 1)} for a {unit} drawn at random."
+        ]
+    lost = 100 * (common.max(axis=1).mean() - common.mean())
     return [
-        "For the points of accuracy lost by choosing a source, below, the yardsticks are "
-        f"{number(lost.mean(), 1)} for a source drawn at random and {number(lost.min(), 1)} for "
+        f"For the points of accuracy lost by choosing a {unit}, below, the yardsticks are "
+        f"{number(lost.mean(), 1)} for a {unit} drawn at random and {number(lost.min(), 1)} for "
         "always the one that is best on average."
     ]
 
