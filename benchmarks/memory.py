@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from pathlib import Path
 
 import baselines
 import torch
@@ -38,8 +37,9 @@ def signature(count: int, target: torch.Tensor) -> torch.Tensor:
 
 
 def _highest() -> float:
-    # Not ru_maxrss, which a process inherits from the one that starts it.
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", STATUS.read_text())[0]) / 2**10
+    """MiB at the peak. Linux only: the peak that getrusage gives is the parent's at first."""
+    lines = STATUS.read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
 
 
 def _growth(side: str, count: int, samples: int, width: int, threads: int) -> float:

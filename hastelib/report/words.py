@@ -59,9 +59,7 @@ def findings(
     return "\n".join([" ".join(overall), "", *items])
 
 
-def _overall(
-    correlations: pd.DataFrame, tests: dict[str, pd.DataFrame], units: str
-) -> list[str]:
+def _overall(correlations: pd.DataFrame, tests: dict[str, pd.DataFrame], units: str) -> list[str]:
     targets = correlations[["suite", "target"]].drop_duplicates()
     metrics = correlations["metric"].nunique()
     text = [
@@ -170,18 +168,20 @@ def _regrets(regret: pd.Series, metric: str, units: str) -> list[str]:
 def _yardsticks(rows: Rows, units: str) -> list[str]:
     """What choosing without a score costs: at random, or always the unit best on average.
 
-    The latter only where the targets have their units in common.
+    The latter only where several targets have their units in common.
     """
     one = frame(rows).drop_duplicates(["suite", "target", "source"])
     wide = one.pivot(  # noqa: PD010
         index=["suite", "target"], columns="source", values="accuracy"
     )
-    unit = units.removesuffix("s")
-    if (common := wide.dropna()).empty:
-        lost = 100 * (wide.max(axis=1) - wide.mean(axis=1)).mean()
+    if wide.isna().all(axis=None):
+        return []
+    unit, common = units.removesuffix("s"), wide.dropna()
+    if len(common) < 2:
+        drawn = 100 * float((wide.max(axis=1) - wide.mean(axis=1)).mean())
         return [
             f"For the points of accuracy lost by choosing a {unit}, below, the yardstick is "
-            f"{number(lost, 1)} for a {unit} drawn at random."
+            f"{number(drawn, 1)} for a {unit} drawn at random."
         ]
     lost = 100 * (common.max(axis=1).mean() - common.mean())
     return [
