@@ -240,7 +240,7 @@ def _dask(workers: int | None = None, **where: Any) -> Iterator[Submit]:
     with ExitStack() as stack:  # the client leaves before the cluster stops
         if workers is not None:
             stack.enter_context(_quiet())
-            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0")
             where = {"address": stack.enter_context(cluster)}
         client = stack.enter_context(Client(**where))
 

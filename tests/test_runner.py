@@ -118,5 +118,5 @@ def test_a_cluster_that_is_there_is_used(tmp_path: Path) -> None:
     """By its scheduler file, as on a Slurm or Kubernetes cluster with a shared folder."""
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
         assert run([Job("a", jobs.add, (1, 2))], cluster.scheduler_address) == {"a": 3}
