@@ -31,9 +31,11 @@ def class_moments(
     x: Float64[Tensor, "n d"], index: Int64[Tensor, " n"], counts: Int64[Tensor, " c"]
 ) -> tuple[Float64[Tensor, "c d"], Float64[Tensor, "c d"]]:
     """The mean and the biased variance of each class, a class at a time: it stays in the cache."""
-    parts = [x[rows] for rows in groups(index, counts)]
-    means = [part.mean(0) for part in parts]
-    variances = [(part - mean).square_().mean(0) for part, mean in zip(parts, means, strict=True)]
+    means, variances = [], []
+    for rows in groups(index, counts):
+        part = x.index_select(0, rows)
+        means.append(part.mean(0))
+        variances.append((part - means[-1]).square_().mean(0))
     return torch.stack(means), torch.stack(variances)
 
 
