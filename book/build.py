@@ -22,7 +22,7 @@ from pathlib import Path
 
 import nbformat
 
-from hastelib.data.images import cores
+from hastelib._machine import cores
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
@@ -102,7 +102,7 @@ def execute_all(notebooks: list[Path]) -> dict[str, float | None]:
     """Run notebooks; name -> what :func:`execute` gives."""
     first = [notebook for notebook in notebooks if notebook.stem in FIRST]
     rest = [notebook for notebook in notebooks if notebook.stem not in FIRST]
-    workers = max(1, cores())
+    workers = cores()
     several = f"processes:{workers}" if workers > 1 else "local"
     with environment(HASTE_SCHEDULER=several, OMP_NUM_THREADS="1"):
         found = {notebook.stem: execute(notebook) for notebook in first}

@@ -141,8 +141,6 @@ def mixture_head(
     index, counts = _check.classes("labels", _check.labels("labels", labels, len(p), p.device))
     n, classes = len(p), len(counts)
     p = p[:, p.sum(0) > 0]
-    order = torch.argsort(index, stable=True)
-    p, index = p[order], index[order]
     head = empirical_conditional(p, index, classes)
     for _ in range(steps):
         likelihood = (head[index] * p).sum(1)

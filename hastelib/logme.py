@@ -23,7 +23,7 @@ from numpy import ndarray
 from hastelib import metrics
 from hastelib._check import ArrayLike
 from hastelib._linalg import Embedded
-from hastelib.metrics.evidence import DECADES, POINTS, _problem, maximum_evidence
+from hastelib.metrics.evidence import DECADES, POINTS, iterated, maximum_evidence
 
 Claims = dict[str, tuple[float, float]]
 
@@ -304,26 +304,11 @@ def fixed_point(embeddings: ArrayLike, labels: ArrayLike, rounds: int = 11) -> F
 
 
 def _iterate(given: Embedded, rounds: int = 11) -> FixedPoint:
-    relative, *parts, n, d, scale = _problem(given)
-    values, (energy, rest) = scale * relative.cpu().numpy(), (x.cpu().numpy() for x in parts)
-    alpha, beta, value = np.ones_like(rest), np.ones_like(rest), np.full_like(rest, -np.inf)
-    active = np.ones(len(rest), bool)
-    for _ in range(rounds):
-        t = alpha / beta
-        weights = 1 / (t[:, None] + values)
-        gamma = (values * weights).sum(1)
-        mean = (values * energy * weights**2).sum(1)
-        residual = (energy * (t[:, None] * weights) ** 2).sum(1) + rest
-        alpha = np.where(active, gamma / (mean + 1e-5), alpha)
-        beta = np.where(active, (n - gamma) / (residual + 1e-5), beta)
-        log_det = np.log(alpha[:, None] + beta[:, None] * values).sum(1)
-        log_det += (min(n, d) - len(values)) * np.log(alpha)
-        now = d * np.log(alpha) + n * np.log(beta) - log_det - beta * residual - alpha * mean
-        value = np.where(active, now / (2 * n) - math.log(2 * math.pi) / 2, value)
-        active &= np.abs(alpha / beta - t) > 1e-3 * t
+    found = iterated(given, rounds)
+    alpha, beta, value, converged = (x.cpu().numpy() for x in found[:4])
+    n, d = given.F.shape
     excess = (d - min(n, d)) / (2 * n) * np.log(alpha)
-    log_t = np.log(alpha / beta / values.max())
-    return FixedPoint(alpha, beta, log_t, value, excess, ~active)
+    return FixedPoint(alpha, beta, np.log(alpha / beta / found.largest), value, excess, converged)
 
 
 def versions(embeddings: ArrayLike, labels: ArrayLike) -> dict[str, float]:

@@ -93,8 +93,15 @@ def start(given: Mapping[str, Any]) -> tuple[Grid, tuple[str, ...]]:
     return Grid(chosen), targets
 
 
-def about(grid: Grid, targets: Sequence[str]) -> str:
-    """What is about to run, as a Markdown list."""
+def about(grid: Grid, targets: Sequence[str], ranker: str = "", part: str = "train split") -> str:
+    """What is about to run, as a Markdown list.
+
+    Args:
+        grid: of the suite.
+        targets: that it runs on.
+        ranker: who ranks by hardness, in words; the suite's ``hardness.source`` for "".
+        part: what the hard subset is a part of.
+    """
     suite, device = grid.suite, describe(default_device())
     recipe, hardness = suite.recipe, suite.hardness
     fields = (
@@ -109,7 +116,8 @@ def about(grid: Grid, targets: Sequence[str]) -> str:
         ),
         (
             "Hardness",
-            f"by `{hardness.source}`, the hardest {hardness.fraction:.0%} of the train split; "
+            f"by {ranker or f'`{hardness.source}`'}, the hardest {hardness.fraction:.0%} of the "
+            f"{part}; "
             f"class-specific with {hardness.covariance} covariance; {hardness.draws} random draws",
         ),
         ("Hardware", device),

@@ -28,7 +28,7 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from hastelib.data.images import cores
+from hastelib._machine import cores
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,10 @@ def test_tasks_refuse(grid: Grid, given, message):
 
 def test_about_says_who_ranks_and_how_many(grid: Grid):
     found = selection.tasks(grid)
-    text = selection.about(found, notebooks.about(found.grid, [*found.subsets]))
+    told = notebooks.about(
+        found.grid, [*found.subsets], ranker="each source itself", part="class subset"
+    )
+    text = selection.about(found, told)
     assert "by each source itself, the hardest 25% of the class subset" in text
     assert found.grid.suite.hardness.source not in text.replace("`resnet8@glyphs+", "")
     assert "3 of each target, which makes 6 fine-tunings" in text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,8 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as tvf
 from tqdm import tqdm
+
+from hastelib._machine import cores
 
 if TYPE_CHECKING:
     from hastelib.models import Preprocessing
@@ -113,8 +114,3 @@ class Images(Dataset[tuple[Tensor, Tensor]]):
         )
         for pixels, labels in loader:
             yield pixels.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -32,7 +32,7 @@ class Cells:
 
     - the source ``resnet14@glyphs+greek`` is ``resnet14@glyphs`` fine-tuned on the target
       ``greek`` with the suite's recipe and seed 0; its source data are greek's train split;
-    - the target ``greek#3`` is the third random subset of the classes of ``greek``
+    - the target ``greek#3`` is random subset 3, counted from 0, of the classes of ``greek``
       (:func:`hastelib.data.class_subset`).
 
     Args:
@@ -127,9 +127,12 @@ class Cells:
             precision="float32",
         )
 
-    def features(self, source: str, target: str, split: Split = "train") -> Features:
-        """What a source makes of a target's split; of a class subset, the rows of the whole."""
-        name, which = of_classes(target)
+    def features(self, source: str, target: str | None, split: Split = "train") -> Features:
+        """What a source makes of a target's split; of the source data's for None.
+
+        Of a class subset it is the rows of the whole.
+        """
+        name, which = (None, None) if target is None else of_classes(target)
         if which is None:
             return self._extracted(source, target, split)[0]
 
@@ -145,7 +148,7 @@ class Cells:
         """Images per second when the features of the train split were extracted."""
         return self._extracted(source, target, "train")[1]
 
-    def _extracted(self, source: str, target: str, split: Split) -> tuple[Features, float]:
+    def _extracted(self, source: str, target: str | None, split: Split) -> tuple[Features, float]:
         network = self.source(source)
         entry = self.features_entry(network, target, split)
 
@@ -230,14 +233,16 @@ class Cells:
 
         return self._once(("subsets", target, by or settings.source), make)
 
-    def score_entry(self, source: str, target: str, metric: str, subsets: list[Subset]) -> str:
-        """The store's key of these scores."""
-        return key(
-            features=self.features_entry(self.source(source), target, "train"),
-            rows=digest({str(i): subset.rows for i, subset in enumerate(subsets)}),
-            code=scoring.code(),
-            metric=metric,
-        )
+    def score_entries(
+        self, source: str, target: str, names: Sequence[str], subsets: Sequence[Subset]
+    ) -> dict[str, str]:
+        """Metric -> the store's key of its scores on these subsets."""
+        shared = {
+            "features": self.features_entry(self.source(source), target, "train"),
+            "rows": digest({str(i): subset.rows for i, subset in enumerate(subsets)}),
+            "code": scoring.code(),
+        }
+        return {name: key(**shared, metric=name) for name in names}
 
     def scores(
         self, source: str, target: str, names: Sequence[str], by: str | None = None
@@ -249,7 +254,7 @@ class Cells:
         for name in names:
             one_of("metric", name, metrics.METRICS)
         features, subsets = self.features(source, target), self.subsets(target, by)
-        entries = {name: self.score_entry(source, target, name, subsets) for name in names}
+        entries = self.score_entries(source, target, names, subsets)
         made: dict[str, list[dict[str, Any]]] = {}
 
         def make(name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

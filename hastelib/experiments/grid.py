@@ -55,10 +55,10 @@ class Grid(Cells):
             rankers: source -> the network that ranks the samples for it.
         """
         gpus = int(torch.cuda.is_available())
+        where = (self.suite.model_dump_json(), str(self.store.folder))
         found: dict[str, Job] = {}
 
         def add(name: str, method: str, *cell: Any, needs: Sequence[str] = ()) -> str:
-            where = (self.suite.model_dump_json(), str(self.store.folder))
             found[name] = Job(name, work, (*where, method, *cell), tuple(needs), gpus)
             return name
 
@@ -91,7 +91,7 @@ class Grid(Cells):
                 needs = [*extract(source, target), *extract(by, target)]
                 if not needs:
                     subsets = self.subsets(target, by)
-                    entries = [self.score_entry(source, target, n, subsets) for n in names]
+                    entries = self.score_entries(source, target, names, subsets).values()
                     if all(self.store.path("scores", entry).exists() for entry in entries):
                         continue
                 add(

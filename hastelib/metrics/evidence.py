@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from hastelib import _check
@@ -262,14 +262,38 @@ def logme_fixed_point(embeddings: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         ValueError: bad input, as :mod:`hastelib.metrics` says; fewer than two classes.
     """
-    values, energy, rest, n, d, scale = _problem(Embedded(embeddings, labels))
-    if not len(values):
+    given = Embedded(embeddings, labels)
+    if not len(given.raw.values):
         raise _check.refuse("embeddings", "a number that is not 0", "only zeros")
+    return float(iterated(given).value.mean())
+
+
+class Iterated(NamedTuple):
+    """Where the fixed point ends, for each class.
+
+    Attributes:
+        alpha: precision of the weights.
+        beta: precision of the noise.
+        value: what is reported.
+        converged: whether t had settled in the rounds allowed.
+        largest: the largest eigenvalue of F'F.
+    """
+
+    alpha: Float64[Tensor, " c"]
+    beta: Float64[Tensor, " c"]
+    value: Float64[Tensor, " c"]
+    converged: Bool[Tensor, " c"]
+    largest: float
+
+
+def iterated(given: Embedded, rounds: int = 11) -> Iterated:
+    """The iteration of :func:`logme_fixed_point`, of embeddings that may be factored already."""
+    values, energy, rest, n, d, scale = _problem(given)
     values = values * scale
     alpha, beta = torch.ones_like(rest), torch.ones_like(rest)
     evidence = torch.full_like(rest, -math.inf)
     active = torch.ones_like(rest, dtype=torch.bool)
-    for _ in range(11):
+    for _ in range(rounds):
         t = alpha / beta
         weights = 1 / (t[:, None] + values)
         gamma = (values * weights).sum(1)
@@ -282,4 +306,4 @@ def logme_fixed_point(embeddings: ArrayLike, labels: ArrayLike) -> float:
         now = d * alpha.log() + n * beta.log() - log_det - beta * residual - alpha * mean
         evidence = torch.where(active, now / (2 * n) - math.log(2 * math.pi) / 2, evidence)
         active = active & ((alpha / beta - t).abs() > 1e-3 * t)
-    return float(evidence.mean())
+    return Iterated(alpha, beta, evidence, ~active, scale)

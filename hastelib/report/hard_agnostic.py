@@ -12,7 +12,7 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from hastelib import extract, hardness, stats
+from hastelib import hardness, stats
 from hastelib.experiments import Grid
 from hastelib.extract import Features
 from hastelib.report import labels
@@ -26,14 +26,6 @@ READINGS = {
     "norm": "Minus the norm",
     "nearest": "Nearest by cosine",
 }
-
-
-def source_features(grid: Grid) -> Features:
-    """What the reference source makes of every sample of its own source data's train split."""
-    network = grid.source(grid.suite.hardness.source)
-    images = grid.images(None, "train", network.preprocessing)
-    with extract.threaded(grid.suite.recipe.threads):
-        return extract.extract(network, images)[0]
 
 
 def agreement(
@@ -57,7 +49,7 @@ def sampled(
     Args:
         grid: whose reference source ranks.
         targets: of the suite.
-        source: what :func:`source_features` gives.
+        source: what the grid's reference source makes of its own source data.
         shares: of the source data.
         draws: samples of each size.
 

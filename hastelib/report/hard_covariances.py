@@ -205,7 +205,7 @@ def leep_rows(grid: Grid, targets: Sequence[str], source: Features) -> pd.DataFr
     Args:
         grid: of sources and targets.
         targets: of the suite.
-        source: what :func:`hastelib.report.hard_agnostic.source_features` gives.
+        source: what the grid's reference source makes of its own source data.
 
     Returns:
         The columns that :func:`hastelib.report.correlations` needs; ``variant`` is the subset.

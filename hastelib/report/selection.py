@@ -96,14 +96,13 @@ def about(tasks: Tasks, text: str) -> str:
         tasks: what :func:`tasks` gives.
         text: what ``about`` says of their grid and targets.
     """
-    ranker = f"by `{tasks.grid.suite.hardness.source}`"
     counts = sorted({len(found) for found in tasks.subsets.values()})
     drawn = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     runs = sum(len(tasks.named(targets)) for targets in tasks.pairs.values())
     runs *= len(tasks.grid.suite.seeds)
     return "\n".join(
         [
-            text.replace(ranker, "by each source itself").replace("train split", "class subset"),
+            text,
             f"- **Class subsets**: {drawn} of each target, which makes {runs} fine-tunings",
         ]
     )
