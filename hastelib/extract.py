@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from hastelib.data import Images
+from hastelib.data import Batches
 from hastelib.hardness import Signature, source_signature
 from hastelib.models import Source, placed
 
@@ -22,27 +22,44 @@ BATCH = 256
 class Features:
     """What a source makes of a split.
 
+    Of images and texts each sample is a row; of scenes several pixels of each are, so that n, the
+    number of rows, is more than the number of samples N.
+
     Attributes:
         embedding: (n, d) float32, the classifier's input.
         probs: (n, z) float32, the softmax over the source's classes.
-        layers: name -> (n, d_l) float32, the pooled outputs of the stages, in their order.
+        layers: name -> (N, d_l) float32, the pooled outputs of the stages, in their order.
         labels: (n,) int64.
+        sample: (n,) int64, ascending, the sample that a row is of; None where each is its own.
     """
 
     embedding: Tensor
     probs: Tensor
     layers: dict[str, Tensor]
     labels: Tensor
+    sample: Tensor | None = None
 
-    def at(self, rows: Tensor) -> Features:
-        """The features of the samples with these indices."""
-        layers = {name: x[rows] for name, x in self.layers.items()}
-        return Features(self.embedding[rows], self.probs[rows], layers, self.labels[rows])
+    def __len__(self) -> int:
+        """The number of samples."""
+        return len(next(iter(self.layers.values())))
+
+    def at(self, samples: Tensor) -> Features:
+        """The features of the samples with these indices, in that order."""
+        layers = {name: x[samples] for name, x in self.layers.items()}
+        rows, sample = samples, None
+        if self.sample is not None:
+            counts = torch.bincount(self.sample, minlength=len(self))
+            kept, starts = counts[samples], counts.cumsum(0) - counts
+            sample = torch.repeat_interleave(torch.arange(len(samples)), kept)
+            before = torch.repeat_interleave(kept.cumsum(0) - kept, kept)
+            rows = starts[samples][sample] + torch.arange(len(sample)) - before
+        return Features(self.embedding[rows], self.probs[rows], layers, self.labels[rows], sample)
 
     def arrays(self) -> dict[str, Tensor]:
         """Named tensors, as the store keeps them."""
         layers = {f"layer.{i}.{name}": x for i, (name, x) in enumerate(self.layers.items())}
-        return {"embedding": self.embedding, "probs": self.probs, "labels": self.labels} | layers
+        rows = {"embedding": self.embedding, "probs": self.probs, "labels": self.labels}
+        return rows | layers | ({} if self.sample is None else {"sample": self.sample})
 
     @classmethod
     def of(cls, arrays: dict[str, Tensor]) -> Features:
@@ -53,7 +70,8 @@ class Features:
             if name.startswith("layer.")
         )
         layers = {name: x for _, name, x in numbered}
-        return cls(arrays["embedding"], arrays["probs"], layers, arrays["labels"])
+        rows = arrays["embedding"], arrays["probs"], layers, arrays["labels"]
+        return cls(*rows, arrays.get("sample"))
 
 
 @contextmanager
@@ -74,13 +92,13 @@ def default_device() -> str:
 
 def outputs(
     source: Source,
-    images: Images,
+    split: Batches,
     *,
     batch_size: int = BATCH,
     device: str | None = None,
     autocast: bool = False,
-) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
-    """Batch by batch, the tapped outputs (on the device, float32) and the labels.
+) -> Iterator[dict[str, Tensor]]:
+    """Batch by batch, the parts of the features (on the device, float32) and the labels.
 
     ``autocast`` runs the network in bfloat16; the softmax is always taken in float32.
 
@@ -89,80 +107,81 @@ def outputs(
     """
     device = device or default_device()
     network = placed(source.tapped(), device)
-    with tqdm(total=len(images), unit="image", desc=f"{source.name} on {images.name}") as progress:
-        for pixels, labels in images.batches(batch_size, device):
+    drawn = torch.Generator().manual_seed(0)
+    with tqdm(total=len(split), unit=source.unit, desc=f"{source.name} on {split.name}") as bar:
+        for batch, labels in split.batches(batch_size, device):
             with (
                 torch.inference_mode(),
                 torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
                 torch.autocast(torch.device(device).type, torch.bfloat16, enabled=autocast),
             ):
-                found = network(source.preprocessing.normalise(pixels))
+                found = network(source.inputs(batch))
             found = {name: x.float() for name, x in found.items()}
             if not torch.stack([x.isfinite().all() for x in found.values()]).all():
                 raise ValueError(
-                    f"{source.name} gives NaN or infinity on {images.name}: its weights or its "
+                    f"{source.name} gives NaN or infinity on {split.name}: its weights or its "
                     "preprocessing are wrong, or (with autocast) bfloat16 does not suffice"
                 )
-            found["probs"] = found.pop("logits").softmax(1)
-            yield found, labels
-            progress.update(len(labels))
+            yield source.outputs(found, labels, drawn)
+            bar.update(len(labels))
 
 
 def extract(
     source: Source,
-    images: Images,
+    split: Batches,
     *,
     batch_size: int = BATCH,
     device: str | None = None,
     autocast: bool = False,
 ) -> tuple[Features, float]:
-    """The features of a split, on the CPU, and the throughput in images per second.
+    """The features of a split, on the CPU, and the throughput in samples per second.
 
     Args:
         source: the network.
-        images: the split.
-        batch_size: images at a time.
+        split: the data.
+        batch_size: samples at a time.
         device: where the network runs; a GPU where there is one.
         autocast: bfloat16 for the network.
 
     Returns:
-        The features, float32, in the order of the split; images per second, decoding included.
+        The features, float32, in the order of the split; samples per second, decoding included.
     """
     start = time.perf_counter()
     parts: dict[str, list[Tensor]] = {}
-    labels = []
-    for found, truth in outputs(
-        source, images, batch_size=batch_size, device=device, autocast=autocast
-    ):
+    done = 0
+    for found in outputs(source, split, batch_size=batch_size, device=device, autocast=autocast):
+        if "sample" in found:
+            found["sample"] = found["sample"] + done
+        done += len(found[f"layer.{source.stages[0]}"])
         for name, x in found.items():
             parts.setdefault(name, []).append(x.to("cpu", non_blocking=True))
-        labels.append(truth.to("cpu", non_blocking=True))
     if torch.cuda.is_available():
         torch.cuda.synchronize()  # the copies above do not wait
     joined = {name: torch.cat(several) for name, several in parts.items()}
     layers = {stage: joined[f"layer.{stage}"] for stage in source.stages}
-    features = Features(joined["embedding"], joined["probs"], layers, torch.cat(labels))
-    return features, len(images) / (time.perf_counter() - start)
+    rows = joined["embedding"], joined["probs"], layers, joined["labels"]
+    features = Features(*rows, joined.get("sample"))
+    if split.order is not None:
+        features = features.at(split.order.argsort())
+    return features, len(split) / (time.perf_counter() - start)
 
 
 def signature(
     source: Source,
-    images: Images,
+    split: Batches,
     *,
     batch_size: int = BATCH,
     device: str | None = None,
     autocast: bool = False,
 ) -> Signature:
-    """The signature of the source data, streamed: no feature of a single image is kept.
+    """The signature of the source data, streamed: no feature of a single sample is kept.
 
     It stands in for the source data in the class-agnostic hardness (the paper, Eqs. 1-2).
     """
     total: Signature | None = None
-    for found, _ in outputs(
-        source, images, batch_size=batch_size, device=device, autocast=autocast
-    ):
+    for found in outputs(source, split, batch_size=batch_size, device=device, autocast=autocast):
         layers = [found[f"layer.{stage}"] for stage in source.stages]
         total = source_signature(layers) if total is None else total.update(layers)
     if total is None:
-        raise ValueError(f"{images.name} holds no images")
+        raise ValueError(f"{split.name} is empty")
     return total

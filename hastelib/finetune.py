@@ -1,12 +1,11 @@
 """Training a network: fine-tuning on a target, and pre-training the embedded sources.
 
 Fine-tuning is the paper's (Sec. 3 and 5.1): the classifier is replaced, everything is trained
-with SGD and momentum, and the result is the top-1 accuracy on the target's test split.
+with SGD and momentum (texts: Adam), and the result is the accuracy on the target's test split.
 """
 
 from __future__ import annotations
 
-import copy
 import io
 import os
 import platform
@@ -23,9 +22,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import hastelib
-from hastelib.data import Images
+from hastelib.data import Batches
 from hastelib.extract import BATCH, default_device, threaded
-from hastelib.models import Preprocessing, Source, placed, replace_head
+from hastelib.models import Source, placed
 from hastelib.store import Store
 from hastelib.suites import Recipe
 
@@ -35,8 +34,9 @@ class Outcome:
     """What fine-tuning led to.
 
     Attributes:
-        accuracy: top-1 on the test split, in [0, 1].
-        probs: (n_test, c) float32, the softmax of the fine-tuned network on the test split.
+        accuracy: top-1 on the test split, in [0, 1]; of scenes the mean intersection over union.
+        probs: (n_test, c) float32, the softmax of the fine-tuned network on the test split; of
+            scenes (n_test, h, w) uint8, the predicted classes.
         labels: (n_test,) the truth.
         provenance: recipe, seed, device, versions, seconds.
         module: the fine-tuned network on the CPU; None where the outcome was read from the store.
@@ -67,15 +67,18 @@ class _Training:
     def __init__(self, module: nn.Module, recipe: Recipe, steps: int, seed: int) -> None:
         self.module = module
         self.order = torch.Generator().manual_seed(seed)
-        self.optimiser = torch.optim.SGD(
-            module.parameters(),
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
+        rate, decay = recipe.learning_rate, recipe.weight_decay
+        self.optimiser = (
+            torch.optim.SGD(module.parameters(), rate, recipe.momentum, weight_decay=decay)
+            if recipe.optimiser == "sgd"
+            else torch.optim.Adam(module.parameters(), rate, weight_decay=decay)
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, recipe.learning_rate, total_steps=steps, cycle_momentum=False
+            self.optimiser, rate, total_steps=steps, cycle_momentum=False
         ) if recipe.schedule == "onecycle" else None  # fmt: skip
+        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            self.optimiser, factor=0.5, patience=recipe.patience
+        ) if recipe.schedule == "plateau" else None  # fmt: skip
 
     def save(self) -> Tensor:
         """Everything, as bytes."""
@@ -84,6 +87,7 @@ class _Training:
             "module": self.module.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict() if self.schedule else None,
+            "plateau": self.plateau.state_dict() if self.plateau else None,
             "order": self.order.get_state(),
             "random": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
@@ -99,6 +103,8 @@ class _Training:
         self.optimiser.load_state_dict(state["optimiser"])
         if self.schedule:
             self.schedule.load_state_dict(state["schedule"])
+        if self.plateau:
+            self.plateau.load_state_dict(state["plateau"])
         self.order.set_state(state["order"])
         torch.set_rng_state(state["random"])
         if state["cuda"] is not None:
@@ -106,12 +112,12 @@ class _Training:
 
 
 def train(
+    source: Source,
     module: nn.Module,
-    images: Images,
+    split: Batches,
     recipe: Recipe,
     seed: int,
     *,
-    preprocessing: Preprocessing,
     device: str,
     store: Store,
     entry: str,
@@ -122,13 +128,24 @@ def train(
     A killed run that is started again goes on after its last whole epoch, and ends with the same
     weights as an unbroken one on the same machine.
 
+    Args:
+        source: says how a module like its own is fed.
+        module: the network.
+        split: what it is trained on.
+        recipe: how.
+        seed: of the order of the samples.
+        device: where.
+        store: keeps the checkpoints.
+        entry: their key.
+        name: for the progress bar and messages.
+
     Raises:
-        ValueError: fewer than two images, or the loss is NaN or infinite (the learning rate is too
-            high).
+        ValueError: fewer than two samples, or the loss is NaN or infinite (the learning rate is
+            too high).
     """
-    if len(images) < 2:
-        raise ValueError(f"{images.name}: expected at least two images to train on")
-    whole, rest = divmod(len(images), recipe.batch_size)
+    if len(split) < 2:
+        raise ValueError(f"{split.name}: expected at least two {source.unit}s to train on")
+    whole, rest = divmod(len(split), recipe.batch_size)
     steps = recipe.epochs * (whole + (rest > 1))  # a last batch of one is left out
     training = _Training(module, recipe, steps, seed)
     start = 0
@@ -137,55 +154,56 @@ def train(
         start = checkpoint[1]["epochs"]
     module.train()
     with tqdm(
-        total=recipe.epochs * len(images),
-        initial=start * len(images),
-        unit="image",
+        total=recipe.epochs * len(split),
+        initial=start * len(split),
+        unit=source.unit,
         desc=name,
     ) as progress:
         for epoch in range(start, recipe.epochs):
-            for pixels, labels in images.batches(
+            total = torch.zeros((), device=device)
+            for batch, labels in split.batches(
                 recipe.batch_size, device, training.order, drop_single=True
             ):
-                found = module(preprocessing.normalise(pixels))
-                # GoogLeNet and Inception give auxiliary logits too while they train.
-                logits = found if isinstance(found, Tensor) else found[0]
-                loss = nn.functional.cross_entropy(logits, labels)
+                loss = nn.functional.cross_entropy(source.logits(module, batch), labels)
                 training.optimiser.zero_grad()
                 loss.backward()
                 training.optimiser.step()
                 if training.schedule:
                     training.schedule.step()
+                total += loss.detach() * len(labels)
                 progress.update(len(labels))
-            progress.set_postfix(loss=f"{(value := loss.item()):.3f}")
+            value = total.item() / len(split)
+            progress.set_postfix(loss=f"{value:.3f}")
             if not value < float("inf"):
                 raise ValueError(
                     f"{name}: the loss is {value} after epoch {epoch + 1}; lower the learning "
                     f"rate (now {recipe.learning_rate})"
                 )
+            if training.plateau:
+                training.plateau.step(value)
             store.write("checkpoints", entry, {"state": training.save()}, {"epochs": epoch + 1})
     module.eval()
 
 
 @torch.inference_mode()
-def predict(module: nn.Module, images: Images, preprocessing: Preprocessing, device: str) -> Tensor:
-    """(n, c) softmax of a network on a split, float32, on the CPU."""
-    return torch.cat(
+def predict(source: Source, module: nn.Module, split: Batches, device: str) -> Tensor:
+    """What a network predicts on a split, in its order, on the CPU: (n, c) softmax, float32.
+
+    ``source`` says how the network is fed, and what is kept where it predicts something else.
+    """
+    found = torch.cat(
         [
-            module(preprocessing.normalise(pixels)).float().softmax(1).cpu()
-            for pixels, _ in images.batches(BATCH, device)
+            source.predicted(source.logits(module, batch)).cpu()
+            for batch, _ in split.batches(BATCH, device)
         ]
     )
-
-
-def top1(probs: Tensor, labels: Tensor) -> float:
-    """The share of (n, c) predictions whose largest is the label's, in [0, 1]."""
-    return (probs.argmax(1) == labels).double().mean().item()
+    return found if split.order is None else found[split.order.argsort()]
 
 
 def finetune(
     source: Source,
-    train_split: Images,
-    test_split: Images,
+    train_split: Batches,
+    test_split: Batches,
     recipe: Recipe,
     seed: int,
     *,
@@ -202,7 +220,7 @@ def finetune(
         train_split: what it is trained on.
         test_split: what it is tested on.
         recipe: how.
-        seed: of the new classifier's weights and of the order of the images.
+        seed: of the new classifier's weights and of the order of the samples.
         store: where checkpoints are kept; the last one stays until the caller, who has kept the
             outcome, drops it.
         entry: their key: a hash of everything above.
@@ -219,23 +237,20 @@ def finetune(
     device = device or default_device()
     start = time.perf_counter()
     with seeded(seed, recipe.threads):
-        module = copy.deepcopy(source.module)
-        replace_head(module, source.head, len(train_split.classes))
-        module = placed(module, device)
-        preprocessing = source.preprocessing
+        module = placed(source.with_classes(len(train_split.classes)), device)
         train(
+            source,
             module,
             train_split,
             recipe,
             seed,
-            preprocessing=preprocessing,
             device=device,
             store=store,
             entry=entry,
             name=f"{source.name} to {train_split.name}, seed {seed}",
         )
-        probs = predict(module, test_split, preprocessing, device)
-    accuracy = top1(probs, test_split.labels)
+        probs = predict(source, module, test_split, device)
+    accuracy = source.accuracy(probs, test_split.labels, len(test_split.classes))
     provenance = {
         "recipe": recipe.model_dump(),
         "seed": seed,

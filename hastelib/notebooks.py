@@ -16,14 +16,14 @@ import pandas as pd
 import torch
 from pydantic import ValidationError, create_model
 
-from hastelib import suites
+from hastelib import plugins, suites
 from hastelib.experiments import Grid
 from hastelib.extract import default_device
 from hastelib.finetune import describe, versions
 from hastelib.metrics import METRICS
 from hastelib.records import SCHEMA, Row
 from hastelib.report import Block, Cell, Table, hardness_bins
-from hastelib.suites import Split
+from hastelib.specs import Split
 
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
@@ -55,10 +55,13 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def start(given: Mapping[str, Any]) -> tuple[Grid, tuple[str, ...]]:
+def start(
+    given: Mapping[str, Any], part: suites.Part | None = None
+) -> tuple[Grid, tuple[str, ...]]:
     """The grid and the targets that checked parameters ask for.
 
-    The notebook computes with the suite's number of threads from here on.
+    Of the suite it is the ``part``, where one is named. The notebook computes with its number of
+    threads from here on.
 
     ``suite``, ``target``, ``sources``, ``seeds`` and ``metrics`` are read as their comments in the
     notebooks say; a parameter that is a field of the suite's recipe or hardness replaces it;
@@ -68,8 +71,9 @@ def start(given: Mapping[str, Any]) -> tuple[Grid, tuple[str, ...]]:
         ValueError: an unknown suite, target, source or metric (lists the choices), or a value
             that the suite does not admit.
     """
+    plugins.load()
     rest = dict(given)
-    suite = suites.find(rest.pop("suite", None), rest.pop("target", None) or None)
+    suite = suites.find(rest.pop("suite", None), rest.pop("target", None) or None, part)
     metrics = rest.pop("metrics", None)
     if metrics is not None:
         for metric in words(metrics) or ("",):
@@ -110,9 +114,10 @@ def about(grid: Grid, targets: Sequence[str], ranker: str = "", part: str = "tra
         ("Targets", ", ".join(targets)),
         (
             "Fine-tuning",
-            f"SGD with momentum {recipe.momentum:g}, {recipe.epochs} epochs, learning rate "
+            f"{recipe.method}, {recipe.epochs} epochs, learning rate "
             f"{recipe.learning_rate:g} ({recipe.schedule}), batches of {recipe.batch_size}, "
-            f"{suite.image_size} px; seeds {', '.join(map(str, suite.seeds))}",
+            f"{suite.size} {'px' if suite.image_size else 'tokens'}; seeds "
+            f"{', '.join(map(str, suite.seeds))}",
         ),
         (
             "Hardness",

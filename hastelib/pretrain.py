@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from hastelib import finetune, suites
 from hastelib.data import Images, fingerprint, load
 from hastelib.extract import default_device
-from hastelib.models import GLYPHS, GLYPHS_FOLDER, GLYPHS_INPUT, placed
+from hastelib.models import GLYPHS, GLYPHS_FOLDER, GLYPHS_INPUT, placed, wrap
 from hastelib.store import Store, key, writing
 
 
@@ -33,34 +33,37 @@ def pretrain(name: str, suite: suites.Suite, folder: Path, seed: int = 0) -> flo
     """
     architecture = name.removesuffix("@glyphs")
     suites.one_of("glyphs network", architecture, GLYPHS)
-    if suite.pretraining is None:
-        raise ValueError(f"suite {suite.name} has no pretraining recipe; add one to its file")
+    if suite.pretraining is None or suite.source_data is None:
+        raise ValueError(
+            f"suite {suite.name} has no pretraining recipe, or no source_data; add both"
+        )
     recipe, store, device = suite.pretraining, Store(), default_device()
     data = load(suite.source_data, store)
     splits = {s: Images(data[s], GLYPHS_INPUT, f"{suite.name} source {s}") for s in data}
     settings = {
         "architecture": architecture,
         "data": fingerprint(data["train"]),
-        "recipe": recipe.model_dump(),
+        "recipe": recipe.parts(),
         "seed": seed,
     }
     entry = key(**settings)
     with finetune.seeded(seed, recipe.threads):
         module = placed(GLYPHS[architecture](len(splits["train"].classes)), device)
+        network = wrap(name, module, GLYPHS_INPUT)
         finetune.train(
+            network,
             module,
             splits["train"],
             recipe,
             seed,
-            preprocessing=GLYPHS_INPUT,
             device=device,
             store=store,
             entry=entry,
             name=name,
         )
         module.half().float()  # tested as it ships
-        probs = finetune.predict(module, splits["test"], GLYPHS_INPUT, device)
-    accuracy = finetune.top1(probs, splits["test"].labels)
+        probs = finetune.predict(network, module, splits["test"], device)
+    accuracy = network.accuracy(probs, splits["test"].labels, len(splits["test"].classes))
     state = {
         n: (t.half() if t.is_floating_point() else t).cpu().contiguous()
         for n, t in module.state_dict().items()

@@ -424,8 +424,26 @@ def _kendall(
 def _weighted_kendall(
     x: Float64[ndarray, " n"], y: Float64[ndarray, " n"], units: Int64[ndarray, "b n"]
 ) -> Float64[ndarray, " b"]:
-    taus = [scipy.stats.weightedtau(x[row], y[row]).statistic for row in units]
-    return np.array(taus, dtype=np.float64)
+    n = units.shape[1]
+    sign_x, sign_y = (np.sign(v[:, None] - v) for v in (x, y))
+    found = np.zeros(len(units))
+    for first, second in ((x, y), (y, x)):  # ranked by one, then by the other
+        order = np.lexsort((-second[units], -first[units]))
+        ranks = np.empty_like(order)
+        np.put_along_axis(ranks, order, np.broadcast_to(np.arange(n), order.shape), 1)
+        # A unit's weights in a resample, and of every pair of units the weight of their pairs:
+        # w_i + w_j, once for each time that i and j are drawn.
+        often, weight = np.zeros((2, len(units), len(x)))
+        rows = np.arange(len(units))[:, None]
+        np.add.at(often, (rows, units), 1)
+        np.add.at(weight, (rows, units), 1 / (1 + ranks))
+
+        def pairs(matrix: ndarray, often: ndarray = often, weight: ndarray = weight) -> ndarray:
+            return ((weight @ matrix) * often).sum(1)
+
+        untied = np.sqrt(pairs(np.abs(sign_x))) * np.sqrt(pairs(np.abs(sign_y)))
+        found += np.clip(pairs(sign_x * sign_y) / untied, -1, 1) / 2
+    return found
 
 
 _STATISTICS: dict[str, Callable[[ndarray, ndarray, ndarray], ndarray]] = {

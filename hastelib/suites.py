@@ -10,87 +10,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-Split = Literal["train", "test"]
-SPLITS: tuple[Split, ...] = ("train", "test")
+from hastelib.specs import DataSpec, Strict
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Part = Literal["segmentation", "language"]
+PARTS: tuple[Part, ...] = ("segmentation", "language")
 
 
-class Glyphs(_Strict):
-    """Characters drawn with the fonts that matplotlib ships (``kind: glyphs``).
+class Recipe(Strict):
+    """How a network is trained on the cross-entropy: SGD with momentum, or Adam.
 
-    ``characters`` is a string of characters or of ranges such as ``α-ω``; ``train`` and ``test``
-    count drawings per class.
-    """
-
-    kind: Literal["glyphs"]
-    characters: str
-    style: Literal["plain", "outline"] = "plain"
-    train: int = Field(gt=0)
-    test: int = Field(gt=0)
-    seed: int = 0
-
-
-class Digits(_Strict):
-    """scikit-learn's handwritten digits, real 8 x 8 scans (``kind: digits``)."""
-
-    kind: Literal["digits"]
-    train: int = Field(gt=0)
-    test: int = Field(gt=0)
-    seed: int = 0
-
-
-class Parquet(_Strict):
-    """Parquet files under ``HASTE_DATA``, else a data set of the hub (``kind: parquet``).
-
-    ``train`` and ``test`` are paths under ``HASTE_DATA``; without ``test`` the rows are split
-    80/20, stratified by class, with ``seed``. ``hub`` and ``revision`` say where the same data is
-    published, ``hub_splits`` what its splits are called. ``image`` and ``label`` name the
-    columns; ``where`` keeps the rows whose column has that value; ``classes`` keeps those
-    classes, each given by name or by a prefix that ends in ``*``.
-    """
-
-    kind: Literal["parquet"]
-    train: str
-    test: str | None = None
-    hub: str | None = None
-    revision: str | None = None
-    hub_splits: dict[Split, str] = {"train": "train", "test": "test"}
-    image: str = "image"
-    label: str = "label"
-    where: dict[str, str] = {}
-    classes: tuple[str, ...] | None = None
-    seed: int = 0
-
-
-class Folder(_Strict):
-    """Your own images: a folder of class folders (``kind: folder``).
-
-    ``path`` holds one folder per class, or a ``train`` and a ``test`` folder of such folders;
-    relative paths start at ``HASTE_DATA``. Without ``test`` the images are split 80/20,
-    stratified, with ``seed``.
-    """
-
-    kind: Literal["folder"]
-    path: str
-    seed: int = 0
-
-
-DataSpec = Annotated[Glyphs | Digits | Parquet | Folder, Field(discriminator="kind")]
-
-
-class Recipe(_Strict):
-    """How a network is trained: SGD with momentum on the cross-entropy.
-
-    ``schedule`` is ``constant`` (the paper's) or ``onecycle``; ``threads`` is the number of CPU
-    threads of one job, fixed so that a result does not depend on what else runs.
+    ``schedule`` is ``constant`` (the paper's, but for segmentation), ``onecycle``, or ``plateau``:
+    the learning rate is halved when the mean loss of an epoch has not fallen for more than
+    ``patience`` epochs. ``momentum`` is SGD's. ``threads`` is the number of CPU threads of one
+    job, fixed so that a result does not depend on what else runs.
     """
 
     epochs: int = Field(gt=0)
@@ -98,11 +35,28 @@ class Recipe(_Strict):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
     batch_size: int = Field(default=64, gt=1)
-    schedule: Literal["constant", "onecycle"] = "constant"
+    schedule: Literal["constant", "onecycle", "plateau"] = "constant"
     threads: int = Field(default=2, gt=0)
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    patience: int = Field(default=2, ge=0)
+
+    def parts(self) -> dict[str, Any]:
+        """What determines an outcome, for its key.
+
+        A field that came later counts only where it is not at its default, so that outcomes from
+        before keep their keys.
+        """
+        later = {name: getattr(self, name) for name in ("optimiser", "patience")}
+        same = {n for n, value in later.items() if value == Recipe.model_fields[n].default}
+        return self.model_dump(exclude=same)
+
+    @property
+    def method(self) -> str:
+        """The optimiser in words."""
+        return f"SGD with momentum {self.momentum:g}" if self.optimiser == "sgd" else "Adam"
 
 
-class Hardness(_Strict):
+class Hardness(Strict):
     """How the hard subset is found.
 
     ``source`` is the network that computes the hardness for every source of the suite (the
@@ -116,7 +70,7 @@ class Hardness(_Strict):
     draws: int = Field(default=20, gt=0)
 
 
-class Selection(_Strict):
+class Selection(Strict):
     """Target selection (the paper, Sec. 5.2): which sources meet class subsets of which targets.
 
     ``subsets`` of each target are drawn, or as many as there are.
@@ -127,7 +81,7 @@ class Selection(_Strict):
     subsets: int = Field(default=50, gt=2)
 
 
-class Ensembles(_Strict):
+class Ensembles(Strict):
     """Ensemble selection (the paper, Sec. 5.4 and A.2).
 
     The ``pool`` on a target is its members but those trained on that very target. ``rankers``
@@ -137,16 +91,23 @@ class Ensembles(_Strict):
 
     pool: tuple[str, ...] = Field(min_length=2)
     targets: tuple[str, ...] = Field(min_length=1)
-    rankers: dict[str, str] = {}
+    rankers: dict[str, str] = Field(default={})
 
 
-class Suite(_Strict):
-    """One suite: see ``params/suites/*.yaml`` for examples."""
+class Suite(Strict):
+    """One suite: see ``params/suites/*.yaml`` for examples.
+
+    The size of what a network sees is ``image_size``, the side of a square in pixels, or, for
+    texts, ``tokens``, the most tokens of a text. ``source_data`` are what the sources were trained
+    on; not needed where every source is trained on a target. ``segmentation`` and ``language``
+    are suites of their own within a suite, for sections 5.3 and 5.5.
+    """
 
     name: str
     about: str
-    image_size: int = Field(gt=0)
-    source_data: DataSpec
+    image_size: int | None = Field(default=None, gt=0)
+    tokens: int | None = Field(default=None, gt=2)
+    source_data: DataSpec | None = None
     sources: tuple[str, ...] = Field(min_length=1)
     targets: dict[str, DataSpec] = Field(min_length=1)
     recipe: Recipe
@@ -155,6 +116,45 @@ class Suite(_Strict):
     pretraining: Recipe | None = None
     selection: Selection | None = None
     ensembles: Ensembles | None = None
+    segmentation: Suite | None = None
+    language: Suite | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: Any) -> Any:
+        """The parts have the suite's name, and its description unless they have their own."""
+        if isinstance(values, dict) and {"name", "about"} <= values.keys():
+            shared = {"about": values["about"], "name": values["name"]}
+            parts = {p: shared | values[p] for p in PARTS if isinstance(values.get(p), dict)}
+            return values | parts
+        return values
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Suite:
+        if (self.image_size is None) == (self.tokens is None):
+            raise ValueError("expected either image_size or tokens")
+        return self
+
+    @property
+    def size(self) -> int:
+        """Of what a network sees: pixels, or tokens."""
+        size = self.image_size or self.tokens
+        assert size is not None
+        return size
+
+    def part(self, name: Part | None) -> Suite:
+        """A suite within the suite; the suite itself for None.
+
+        Raises:
+            ValueError: the suite has no such part.
+        """
+        found: Suite | None = self if name is None else getattr(self, name)
+        if found is None:
+            raise ValueError(
+                f"suite {self.name} has no part {name}; add a block {name} to its file, or choose "
+                "another suite"
+            )
+        return found
 
     @field_validator("sources", "seeds")
     @classmethod
@@ -232,8 +232,8 @@ def names() -> list[str]:
     return sorted(path.stem for path in folder().glob("*.yaml"))
 
 
-def load(name: str) -> Suite:
-    """The suite of that name.
+def load(name: str, part: Part | None = None) -> Suite:
+    """The suite of that name, or a part of it.
 
     Raises:
         ValueError: no such suite (lists the choices), or the file is not valid (says where).
@@ -251,25 +251,27 @@ def load(name: str) -> Suite:
     suite = _validated(values, str(path))
     if suite.name != name:
         raise ValueError(f"{path} says name: {suite.name}; write name: {name}")
-    return suite
+    return suite.part(part)
 
 
-def find(suite: str | None = None, target: str | None = None) -> Suite:
-    """The suite named, or the only one that has the target, or ``glyphs``.
+def find(suite: str | None = None, target: str | None = None, part: Part | None = None) -> Suite:
+    """The suite named, or the only one that has the target, or ``glyphs``; of it that part.
 
     Raises:
         ValueError: an unknown suite or target, or a target that several suites have.
     """
     if suite:
-        found = load(suite)
+        found = load(suite, part)
         if target:
             found.target(target)
         return found
     if not target:
-        return load("glyphs")
-    having = [one for one in map(load, names()) if target in one.targets]
+        return load("glyphs", part)
+    every = [one if part is None else getattr(one, part) for one in map(load, names())]
+    every = [one for one in every if one is not None]
+    having = [one for one in every if target in one.targets]
     if not having:
-        one_of("target", target, [t for one in map(load, names()) for t in one.targets])
+        one_of("target", target, [t for one in every for t in one.targets])
     if len(having) > 1:
         raise ValueError(
             f"target {target!r} is in several suites ({', '.join(s.name for s in having)}); "

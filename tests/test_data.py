@@ -16,8 +16,8 @@ from PIL import Image
 from hastelib import data, suites
 from hastelib.data.glyphs import characters, draw, fonts
 from hastelib.models import Preprocessing
+from hastelib.specs import Digits, Folder, Glyphs, Parquet
 from hastelib.store import Store
-from hastelib.suites import Digits, Folder, Glyphs, Parquet
 
 SMALL = Preprocessing(16, 16)
 GREEK = Glyphs(kind="glyphs", characters="α-γ", train=4, test=2)

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from hastelib import extract, finetune, hardness, metrics, suites
-from hastelib.data import chosen_classes
+from hastelib.data import subset_rows
 from hastelib.experiments import Grid
 from hastelib.metrics import METRICS
 from hastelib.records import frame
 from hastelib.runner import JobsFailedError
+from hastelib.specs import Glyphs
 from hastelib.store import DamagedEntryWarning, Store
-from hastelib.suites import Glyphs, Suite
+from hastelib.suites import Suite
 
 SOURCES = ("resnet8@glyphs", "densenet16@glyphs")
 
@@ -69,7 +70,7 @@ def test_scores_are_the_metrics_on_the_subsets(grid: Grid, rows):
 
 def test_signature_is_that_of_the_source_data(grid: Grid):
     network = grid.source(grid.suite.hardness.source)
-    images = grid.images(None, "train", network.preprocessing)
+    images = grid.read(None, "train", network)
     assert len(images) == grid.signature().count == 30
 
 
@@ -222,8 +223,8 @@ def wider(suite: Suite, folder: Path) -> Grid:
 
 def test_a_source_trained_on_a_target_is_that_outcomes_network(wider: Grid, folder: Path):
     source = wider.source(TAUGHT)
-    split = wider.images("greek", "test", source.preprocessing)
-    probs = finetune.predict(source.module, split, source.preprocessing, "cpu")
+    split = wider.read("greek", "test", source)
+    probs = finetune.predict(source, source.module, split, "cpu")
     assert torch.equal(probs, wider.outcome(SOURCES[0], "greek", 0).probs)
     assert source.fingerprint != wider.source(SOURCES[0]).fingerprint
     again = Grid(wider.suite, Store(folder))
@@ -255,14 +256,14 @@ def test_training_comes_before_what_needs_it(suite: Suite, wider: Grid, tmp_path
 
 def test_a_class_subset_is_a_target(wider: Grid):
     whole = wider.data("greek")
-    kept = chosen_classes(whole, 2)
+    kept = subset_rows(whole, 2)[0]
     data = wider.data("greek#2")
     names = [whole["train"].features["label"].names[i] for i in kept]
     assert data["train"].features["label"].names == names
     assert len(data["train"]) == 10 * len(kept)
     assert len(data["test"]) == 6 * len(kept)
     features = wider.features(SOURCES[1], "greek#2")
-    images = wider.images("greek#2", "train", wider.source(SOURCES[1]).preprocessing)
+    images = wider.read("greek#2", "train", wider.source(SOURCES[1]))
     torch.testing.assert_close(
         features.probs, extract.extract(wider.source(SOURCES[1]), images)[0].probs
     )

@@ -9,8 +9,8 @@ import torch
 
 from hastelib import data, extract, hardness, models
 from hastelib.extract import Features
+from hastelib.specs import Glyphs
 from hastelib.store import Store
-from hastelib.suites import Glyphs
 
 
 @pytest.fixture(scope="module")

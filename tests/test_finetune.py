@@ -14,8 +14,9 @@ import torch
 
 from hastelib import data, models
 from hastelib.finetune import Outcome, finetune
+from hastelib.specs import Glyphs
 from hastelib.store import DamagedEntryWarning, Store
-from hastelib.suites import Glyphs, Recipe
+from hastelib.suites import Recipe
 
 RECIPE = Recipe(epochs=4, learning_rate=0.02, batch_size=8, schedule="onecycle", threads=1)
 

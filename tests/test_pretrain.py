@@ -24,7 +24,8 @@ def test_provenance_fits_the_suite(name: str):
     suite = suites.load("glyphs")
     found = _provenance(models.GLYPHS_FOLDER / f"{name}.safetensors")
     assert suite.pretraining is not None
-    assert found["recipe"] == suite.pretraining.model_dump()
+    assert suite.source_data is not None
+    assert found["recipe"] == suite.pretraining.parts()
     assert found["data"] == fingerprint(load(suite.source_data)["train"])
     assert found["command"] == f"python -m hastelib.pretrain glyphs --source {name}@glyphs --seed 0"
 

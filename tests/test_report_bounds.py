@@ -9,8 +9,8 @@ from hastelib import bounds, metrics, report, suites
 from hastelib.experiments import Grid
 from hastelib.figures import bounds as drawn
 from hastelib.report import bounds as tables
+from hastelib.specs import Glyphs
 from hastelib.store import Store
-from hastelib.suites import Glyphs
 
 SOURCES = ("resnet8@glyphs", "densenet16@glyphs")
 

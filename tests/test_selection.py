@@ -22,8 +22,9 @@ from hastelib.experiments import Grid
 from hastelib.figures import selection as drawn
 from hastelib.records import Row, frame, read_csv
 from hastelib.report import selection, selection_classes
+from hastelib.specs import Glyphs
 from hastelib.store import Store
-from hastelib.suites import Glyphs, Selection
+from hastelib.suites import Selection
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("resnet14@glyphs+cyrillic", "densenet22@glyphs+operators")

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
+from hastelib.specs import SPLITS, Folder, Parquet, Split
 from hastelib.store import cache_folder
-from hastelib.suites import SPLITS, Folder, Parquet, Split
 
 datasets.disable_progress_bars()  # seconds at most, and a widget in a notebook page
 

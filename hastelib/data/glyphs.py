@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from hastelib.suites import Digits, Glyphs
+from hastelib.specs import Digits, Glyphs
 
 SIDE = 32
 _SCALE = 2  # drawn at twice the size, then reduced: smooth edges at any angle

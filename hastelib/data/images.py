@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import datasets
@@ -19,22 +16,12 @@ from torchvision.transforms import functional as tvf
 from tqdm import tqdm
 
 from hastelib._machine import cores
+from hastelib.data.fingerprints import class_names
 
 if TYPE_CHECKING:
     from hastelib.models import Preprocessing
 
 IN_MEMORY = 2 << 30  # bytes; a larger split is decoded anew in every pass, by worker processes
-
-
-def fingerprint(split: datasets.Dataset) -> str:
-    """Hexadecimal SHA-256 of a split's class names, encoded images and labels, in their order."""
-    total = hashlib.sha256(json.dumps(split.features["label"].names).encode())
-    raw = split.cast_column("image", datasets.Image(decode=False))
-    for row in raw:
-        image = row["image"]
-        data = image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
-        total.update(hashlib.sha256(data).digest() + int(row["label"]).to_bytes(8, "little"))
-    return total.hexdigest()
 
 
 class Images(Dataset[tuple[Tensor, Tensor]]):
@@ -51,7 +38,8 @@ class Images(Dataset[tuple[Tensor, Tensor]]):
     ) -> None:
         self.split, self.preprocessing, self.name = split, preprocessing, name
         self.labels = torch.tensor(split.with_format("numpy")["label"][:], dtype=torch.int64)
-        self.classes: list[str] = split.features["label"].names
+        self.classes = class_names(split)
+        self.order: Tensor | None = None
         size = len(split) * 3 * preprocessing.crop**2
         self._pixels: Tensor | None = None
         self._keep = size <= IN_MEMORY

@@ -15,16 +15,17 @@ from PIL import Image
 
 from hastelib.data.files import folder, parquet
 from hastelib.data.glyphs import Drawn, digits, glyphs
+from hastelib.data.texts import load_texts
 from hastelib.download import sha256_of
+from hastelib.specs import Corpus, DataSpec, Digits, Folder, Glyphs, Parquet, Texts
 from hastelib.store import Store, key
-from hastelib.suites import DataSpec, Digits, Folder, Glyphs, Parquet
 
 # What decides how a drawing comes out, besides the specification.
 _TOOLS = [tool.__version__ for tool in (matplotlib, PIL, numpy, sklearn)]
 
 
 def load(spec: DataSpec, store: Store | None = None) -> datasets.DatasetDict:
-    """The splits ``train`` and ``test`` of a data set, with ``image`` and ``label``.
+    """The splits ``train`` and ``test`` of a data set; their columns are described above.
 
     Drawings are made once and kept in the store; files are read where they lie.
 
@@ -41,6 +42,8 @@ def load(spec: DataSpec, store: Store | None = None) -> datasets.DatasetDict:
         return parquet(spec)
     if isinstance(spec, Folder):
         return folder(spec)
+    if isinstance(spec, Corpus | Texts):
+        return load_texts(spec, store)
     return _drawn(spec, store or Store())
 
 

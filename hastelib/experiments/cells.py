@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,14 +11,15 @@ import datasets
 import torch
 from torch import Tensor
 
-from hastelib import extract, finetune, hardness, metrics, models
-from hastelib.data import Images, chosen_classes, class_subset, fingerprint, load
+from hastelib import extract, finetune, hardness, metrics, models, plugins
+from hastelib.data import Batches, class_names, fingerprint, load, subset, subset_rows
 from hastelib.experiments import scoring
 from hastelib.experiments.names import of_classes, taught_on
 from hastelib.experiments.scoring import Subset
 from hastelib.extract import Features
+from hastelib.specs import Split
 from hastelib.store import Store, digest, key
-from hastelib.suites import Split, Suite, one_of
+from hastelib.suites import Suite, one_of
 
 T = TypeVar("T")
 
@@ -41,6 +41,7 @@ class Cells:
     """
 
     def __init__(self, suite: Suite, store: Store | None = None) -> None:
+        plugins.load()
         self.suite = suite
         self.store = store or Store()
         self._memory: dict[Any, Any] = {}
@@ -70,7 +71,7 @@ class Cells:
         """A source of the suite (or any other), loaded or trained once."""
         base, taught = taught_on(name)
         if taught is None:
-            return self._once(("source", name), lambda: models.load(name, self.suite.image_size))
+            return self._once(("source", name), lambda: models.load(name, self.suite.size))
         return self._once(("source", name), lambda: self._taught(name, base, taught))
 
     def _taught(self, name: str, base: str, target: str) -> models.Source:
@@ -86,20 +87,25 @@ class Cells:
 
         state = self.store.get("weights", entry, make)[0]
         self.store.drop("checkpoints", entry)
-        module = copy.deepcopy(network.module)
-        classes = self.data(target)["train"].features["label"].num_classes
-        models.replace_head(module, network.head, classes)
+        with torch.random.fork_rng(devices=[]):  # the new head is overwritten
+            module = network.with_classes(len(class_names(self.data(target)["train"])))
         module.load_state_dict(state)
-        return models.wrap(name, module, network.preprocessing)
+        return network.retrained(name, module)
 
     def data(self, target: str | None) -> datasets.DatasetDict:
         """The splits of a target; of the source data for None."""
         if target is None:
-            return self._once(("data", None), lambda: load(self.suite.source_data, self.store))
+            spec = self.suite.source_data
+            if spec is None:
+                raise ValueError(
+                    f"suite {self.suite.name} names no source_data; add them to its file, or use "
+                    "sources that are trained on a target (a@b+target)"
+                )
+            return self._once(("data", None), lambda: load(spec, self.store))
         name, which = of_classes(target)
         if which is None:
             return self._once(("data", name), lambda: load(self.suite.target(name), self.store))
-        return self._once(("data", target), lambda: class_subset(self.data(name), which))
+        return self._once(("data", target), lambda: subset(self.data(name), which))
 
     def fingerprint(self, target: str | None, split: Split) -> str:
         """The content hash of a split."""
@@ -107,15 +113,12 @@ class Cells:
             ("fingerprint", target, split), lambda: fingerprint(self.data(target)[split])
         )
 
-    def images(
-        self, target: str | None, split: Split, preprocessing: models.Preprocessing
-    ) -> Images:
-        """A split as a network with this preprocessing sees it, decoded once for all of them."""
+    def read(self, target: str | None, split: Split, network: models.Source) -> Batches:
+        """A split as a network sees it, decoded once for all networks that see the same."""
         name = f"{target or f'{self.suite.name} source data'} {split}"
-        geometry = (preprocessing.resize, preprocessing.crop, preprocessing.interpolation)
         return self._once(
-            ("images", target, split, *geometry),
-            lambda: Images(self.data(target)[split], preprocessing, name),
+            ("split", target, split, type(network), *network.geometry),
+            lambda: network.read(self.data(target)[split], name),
         )
 
     def features_entry(self, source: models.Source, target: str | None, split: Split) -> str:
@@ -138,14 +141,14 @@ class Cells:
 
         def make() -> Features:
             whole = self.features(source, name, split)
-            kept = torch.tensor(chosen_classes(self.data(name), which))
-            part = whole.at(torch.isin(whole.labels, kept).nonzero()[:, 0])
-            return replace(part, labels=torch.searchsorted(kept, part.labels))
+            kept, rows = subset_rows(self.data(name), which)
+            part = whole.at(torch.from_numpy(rows[split]))
+            return replace(part, labels=torch.searchsorted(torch.tensor(kept), part.labels))
 
         return self._once(("features", source, target, split), make)
 
     def throughput(self, source: str, target: str) -> float:
-        """Images per second when the features of the train split were extracted."""
+        """Samples per second when the features of the train split were extracted."""
         return self._extracted(source, target, "train")[1]
 
     def _extracted(self, source: str, target: str | None, split: Split) -> tuple[Features, float]:
@@ -153,9 +156,9 @@ class Cells:
         entry = self.features_entry(network, target, split)
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            images = self.images(target, split, network.preprocessing)
+            samples = self.read(target, split, network)
             with extract.threaded(self.suite.recipe.threads):
-                found, speed = extract.extract(network, images)
+                found, speed = extract.extract(network, samples)
             return found.arrays(), {"images_per_second": round(speed, 1)}
 
         def read() -> tuple[Features, float]:
@@ -175,9 +178,9 @@ class Cells:
         data = taught_on(name)[1]
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            images = self.images(data, "train", network.preprocessing)
+            samples = self.read(data, "train", network)
             with extract.threaded(self.suite.recipe.threads):
-                return extract.signature(network, images).arrays(), {}
+                return extract.signature(network, samples).arrays(), {}
 
         entry = self.features_entry(network, data, "train")
         return hardness.Signature.of(self.store.get("signatures", entry, make)[0])
@@ -185,7 +188,7 @@ class Cells:
     def hardness(
         self, target: str, split: Split = "train", by: str | None = None
     ) -> dict[str, Tensor]:
-        """The hardness of every sample of a split: ``ca`` and ``cs``.
+        """The hardness of every sample of a split: ``ca`` and ``cs``; of scenes ``ca`` alone.
 
         Args:
             target: of the suite.
@@ -198,12 +201,12 @@ class Cells:
         def make() -> dict[str, Tensor]:
             features = self.features(name, target, split)
             layers = list(features.layers.values())
-            return {
-                "ca": hardness.class_agnostic(layers, self.signature(name)),
-                "cs": hardness.class_specific(
+            found = {"ca": hardness.class_agnostic(layers, self.signature(name))}
+            if features.sample is None:
+                found["cs"] = hardness.class_specific(
                     features.embedding, features.labels, self.suite.hardness.covariance
-                ),
-            }
+                )
+            return found
 
         return self._once(("hardness", target, split, name), make)
 
@@ -240,9 +243,8 @@ class Cells:
         shared = {
             "features": self.features_entry(self.source(source), target, "train"),
             "rows": digest({str(i): subset.rows for i, subset in enumerate(subsets)}),
-            "code": scoring.code(),
         }
-        return {name: key(**shared, metric=name) for name in names}
+        return {name: key(**shared, metric=name, code=scoring.code(name)) for name in names}
 
     def scores(
         self, source: str, target: str, names: Sequence[str], by: str | None = None
@@ -275,7 +277,7 @@ class Cells:
             **_network(network),
             train=self.fingerprint(target, "train"),
             test=self.fingerprint(target, "test"),
-            recipe=self.suite.recipe.model_dump(),
+            recipe=self.suite.recipe.parts(),
             seed=seed,
         )
 
@@ -284,8 +286,8 @@ class Cells:
     ) -> finetune.Outcome:
         return finetune.finetune(
             network,
-            self.images(target, "train", network.preprocessing),
-            self.images(target, "test", network.preprocessing),
+            self.read(target, "train", network),
+            self.read(target, "test", network),
             self.suite.recipe,
             seed,
             store=self.store,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def score(
             "score": float(values.mean()) if len(values) else math.nan,
             "score_std": float(values.std(ddof=1)) if len(values) > 1 else math.nan,
             "reason": "" if len(values) else reasons[name, variant],
-            "fraction": samples / len(features.labels),
+            "fraction": samples / len(features),
             "samples": samples,
             "classes": float(np.mean([classes for _, classes in sizes[variant]])),
             "draws": len(scores),
@@ -67,8 +68,13 @@ def score(
 
 
 @functools.cache
-def code() -> str:
-    """The hash of the metrics' code: a score is made anew when it changes."""
+def code(metric: str) -> str:
+    """The hash of a metric's code: a score is made anew when it changes."""
     folder = Path(__file__).parents[1]
     parts = [*sorted((folder / "metrics").glob("*.py")), folder / "_linalg.py"]
-    return "".join(map(sha256_of, [*parts, folder / "_check.py"]))
+    parts.append(folder / "_check.py")
+    function = metrics.METRICS[metric]
+    file = Path(inspect.getsourcefile(function) or "")
+    if not file.is_file():  # typed into a notebook
+        return "".join(map(sha256_of, parts)) + inspect.getsource(function)
+    return "".join(map(sha256_of, parts if file in parts else [*parts, file]))

@@ -10,10 +10,20 @@ A source is named ``architecture@weights``:
 ``densenet121@imagenet/x.safetensors``    a file under ``HASTE_WEIGHTS`` in torchvision's layout
 ========================================  ==================================================
 
+Any other network goes by the name it has in :data:`SOURCES`, see :mod:`hastelib.plugins`.
+
 Which layers to tap follows from the network's own structure, see :func:`stages`.
 """
 
-from hastelib.models.load import GLYPHS_INPUT, Preprocessing, Source, load, parse, wrap
+from hastelib.models.load import (
+    GLYPHS_INPUT,
+    SOURCES,
+    Preprocessing,
+    Source,
+    load,
+    parse,
+    wrap,
+)
 from hastelib.models.networks import GLYPHS, CifarResNet
 from hastelib.models.structure import head, placed, replace_head, stages
 from hastelib.models.weights import (
@@ -28,6 +38,7 @@ __all__ = [
     "GLYPHS",
     "GLYPHS_FOLDER",
     "GLYPHS_INPUT",
+    "SOURCES",
     "CifarResNet",
     "Preprocessing",
     "Source",

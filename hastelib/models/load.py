@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import importlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any, ClassVar
 
+import datasets
 import torch
 import torchvision
 from torch import Tensor, nn
 
+from hastelib.data import Batches, Images
 from hastelib.models.networks import GLYPHS, CifarResNet
-from hastelib.models.structure import Tapped, head, placed, stages
+from hastelib.models.structure import Tapped, head, placed, replace_head, stages
 from hastelib.models.weights import CIFAR10_FILES, CIFAR10_URL, GLYPHS_FOLDER, fill, find
 from hastelib.store import digest
 from hastelib.suites import one_of
@@ -42,6 +49,10 @@ class Preprocessing:
         return scaled.contiguous(memory_format=torch.channels_last)
 
 
+SOURCES: dict[str, Callable[[], tuple[nn.Module, Preprocessing]]] = {}
+"""Sources of your own: a name, and a function that gives the network and what its input wants,
+the same every time."""
+
 GLYPHS_INPUT = Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
@@ -64,6 +75,68 @@ class Source:
     stages: tuple[str, ...]
     head: str
     fingerprint: str
+    unit: ClassVar[str] = "image"
+
+    @property
+    def geometry(self) -> tuple[Any, ...]:
+        """What :meth:`read` depends on: sources that share it can share a split."""
+        return self.preprocessing.resize, self.preprocessing.crop, self.preprocessing.interpolation
+
+    def read(self, data: datasets.Dataset, name: str) -> Batches:
+        """A split as this network sees it.
+
+        Args:
+            data: the split.
+            name: for messages.
+        """
+        return Images(data, self.preprocessing, name)
+
+    def inputs(self, batch: Any) -> Any:
+        """What the module, and :meth:`tapped`, are called with for the inputs of a batch."""
+        return self.preprocessing.normalise(batch)
+
+    def logits(self, module: nn.Module, batch: Any) -> Tensor:
+        """(n, c, ...) logits of a module like this source's for the inputs of a batch."""
+        found = module(self.inputs(batch))
+        # GoogLeNet and Inception give auxiliary logits too while they train.
+        logits: Tensor = found if isinstance(found, Tensor) else found[0]
+        return logits
+
+    def with_classes(self, classes: int) -> nn.Module:
+        """A copy of the module with a new, randomly initialised classifier."""
+        module = copy.deepcopy(self.module)
+        replace_head(module, self.head, classes)
+        return module
+
+    def retrained(self, name: str, module: nn.Module) -> Source:
+        """A module like this source's, trained further, as a source of its own."""
+        return wrap(name, module, self.preprocessing)
+
+    def outputs(
+        self, found: dict[str, Tensor], labels: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """From the tapped outputs and the labels of a batch to the parts of its features.
+
+        Args:
+            found: what :meth:`tapped` gives, float32.
+            labels: of the batch.
+            generator: for what is drawn at random, the same sequence whatever the batch size.
+
+        Returns:
+            ``embedding``, ``probs``, ``labels`` and ``layer.NAME``, as in
+            :class:`hastelib.extract.Features`; where there are several rows a sample, also
+            ``sample``, each row's place in the batch.
+        """
+        probs = found.pop("logits").softmax(1)
+        return found | {"probs": probs, "labels": labels}
+
+    def predicted(self, logits: Tensor) -> Tensor:
+        """What is kept of a fine-tuned network's logits on the test split: their softmax."""
+        return logits.float().softmax(1)
+
+    def accuracy(self, predicted: Tensor, labels: Tensor, classes: int) -> float:
+        """Top-1 accuracy of what :meth:`predicted` gave, in [0, 1]."""
+        return (predicted.argmax(1) == labels).double().mean().item()
 
     def tapped(self) -> nn.Module:
         """The network with more outputs: a dictionary of ``embedding`` (n, d), ``logits`` (n, z)
@@ -79,6 +152,8 @@ def parse(name: str) -> tuple[str, str]:
         ValueError: no such name; lists the choices.
     """
     architecture, _, weights = name.partition("@")
+    if name in SOURCES:
+        return architecture, weights
     known = torchvision.models.list_models(torchvision.models)
     if not weights and "_Weights." in name:
         builder, _, weights = name.rpartition(".")
@@ -88,9 +163,12 @@ def parse(name: str) -> tuple[str, str]:
     if not weights:
         raise ValueError(
             f"unknown source {name!r}; write architecture@weights, as in resnet20@cifar10, "
-            "resnet8@glyphs, resnet50@IMAGENET1K_V2 or densenet121@imagenet/file.safetensors"
+            "resnet8@glyphs, resnet50@IMAGENET1K_V2 or densenet121@imagenet/file.safetensors, or "
+            "the name of a source of your own (hastelib.models.SOURCES)"
         )
-    if weights == "glyphs":
+    if other := _modality(architecture):
+        other.check(architecture, weights)
+    elif weights == "glyphs":
         one_of("glyphs network", architecture, GLYPHS)
     elif weights == "cifar10":
         one_of("CIFAR-10 network", architecture, CIFAR10_FILES)
@@ -102,8 +180,17 @@ def parse(name: str) -> tuple[str, str]:
     return architecture, weights
 
 
+def _modality(architecture: str) -> ModuleType | None:
+    """The module that knows this architecture, where it is no image classifier."""
+    if architecture.startswith("fcn_"):
+        return importlib.import_module("hastelib.models.segmentation")
+    if architecture.startswith(("bert", "minilm")):
+        return importlib.import_module("hastelib.models.language")
+    return None
+
+
 def load(name: str, size: int | None = None) -> Source:
-    """The source of that name, at an image size (None: the weights' own).
+    """The source of that name, at an image size or a number of tokens (None: the weights' own).
 
     Raises:
         ValueError: an unknown name (lists the choices), damaged or unfitting weights.
@@ -111,8 +198,11 @@ def load(name: str, size: int | None = None) -> Source:
         DownloadError: they could not be downloaded.
     """
     architecture, weights = parse(name)
+    if other := _modality(architecture):
+        found: Source = other.load(name, size)
+        return found
     with torch.random.fork_rng(devices=[]):  # the weights that are overwritten are drawn at random
-        module, own = _built(architecture, weights)
+        module, own = SOURCES[name]() if name in SOURCES else _built(architecture, weights)
     if size not in (None, own.crop):  # at another size nothing is cropped from a square image
         own = replace(own, resize=size, crop=size)
     return wrap(name, module, own)

@@ -20,7 +20,7 @@ from hastelib.experiments import Grid
 from hastelib.extract import Features
 from hastelib.report import labels
 from hastelib.report.tables import Block, Cell, Table, interval, number
-from hastelib.suites import Split
+from hastelib.specs import Split
 
 CHANCE = 0.5
 """The AUC of a hardness that knows nothing of the errors."""

@@ -20,7 +20,7 @@ from hastelib.report.comparison import MEAN, correlations, differences
 from hastelib.report.hard import auc, fine_tuned_errors, sides
 from hastelib.report.hard_agnostic import agreement, by_reading
 from hastelib.report.tables import Block, Cell, Table, interval, narrow, number
-from hastelib.suites import Split
+from hastelib.specs import Split
 
 NAMES = {
     "spherical": "Spherical",

@@ -9,6 +9,7 @@ METRICS = {
     "nce": "NCE",
     "gbc": "GBC",
     "logme": "LogME",
+    "logme_fixed_point": "LogME, fixed point",
     "h_score": "H-score",
     "transrate": "TransRate",
     "n_leep": "N-LEEP",

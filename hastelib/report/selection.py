@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from hastelib.data import class_subsets
+from hastelib.data import subset_classes
 from hastelib.experiments import Grid
 from hastelib.experiments.names import of_classes, taught_on
 from hastelib.records import Row, frame
@@ -83,8 +83,7 @@ def tasks(
         )
     found = {}
     for name in targets:
-        classes = grid.data(name)["train"].features["label"].num_classes
-        found[name] = tuple(itertools.islice(class_subsets(classes), count))
+        found[name] = tuple(itertools.islice(subset_classes(grid.data(name)), count))
     changed = suite.select(sources=tuple(one for one in chosen if pairs[one]))[0]
     return Tasks(Grid(changed, grid.store, grid.scheduler), pairs, found)
 

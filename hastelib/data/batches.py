@@ -1,0 +1,44 @@
+"""What extraction and training need of a split, whatever its modality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Batches(Protocol):
+    """A split as a network sees it.
+
+    Attributes:
+        name: for messages.
+        classes: names of the classes.
+        labels: (n,) int64; of scenes (n, h, w), 255 where a pixel has none.
+        order: (n,) the sample at each place of the batches that are not shuffled; None where they
+            come in the order of the split.
+    """
+
+    name: str
+    classes: list[str]
+    labels: Tensor
+    order: Tensor | None
+
+    def __len__(self) -> int:
+        """The number of samples."""
+        ...
+
+    def batches(
+        self,
+        size: int,
+        device: torch.device | str = "cpu",
+        shuffle: torch.Generator | None = None,
+        drop_single: bool = False,
+    ) -> Iterator[tuple[Any, Tensor]]:
+        """The split in batches on a device: inputs and labels, -100 where there is none.
+
+        In :attr:`order`, or shuffled by a generator. ``drop_single`` leaves out a last batch of
+        one, which batch normalisation cannot train on.
+        """
+        ...

@@ -1,0 +1,232 @@
+"""A generated corpus: short texts whose labels a grammar decides.
+
+Four tasks share one vocabulary. Two are wide enough to learn a source from, two are other registers:
+
+- ``topics``: news lines of four topics, some of whose words belong to two;
+- ``emotions``: diary lines of six emotions;
+- ``reviews``: several judgements of a film or a book, good or bad on the whole;
+- ``tweets``: four emotions, three of the six and one of their own, with drawn-out words, hashtags
+  and slang that no diary has.
+
+Every text has a strength, drawn at random: the share of its clauses that speak for its label. The
+others say nothing or name a word of a neighbouring class (love beside joy, fear beside sadness);
+some clauses speak for the label by denying its opposite. So there are easy texts, hard ones,
+and some that nobody could tell. What a diary, a review or a tweet is about leans on its label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hastelib.specs import SPLITS, Split
+from hastelib.specs.texts import Corpus
+
+TOPICS = {
+    "world": "minister border treaty election embassy troops vote refugees capital summit "
+    "parliament rebels talks official peace crisis",
+    "sports": "coach striker league goal season match stadium champion injury medal fans final "
+    "official record team race",
+    "business": "shares profit bank merger market oil sales investors prices budget deal company "
+    "record crisis chip software",
+    "science": "telescope cell virus robot satellite gene laboratory orbit physics chip software "
+    "species research climate company race",
+}
+EMOTIONS = {
+    "sadness": "sad lonely hopeless tearful empty gloomy miserable hurt lost grieving drained numb",
+    "joy": "happy cheerful glad delighted playful joyful bright content lively proud thrilled sunny",
+    "love": "loving tender adored caring fond devoted sweet warm gentle close cherished romantic",
+    "anger": "angry furious bitter annoyed hateful outraged rude irritated cold hostile mad spiteful",
+    "fear": "afraid scared nervous anxious shaky terrified worried tense helpless uneasy timid lost",
+    "surprise": "amazed stunned curious shocked astonished dazed puzzled speechless impressed "
+    "strange thrilled shaky",
+}
+OPTIMISM = "hopeful better believe forward stronger tomorrow faith rise shine bright proud someday"
+JUDGEMENTS = {
+    "negative": "dull awful weak clumsy boring messy lifeless tedious cold miserable annoying empty",
+    "positive": "superb moving clever rich charming brilliant gripping fresh warm delightful lively "
+    "bright",
+}
+NEIGHBOURS = {
+    "world": ("business", "sports"),
+    "sports": ("world",),
+    "business": ("science", "world"),
+    "science": ("business",),
+    "sadness": ("fear", "anger"),
+    "joy": ("love", "surprise"),
+    "love": ("joy",),
+    "anger": ("sadness", "fear"),
+    "fear": ("sadness", "surprise"),
+    "surprise": ("joy", "fear"),
+    "optimism": ("joy", "sadness"),
+    "negative": ("positive",),
+    "positive": ("negative",),
+}
+OPPOSITES = {
+    "sadness": "joy",
+    "joy": "sadness",
+    "love": "anger",
+    "anger": "love",
+    "fear": "optimism",
+    "surprise": "sadness",
+    "optimism": "fear",
+    "negative": "positive",
+    "positive": "negative",
+}
+LEANS = {
+    "sadness": "world",
+    "joy": "sports",
+    "love": "science",
+    "anger": "business",
+    "fear": "world",
+    "surprise": "science",
+    "optimism": "sports",
+    "negative": "business",
+    "positive": "science",
+}
+"""What a text with this label is about more often than not."""
+
+TWEETS = ("anger", "joy", "optimism", "sadness")
+CUES: dict[str, tuple[str, ...]] = {
+    name: tuple(words.split())
+    for name, words in (TOPICS | EMOTIONS | {"optimism": OPTIMISM} | JUDGEMENTS).items()
+}
+DRAWN_OUT = {word: word + 3 * word[-1] for name in TWEETS for word in CUES[name]}
+"""As tweets write some words."""
+
+TAGS = {word: f"#{word}" for name in TWEETS for word in CUES[name]}
+FILLERS = {
+    "topics": (
+        "on {day} the {place} waited",
+        "{place} reports said on {day}",
+        "the spokesman gave no comment",
+        "it is the third time this year",
+    ),
+    "emotions": (
+        "i went out on {day}",
+        "it was about the {about}",
+        "i keep thinking of the {about}",
+        "my sister called again",
+        "i could not sleep",
+    ),
+    "reviews": (
+        "i watched it on {day}",
+        "it is about a {about}",
+        "the {about} comes in late",
+        "it runs for two hours",
+    ),
+    "tweets": ("omg the {about}", "smh {about} again", "at the {place} rn", "{day} mood", "u know"),
+}
+SAYS = {
+    "topics": ("the {cue} and the {cue} in the {place}", "new {cue} after the {cue}", "{cue} on {day}"),
+    "emotions": ("i feel {cue}", "i was so {cue} on {day}", "it left me {cue} and {cue}"),
+    "reviews": ("the {part} was {cue}", "a {cue} {part}", "it left me {felt}", "i was {felt}"),
+    "tweets": ("im so {cue} rn", "{cue} af", "{tag}", "feeling {cue} lol"),
+}
+DENIES = {
+    "emotions": ("i am not {cue} any more", "i was never {cue}"),
+    "reviews": ("the {part} was not {cue}", "never {cue}"),
+    "tweets": ("not {cue} lol", "aint {cue}"),
+}
+PLACES = ("city", "north", "south", "office", "street", "station", "school")
+DAYS = ("monday", "tuesday", "friday", "sunday", "tonight")
+PARTS = ("story", "acting", "ending", "music", "dialogue", "cast", "plot")
+SLOTS = {"{place}": PLACES, "{day}": DAYS, "{part}": PARTS}
+FELT = {"negative": ("sadness", "anger", "fear"), "positive": ("joy", "love", "surprise")}
+"""The emotions that a judgement goes with."""
+
+CLAUSES = {"topics": (2, 5), "emotions": (2, 5), "reviews": (4, 8), "tweets": (1, 4)}
+
+Written = dict[Split, tuple[list[str], list[int]]]
+
+
+def classes(task: str) -> tuple[str, ...]:
+    """The labels of a task."""
+    named: Mapping[str, Sequence[str]] = {
+        "topics": [*TOPICS],
+        "emotions": [*EMOTIONS],
+        "reviews": [*JUDGEMENTS],
+        "tweets": TWEETS,
+    }
+    return tuple(named[task])
+
+
+def vocabulary() -> list[str]:
+    """Every word that the grammar can write, in alphabetical order."""
+    phrases = [p for rules in (FILLERS, SAYS, DENIES) for some in rules.values() for p in some]
+    words = {word for phrase in phrases for word in phrase.split() if "{" not in word}
+    words |= {word for cues in CUES.values() for word in cues}
+    words |= {*DRAWN_OUT.values(), *TAGS.values(), *PLACES, *DAYS, *PARTS}
+    return sorted(words)
+
+
+class _Writer:
+    def __init__(self, task: str, label: str, random: np.random.Generator) -> None:
+        self.task, self.label, self.random = task, label, random
+
+    def pick(self, options: Sequence[str]) -> str:
+        return options[self.random.integers(len(options))]
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.random.random() < probability)
+
+    def cue(self, name: str) -> str:
+        word = self.pick(CUES[name])
+        return DRAWN_OUT.get(word, word) if self.task == "tweets" and self.chance(0.5) else word
+
+    def about(self) -> str:
+        """What it is about: a word of a topic."""
+        topic = LEANS[self.label] if self.chance(0.5) else self.pick([*TOPICS])
+        return self.pick(CUES[topic])
+
+    def phrase(self, options: Sequence[str], name: str) -> str:
+        """One of the phrases, its cues of class ``name``."""
+        words = []
+        for word in self.pick(options).split():
+            match word:
+                case "{cue}":
+                    words.append(self.cue(name))
+                case "{felt}":
+                    words.append(self.cue(self.pick(FELT[name])))
+                case "{tag}":
+                    cue = self.pick(CUES[name])
+                    words.append(TAGS.get(cue, cue))
+                case "{about}":
+                    words.append(self.about())
+                case _:
+                    words.append(self.pick(SLOTS.get(word, (word,))))
+        return " ".join(words)
+
+    def clause(self, strength: float) -> str:
+        says = SAYS[self.task]
+        if self.chance(strength):
+            if self.task in DENIES and self.chance(0.25):
+                return self.phrase(DENIES[self.task], OPPOSITES[self.label])
+            return self.phrase(says, self.label)
+        if self.chance(0.5):
+            return self.phrase(FILLERS[self.task], self.label)
+        return self.phrase(says, self.pick(NEIGHBOURS[self.label]))
+
+    def text(self) -> str:
+        strength = self.random.beta(3, 2)
+        count = self.random.integers(*CLAUSES[self.task], endpoint=True)
+        return " ".join(self.clause(strength) for _ in range(count))
+
+
+def texts(spec: Corpus) -> tuple[list[str], Written]:
+    """The class names; the texts and labels of train and test.
+
+    Every (class, split) has its own random stream, so more of one changes no other.
+    """
+    names = classes(spec.task)
+    written: Written = {}
+    for split, count in zip(SPLITS, (spec.train, spec.test), strict=True):
+        lines, labels = [], []
+        for label, name in enumerate(names):
+            stream = [spec.seed, [*CLAUSES].index(spec.task), label, split == "test"]
+            writer = _Writer(spec.task, name, np.random.default_rng(stream))
+            lines += [writer.text() for _ in range(count)]
+            labels += count * [label]
+        written[split] = lines, labels
+    return list(names), written

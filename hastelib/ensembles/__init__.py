@@ -1,0 +1,60 @@
+r"""Ensembles of fine-tuned sources (the HASTE paper, Sec. 5.4): every one of a size.
+
+A pool of P members gives :math:`\binom{P}{K}` ensembles of K, but P extractions and P fine-tunings
+are all that is ever computed: an ensemble's accuracy and its scores follow from what its members
+made of the target.
+"""
+
+from hastelib.ensembles.pools import (
+    HARD,
+    Members,
+    Pool,
+    gather,
+    parse_sizes,
+    pool,
+    prepare,
+    source_classes,
+    targets,
+    with_sources,
+)
+from hastelib.ensembles.records import JOIN, rows
+from hastelib.ensembles.scoring import METRICS, Scores, accuracies, candidates, scores, shuffled
+from hastelib.ensembles.statistics import (
+    FEWEST,
+    additivity,
+    correlation,
+    interval,
+    multiplicities,
+    of_members,
+    replicates,
+    weights,
+)
+
+__all__ = [
+    "FEWEST",
+    "HARD",
+    "JOIN",
+    "METRICS",
+    "Members",
+    "Pool",
+    "Scores",
+    "accuracies",
+    "additivity",
+    "candidates",
+    "correlation",
+    "gather",
+    "interval",
+    "multiplicities",
+    "of_members",
+    "parse_sizes",
+    "pool",
+    "prepare",
+    "replicates",
+    "rows",
+    "scores",
+    "shuffled",
+    "source_classes",
+    "targets",
+    "weights",
+    "with_sources",
+]

@@ -1,0 +1,32 @@
+"""What a data set is made from, as a suite's file says it: one class a kind.
+
+``kind`` in the file says which. Images: :mod:`hastelib.specs.images`; scenes with a mask:
+:mod:`hastelib.specs.scenes`; texts: :mod:`hastelib.specs.texts`.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from hastelib.specs.base import SPLITS, Split, Strict
+from hastelib.specs.images import Digits, Folder, Glyphs, Parquet
+from hastelib.specs.texts import Corpus, Texts
+
+DataSpec = Annotated[
+    Glyphs | Digits | Parquet | Folder | Corpus | Texts,
+    Field(discriminator="kind"),
+]
+"""Any of them."""
+
+__all__ = [
+    "SPLITS",
+    "Corpus",
+    "DataSpec",
+    "Digits",
+    "Folder",
+    "Glyphs",
+    "Parquet",
+    "Split",
+    "Strict",
+    "Texts",
+]

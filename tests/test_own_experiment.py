@@ -1,0 +1,185 @@
+"""The page "Your own experiment": its blocks, as they stand there, one after the other."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import save_file
+
+from hastelib.records import read_csv
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "book" / "own_experiment.md"
+CLASSES = ("daisy", "rose", "tulip")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code: its language, the file it goes to (else empty), its text."""
+
+    language: str
+    file: str
+    text: str
+
+
+def blocks() -> list[Block]:
+    found = []
+    pattern = r"^```(?:\{code-block\} )?(\w+)\n(?::caption: (\S+)\n\n)?(.*?)^```$"
+    for language, file, text in re.findall(pattern, PAGE.read_text(), re.M | re.S):
+        found.append(Block(language, file, text))
+    return found
+
+
+def block(words: str) -> Block:
+    """The only one that has these words, or that goes to the file of this name."""
+    (found,) = [one for one in blocks() if words == one.file or words in one.text.split("\n")[0]]
+    return found
+
+
+class Place:
+    """A folder like the root of a clone, with what the page supposes to be there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "notebooks").symlink_to(ROOT / "notebooks")
+        for name in ("runs", "params/suites", "data", "weights/flowers"):
+            (folder / name).mkdir(parents=True)
+        random = np.random.default_rng(0)
+        for number, name in enumerate(CLASSES):
+            home = folder / "data" / "flowers" / name
+            home.mkdir(parents=True)
+            for i in range(20):
+                pixels = random.integers(0, 120, (40, 40, 3))
+                pixels[..., number] += 100
+                Image.fromarray(pixels.astype(np.uint8)).save(home / f"{i}.png")
+        torch.manual_seed(0)
+        network = torchvision.models.resnet18(num_classes=10)
+        torch.save(network.state_dict(), folder / "resnet18.pt")
+        save_file(network.state_dict(), folder / "weights/flowers/resnet18.safetensors")
+
+    def write(self, file: str) -> None:
+        (self.folder / file).write_text(block(file).text)
+
+    def run(self, one: Block, **variables: str) -> str:
+        """What the block prints; python or sh, as a user would start it."""
+        given = {
+            "HASTE_DATA": str(self.folder / "data"),
+            "HASTE_WEIGHTS": str(self.folder / "weights"),
+            "HASTE_PARAMS": str(self.folder / "params"),
+            "HASTE_CACHE": str(self.folder / "cache"),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "OMP_NUM_THREADS": "1",
+        }
+        shell = {"python": [sys.executable, "-c"], "sh": ["bash", "-ec"]}[one.language]
+        done = subprocess.run(
+            [*shell, one.text],
+            cwd=self.folder,
+            env=os.environ | given | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    def rows(self) -> list:
+        return read_csv(self.folder / "runs" / "5_1_source-mine-flowers.csv")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    made = Place(tmp_path_factory.mktemp("clone"))
+    made.write("params/suites/mine.yaml")
+    return made
+
+
+def test_every_block_is_short_and_known() -> None:
+    found = blocks()
+    assert len(found) == PAGE.read_text().count("```") // 2 == 10
+    assert {one.language for one in found} == {"yaml", "python", "sh"}
+    longest = max(len(one.text.strip().split("\n")) for one in found)
+    assert longest <= 10
+    assert all(one.file for one in found if one.language == "yaml")
+
+
+def test_a_target(place: Place) -> None:
+    place.run(block("runs/flowers.ipynb"))
+    rows = place.rows()
+    assert {row.target for row in rows} == {"flowers"}
+    assert {row.variant for row in rows} == {"all", "random", "ca", "cs"}
+    assert {row.samples for row in rows if row.variant == "all"} == {48}
+    printed = place.run(block("from hastelib import report"))
+    assert "LEEP" in printed
+    assert "flowers" in printed
+
+
+def test_a_source_by_its_weights(place: Place) -> None:
+    place.run(block("runs/file.ipynb"))
+    assert "resnet18@flowers/resnet18.safetensors" in {row.source for row in place.rows()}
+
+
+def test_a_source_by_a_function(place: Place) -> None:
+    place.write("my_sources.py")
+    place.run(block("runs/source.ipynb"), HASTE_SCHEDULER="processes:1")
+    by_name = {row.source: row for row in place.rows()}
+    assert set(by_name) == {"resnet8@glyphs", "resnet14@glyphs", "resnet18@mine"}
+    printed = place.run(block("HASTE_PLUGINS=my_sources PYTHONPATH=. python"))
+    said = re.search(r"For the ResNet above that is (.*?)\. ", PAGE.read_text())
+    assert said
+    assert re.findall(r"[\w.]+", printed) == re.findall(r"`(.*?)`", said.group(1))
+
+
+def test_a_metric(place: Place) -> None:
+    place.write("my_metrics.py")
+    place.run(block("runs/metric.ipynb"), HASTE_SCHEDULER="processes:1")
+    scores = {row.score for row in place.rows() if row.metric == "nearest"}
+    assert len(scores) > 1
+    assert all(0 <= score <= 1 for score in scores)
+    home = place.folder / "my_metrics.py"
+    home.write_text(home.read_text().replace(".item()", ".item() + 5"))
+    text = (
+        "from hastelib import suites; from hastelib.experiments import Grid;"
+        "suite, targets = suites.load('mine').select(targets='flowers');"
+        "rows = Grid(suite).rows('mine', targets, ['nearest'], accuracies=False);"
+        "print(min(row.score for row in rows))"
+    )
+    plugins = {"HASTE_PLUGINS": "my_metrics", "PYTHONPATH": str(place.folder)}
+    assert float(place.run(Block("python", "", text), **plugins)) >= 5
+
+
+def test_a_source_from_timm(place: Place, tmp_path: Path) -> None:
+    """As written, its weights in the hub's cache, where `pretrained=True` looks first."""
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    network = timm.create_model("convnext_atto.d2_in1k", pretrained=False)
+    home = tmp_path / "hub" / "models--timm--convnext_atto.d2_in1k"
+    (home / "snapshots" / "0").mkdir(parents=True)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text("0")
+    save_file(network.state_dict(), home / "snapshots" / "0" / "model.safetensors")
+    place.write("my_timm.py")
+    text = (
+        "from hastelib import models, plugins; plugins.load();"
+        "source = models.load('convnext_atto@timm');"
+        "print(*source.stages, source.head, source.preprocessing.crop)"
+    )
+    printed = place.run(
+        Block("python", "", text),
+        HF_HOME=str(tmp_path),
+        HF_HUB_OFFLINE="1",
+        HASTE_PLUGINS="my_timm",
+        PYTHONPATH=os.pathsep.join(
+            [str(place.folder), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        ),
+    )
+    assert printed.split() == ["stages.1", "stages.2", "stages.3", "head.fc", "224"]
