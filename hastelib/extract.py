@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,8 +87,12 @@ def threaded(threads: int) -> Iterator[None]:
 
 
 def default_device() -> str:
-    """``cuda`` where there is a GPU, else ``cpu``."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """``HASTE_DEVICE``; where it is not set ``cuda`` if there is a GPU, else ``cpu``.
+
+    Results of the two have different names in the cache. A client without a GPU whose workers
+    have one sets the variable, and finds what they made.
+    """
+    return os.environ.get("HASTE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def outputs(

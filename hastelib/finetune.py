@@ -264,7 +264,8 @@ def finetune(
 def describe(device: str) -> str:
     """The hardware in words: the GPU's name, or the processor's and the number of its cores."""
     if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
+        there = torch.cuda.is_available()  # else on the workers only
+        return torch.cuda.get_device_name(device) if there else "a GPU"
     info = Path("/proc/cpuinfo")  # the one place that names the processor, where it exists
     text = info.read_text() if info.exists() else ""
     named = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,11 @@ import jobs
 import pytest
 import yaml
 
+from hastelib import suites
+from hastelib.experiments import Grid
 from hastelib.runner import Job, run
+from hastelib.specs import Glyphs
+from hastelib.store import Store
 
 PAGE = (Path(__file__).parents[1] / "book" / "cluster.md").read_text()
 pytestmark = [
@@ -66,6 +71,47 @@ def test_a_scheduler_and_a_worker_by_hand(tmp_path: Path, monkeypatch: pytest.Mo
         with started(worker, tmp_path):
             found = run([Job(f"{i}", jobs.add, (i, 1)) for i in range(3)])
     assert found == {"0": 1, "1": 2, "2": 3}
+
+
+def test_a_worker_killed_in_mid_fine_tuning(tmp_path: Path) -> None:
+    """Every cell comes out, none twice but the killed one, and the table is the in-process one."""
+    from distributed import LocalCluster
+
+    whole = suites.load("glyphs")
+    few = Glyphs(kind="glyphs", characters="α-δ", train=8, test=4)
+    letters = Glyphs(kind="glyphs", characters="A-C", train=6, test=2)
+    sources = ("resnet8@glyphs", "densenet16@glyphs")
+    changes = {"targets": {"greek": few}, "source_data": letters, "sources": sources}
+    suite = whole.model_copy(update=changes).select(epochs=2, seeds=(0, 1, 2), draws=3)[0]
+    told = tmp_path / "told"
+    told.mkdir()
+    environment = {
+        "HASTE_PLUGINS": "witness",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(Path(__file__).parent),
+        "WITNESS": str(told),
+    }
+    options = {"n_workers": 3, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with LocalCluster(host="127.0.0.1", env=environment, **options) as cluster:
+        grid = Grid(suite, Store(tmp_path / "cluster"), cluster.scheduler_address)
+        rows = grid.rows("5.1", ["greek"], ["leep", "gbc"])
+
+    computed = (told / "computed").read_text().splitlines()
+    killed = (told / "killed").read_text()
+    counts = Counter(line.partition(" by ")[0] for line in computed)
+    cells = {f"fine-tune {source}, seed {seed}" for source in sources for seed in range(3)}
+    extractions = {f"extract {source}" for source in sources}
+    assert cells | extractions <= counts.keys()
+    assert len(counts) == len(cells) + 2 * len(extractions)  # as many are scored
+    (twice,) = [name for name, count in counts.items() if count > 1]
+    assert counts[twice] == 2
+    assert twice in cells
+    assert f"{twice} by {killed}" in computed
+    assert len({line.rpartition(" ")[2] for line in computed}) >= 3  # more than one worked
+
+    alone = Grid(suite, Store(tmp_path / "alone"), "local").rows("5.1", ["greek"], ["leep", "gbc"])
+    # As text: NaN is not equal to itself.
+    assert [str(row) for row in rows] == [str(row) for row in alone]
 
 
 def test_the_schedulers_of_the_table_are_known(monkeypatch: pytest.MonkeyPatch) -> None:

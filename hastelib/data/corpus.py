@@ -1,6 +1,7 @@
 """A generated corpus: short texts whose labels a grammar decides.
 
-Four tasks share one vocabulary. Two are wide enough to learn a source from, two are other registers:
+Four tasks share one vocabulary. Two are wide enough to learn a source from, two are other
+registers:
 
 - ``topics``: news lines of four topics, some of whose words belong to two;
 - ``emotions``: diary lines of six emotions;
@@ -35,18 +36,22 @@ TOPICS = {
 }
 EMOTIONS = {
     "sadness": "sad lonely hopeless tearful empty gloomy miserable hurt lost grieving drained numb",
-    "joy": "happy cheerful glad delighted playful joyful bright content lively proud thrilled sunny",
+    "joy": "happy cheerful glad delighted playful joyful bright content lively proud thrilled "
+    "sunny",
     "love": "loving tender adored caring fond devoted sweet warm gentle close cherished romantic",
-    "anger": "angry furious bitter annoyed hateful outraged rude irritated cold hostile mad spiteful",
-    "fear": "afraid scared nervous anxious shaky terrified worried tense helpless uneasy timid lost",
+    "anger": "angry furious bitter annoyed hateful outraged rude irritated cold hostile mad "
+    "spiteful",
+    "fear": "afraid scared nervous anxious shaky terrified worried tense helpless uneasy timid "
+    "lost",
     "surprise": "amazed stunned curious shocked astonished dazed puzzled speechless impressed "
     "strange thrilled shaky",
 }
 OPTIMISM = "hopeful better believe forward stronger tomorrow faith rise shine bright proud someday"
 JUDGEMENTS = {
-    "negative": "dull awful weak clumsy boring messy lifeless tedious cold miserable annoying empty",
-    "positive": "superb moving clever rich charming brilliant gripping fresh warm delightful lively "
-    "bright",
+    "negative": "dull awful weak clumsy boring messy lifeless tedious cold miserable annoying "
+    "empty",
+    "positive": "superb moving clever rich charming brilliant gripping fresh warm delightful "
+    "lively bright",
 }
 NEIGHBOURS = {
     "world": ("business", "sports"),
@@ -119,7 +124,11 @@ FILLERS = {
     "tweets": ("omg the {about}", "smh {about} again", "at the {place} rn", "{day} mood", "u know"),
 }
 SAYS = {
-    "topics": ("the {cue} and the {cue} in the {place}", "new {cue} after the {cue}", "{cue} on {day}"),
+    "topics": (
+        "the {cue} and the {cue} in the {place}",
+        "new {cue} after the {cue}",
+        "{cue} on {day}",
+    ),
     "emotions": ("i feel {cue}", "i was so {cue} on {day}", "it left me {cue} and {cue}"),
     "reviews": ("the {part} was {cue}", "a {cue} {part}", "it left me {felt}", "i was {felt}"),
     "tweets": ("im so {cue} rn", "{cue} af", "{tag}", "feeling {cue} lol"),
@@ -166,7 +175,7 @@ class _Writer:
         self.task, self.label, self.random = task, label, random
 
     def pick(self, options: Sequence[str]) -> str:
-        return options[self.random.integers(len(options))]
+        return options[int(self.random.integers(len(options)))]
 
     def chance(self, probability: float) -> bool:
         return bool(self.random.random() < probability)

@@ -113,9 +113,7 @@ def _capped(data: datasets.Dataset, most: int | None, spec: Texts, split: str) -
     labels = data.with_format("numpy")["label"][:]
     rows = np.arange(len(data))
     try:
-        kept, _ = train_test_split(
-            rows, train_size=most, stratify=labels, random_state=spec.seed
-        )
+        kept, _ = train_test_split(rows, train_size=most, stratify=labels, random_state=spec.seed)
     except ValueError as error:
         raise ValueError(
             f"{spec.train}: no {most} rows of the {split} split can be drawn by class: {error}"

@@ -23,6 +23,9 @@ from hastelib.suites import Suite, one_of
 
 T = TypeVar("T")
 
+KEPT = {"split": 8, "features": 64}
+"""How many decoded splits and features stay in memory; others are made or read again."""
+
 
 class Cells:
     """All that is computed from the sources and targets of a suite, cell by cell.
@@ -62,9 +65,12 @@ class Cells:
             self.suite.target(taught)
 
     def _once(self, what: tuple[Any, ...], make: Callable[[], T]) -> T:
-        if what not in self._memory:
-            self._memory[what] = make()
-        found: T = self._memory[what]
+        found: T = self._memory.pop(what) if what in self._memory else make()
+        self._memory[what] = found  # the last that was used stands last
+        if what[0] in KEPT:
+            same = [other for other in self._memory if other[0] == what[0]]
+            for other in same[: -KEPT[what[0]]]:
+                del self._memory[other]
         return found
 
     def source(self, name: str) -> models.Source:
@@ -83,6 +89,9 @@ class Cells:
             made = self._finetuned(network, target, 0, entry)
             assert made.module is not None
             notes = {"accuracy": made.accuracy, "provenance": made.provenance}
+            self.store.write(
+                "accuracies", entry, {"probs": made.probs, "labels": made.labels}, notes
+            )
             return made.module.state_dict(), notes
 
         state = self.store.get("weights", entry, make)[0]

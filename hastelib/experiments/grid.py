@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from hastelib import extract, finetune
+from hastelib import finetune
 from hastelib.experiments.cells import Cells
 from hastelib.experiments.names import of_classes, taught_on
+from hastelib.extract import default_device
 from hastelib.records import Row
 from hastelib.runner import Job, run
 from hastelib.store import Store
@@ -54,7 +55,7 @@ class Grid(Cells):
             seeds: of fine-tunings; none where only scores are wanted.
             rankers: source -> the network that ranks the samples for it.
         """
-        gpus = int(torch.cuda.is_available())
+        gpus = int(torch.device(default_device()).type == "cuda")
         where = (self.suite.model_dump_json(), str(self.store.folder))
         found: dict[str, Job] = {}
 
@@ -157,7 +158,7 @@ class Grid(Cells):
         sources = self.suite.sources if sources is None else sources
         seeds = self.suite.seeds if accuracies else ()
         self.prepare(sources, targets, names, seeds, rankers)
-        here = finetune.describe(extract.default_device())
+        here = finetune.describe(default_device())
         rows = []
         for target in targets:
             for source in sources:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.fx.proxy import TraceError
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 
@@ -89,11 +91,35 @@ def placed(module: nn.Module, device: str = "cpu") -> nn.Module:
     return moved
 
 
+def _nodes(module: nn.Module) -> list[str]:
+    """The steps of the network in evaluation mode, named by the modules they are in.
+
+    Raises:
+        ValueError: the network cannot be traced.
+    """
+    try:
+        nodes: list[str] = get_graph_node_names(module)[1]
+    except TraceError as error:
+        raise ValueError(
+            f"{type(module).__name__} cannot be traced ({error}), so that its classifier's input "
+            "cannot be found; use a network without branches that depend on the data"
+        ) from error
+    return nodes
+
+
 def head(module: nn.Module) -> str:
-    """The name of the last linear (or convolution) layer that runs: the classifier."""
+    """The name of the last linear (or convolution) layer that runs: the classifier.
+
+    Raises:
+        ValueError: there is none, or the network cannot be traced.
+    """
     parts = dict(module.named_modules())
-    nodes = get_graph_node_names(module)[1]
-    return next(n for n in reversed(nodes) if isinstance(parts.get(n), (nn.Linear, nn.Conv2d)))
+    for node in reversed(_nodes(module)):
+        # A subclass of such a layer is traced through: its steps begin with its name.
+        for place in itertools.accumulate(node.split("."), "{}.{}".format):
+            if isinstance(parts.get(place), (nn.Linear, nn.Conv2d)):
+                return place
+    raise ValueError(f"{type(module).__name__} has no linear or convolution layer to replace")
 
 
 def replace_head(module: nn.Module, name: str, classes: int) -> None:
@@ -114,8 +140,9 @@ class Tapped(nn.Module):
 
     def __init__(self, module: nn.Module, stages: tuple[str, ...], head: str) -> None:
         super().__init__()
-        nodes = get_graph_node_names(module)[1]
-        outputs = {nodes[nodes.index(head) - 1]: "embedding", nodes[-1]: "logits"}
+        nodes = _nodes(module)
+        first = next(i for i, n in enumerate(nodes) if f"{n}.".startswith(f"{head}."))
+        outputs = {nodes[first - 1]: "embedding", nodes[-1]: "logits"}
         # A stage may end in the very node that is the embedding; it must then be read from there.
         self.shared = {
             f"layer.{stage}": outputs[last]

@@ -40,7 +40,7 @@ class Texts(Strict):
     hub: str | None = None
     config: str | None = None
     revision: str | None = None
-    hub_splits: dict[Split, str] = {"train": "train", "test": "test"}
+    hub_splits: dict[Split, str] = Field(default={"train": "train", "test": "test"})
     text: str = "text"
     label: str = "label"
     most_train: int | None = Field(default=None, gt=1)
