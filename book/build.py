@@ -1,9 +1,9 @@
 """Build the book: run the notebooks whose inputs changed, stage the pages, render them.
 
-Everything is written under `_build`: `executed/` holds the run notebooks, `source/` what the
-renderer reads, `html/` the book. A notebook is run again only if its key changed, and the key is
-kept inside its executed copy, which appears in one step: a build killed at any moment is simply
-started again.
+Everything is written under `_build`: `executed/` holds the run notebooks, `rows/` their tables as
+CSV, `source/` what the renderer reads, `html/` the book. A notebook is run again only if its key
+changed, and the key is kept inside its executed copy, which appears in one step: a build killed at
+any moment is simply started again.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ from hastelib._machine import cores
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
 EXECUTED, SOURCE, HTML = BUILD / "executed", BUILD / "source", BUILD / "html"
+RUNS, ROWS = ROOT / "runs", BUILD / "rows"  # where notebooks write; what the book's own wrote
 RENDERED = BUILD / "rendered"  # there only while `html` is the complete result of the last build
 INPUTS = ("hastelib", "params", "book/paper_tables", "constraints.txt")
-FIRST = ("5_1_source", "5_2_target", "5_4_ensemble")
+FIRST = ("5_1_source", "5_2_target", "5_3_segmentation", "5_4_ensemble", "5_5_language")
 """They fine-tune, each on all cores, what the others read: those then run side by side."""
+LAST = ("results",)
+"""They read the rows of all others."""
 
 
 def files(path: Path) -> Iterator[Path]:
@@ -43,7 +46,10 @@ def files(path: Path) -> Iterator[Path]:
 def key_of(notebook: Path) -> str:
     """SHA-256 over everything that an executed notebook depends on, its own defaults included."""
     digest = hashlib.sha256()
-    for file in (f for path in (notebook, *(ROOT / i for i in INPUTS)) for f in files(path)):
+    inputs = [notebook, *(ROOT / name for name in INPUTS)]
+    if notebook.stem in LAST:
+        inputs += [path for path in (ROWS, ROOT / "results") if path.exists()]
+    for file in (f for path in inputs for f in files(path)):
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         digest.update(f"{file.relative_to(ROOT).as_posix()} {content}\n".encode())
     return digest.hexdigest()
@@ -70,7 +76,7 @@ def execute(notebook: Path) -> float | None:
 
     RENDERED.unlink(missing_ok=True)
     partial = executed.with_suffix(".partial.ipynb")
-    start = time.monotonic()
+    start, since = time.monotonic(), time.time()
     print(f"{notebook.name}: running ...", flush=True)
     try:
         result = papermill.execute_notebook(
@@ -90,6 +96,10 @@ def execute(notebook: Path) -> float | None:
             file=sys.stderr,
         )
         return None
+    ROWS.mkdir(exist_ok=True)
+    for table in RUNS.glob(f"{notebook.stem}-*.csv"):
+        if table.stat().st_mtime >= since:  # what a reader ran earlier stays out
+            shutil.copyfile(table, ROWS / table.name)
     result.metadata["hastelib_key"] = key
     nbformat.write(result, partial)
     partial.replace(executed)
@@ -101,7 +111,8 @@ def execute(notebook: Path) -> float | None:
 def execute_all(notebooks: list[Path]) -> dict[str, float | None]:
     """Run notebooks; name -> what :func:`execute` gives."""
     first = [notebook for notebook in notebooks if notebook.stem in FIRST]
-    rest = [notebook for notebook in notebooks if notebook.stem not in FIRST]
+    rest = [notebook for notebook in notebooks if notebook.stem not in FIRST + LAST]
+    last = [notebook for notebook in notebooks if notebook.stem in LAST]
     workers = cores()
     several = f"processes:{workers}" if workers > 1 else "local"
     with environment(HASTE_SCHEDULER=several, OMP_NUM_THREADS="1"):
@@ -110,9 +121,8 @@ def execute_all(notebooks: list[Path]) -> dict[str, float | None]:
         environment(HASTE_SCHEDULER="local", OMP_NUM_THREADS="1"),
         ThreadPoolExecutor(workers) as pool,
     ):
-        return found | dict(
-            zip([notebook.stem for notebook in rest], pool.map(execute, rest), strict=True)
-        )
+        found |= zip([notebook.stem for notebook in rest], pool.map(execute, rest), strict=True)
+        return found | {notebook.stem: execute(notebook) for notebook in last}
 
 
 @contextmanager

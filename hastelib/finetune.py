@@ -71,7 +71,7 @@ class _Training:
         self.optimiser = (
             torch.optim.SGD(module.parameters(), rate, recipe.momentum, weight_decay=decay)
             if recipe.optimiser == "sgd"
-            else torch.optim.Adam(module.parameters(), rate, weight_decay=decay)
+            else torch.optim.Adam(module.parameters(), rate, weight_decay=decay, fused=True)
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, rate, total_steps=steps, cycle_momentum=False

@@ -10,20 +10,20 @@ from torch import Tensor
 
 
 class Batches(Protocol):
-    """A split as a network sees it.
-
-    Attributes:
-        name: for messages.
-        classes: names of the classes.
-        labels: (n,) int64; of scenes (n, h, w), 255 where a pixel has none.
-        order: (n,) the sample at each place of the batches that are not shuffled; None where they
-            come in the order of the split.
-    """
+    """A split as a network sees it."""
 
     name: str
+    """For messages."""
     classes: list[str]
-    labels: Tensor
+    """Names of the classes."""
     order: Tensor | None
+    """(n,) the sample at each place of the batches that are not shuffled; None where they come in
+    the order of the split."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(n,) int64; of scenes (n, h, w) bytes, 255 where a pixel has none."""
+        ...
 
     def __len__(self) -> int:
         """The number of samples."""

@@ -15,9 +15,21 @@ from PIL import Image
 
 from hastelib.data.files import folder, parquet
 from hastelib.data.glyphs import Drawn, digits, glyphs
+from hastelib.data.scenes import load_scenes
 from hastelib.data.texts import load_texts
 from hastelib.download import sha256_of
-from hastelib.specs import Corpus, DataSpec, Digits, Folder, Glyphs, Parquet, Texts
+from hastelib.specs import (
+    Corpus,
+    DataSpec,
+    Digits,
+    Folder,
+    Glyphs,
+    Masks,
+    Official,
+    Parquet,
+    Scenes,
+    Texts,
+)
 from hastelib.store import Store, key
 
 # What decides how a drawing comes out, besides the specification.
@@ -42,6 +54,8 @@ def load(spec: DataSpec, store: Store | None = None) -> datasets.DatasetDict:
         return parquet(spec)
     if isinstance(spec, Folder):
         return folder(spec)
+    if isinstance(spec, Scenes | Masks | Official):
+        return load_scenes(spec, store)
     if isinstance(spec, Corpus | Texts):
         return load_texts(spec, store)
     return _drawn(spec, store or Store())

@@ -1,7 +1,7 @@
 """Tables in the paper's form, the paper's own numbers beside them, and what came out in words.
 
 What several pages share is exported here. A module that is not (``audit``, ``bounds``,
-``hard`` and those that begin so, ``ablations``, ``ensembles`` and others) belongs to one page:
+``hard`` and those that begin so, ``ablations``, ``results`` and others) belongs to one page:
 what that page computes from a grid, its tables, and its findings in words.
 """
 

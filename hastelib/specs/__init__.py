@@ -10,10 +10,11 @@ from pydantic import Field
 
 from hastelib.specs.base import SPLITS, Split, Strict
 from hastelib.specs.images import Digits, Folder, Glyphs, Parquet
+from hastelib.specs.scenes import Masks, Official, Scenes
 from hastelib.specs.texts import Corpus, Texts
 
 DataSpec = Annotated[
-    Glyphs | Digits | Parquet | Folder | Corpus | Texts,
+    Glyphs | Digits | Parquet | Folder | Scenes | Masks | Official | Corpus | Texts,
     Field(discriminator="kind"),
 ]
 """Any of them."""
@@ -25,7 +26,10 @@ __all__ = [
     "Digits",
     "Folder",
     "Glyphs",
+    "Masks",
+    "Official",
     "Parquet",
+    "Scenes",
     "Split",
     "Strict",
     "Texts",

@@ -1,0 +1,154 @@
+"""Scenes for segmentation: characters strewn over a ground, and the class of every pixel.
+
+What a style may change is what separates real sets of street scenes or of photographs from each
+other: colours, how much is in a scene and how large, what else is there, and how bad the camera
+is. All styles share the classes, so a network that learnt one style knows something of the next.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import zlib
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from hastelib.data.glyphs import _font, characters, fonts
+from hastelib.specs import SPLITS
+from hastelib.specs.scenes import Scenes
+
+KINDS = {
+    "letters": "A-HJ-Z",
+    "digits": "2-9",
+    "arrows": "←↑→↓↔↕↖↗↘↙",
+    "stars": "★✦✱✲✳✴✵✶✷✸✹✺",
+    "operators": "≡≈⊕⊗∞∑∏√∩∪",
+}
+"""Class -> its characters. I, 0 and 1 are left out: as strokes they belong to several classes."""
+
+BACKGROUND = "background"
+_SCALE = 2  # drawn at twice the size, then reduced
+_BOLD = "Bold"
+
+Rgb = tuple[int, int, int]
+
+
+def names(spec: Scenes) -> list[str]:
+    """The classes, in the order of their indices in a mask."""
+    return [BACKGROUND, *spec.kinds]
+
+
+def _colour(hue: float, saturation: float, value: float) -> Rgb:
+    red, green, blue = (round(255 * c) for c in colorsys.hsv_to_rgb(hue % 1, saturation, value))
+    return red, green, blue
+
+
+def _ground(palette: str, random: np.random.Generator) -> Rgb:
+    if palette == "paper":
+        return _colour(random.uniform(), random.uniform(0, 0.08), random.uniform(0.85, 1))
+    if palette == "night":
+        return _colour(random.uniform(), random.uniform(0, 0.3), random.uniform(0.02, 0.18))
+    return _colour(random.uniform(), random.uniform(0.4, 0.8), random.uniform(0.35, 0.65))
+
+
+def _ink(palette: str, ground: Rgb, random: np.random.Generator) -> Rgb:
+    if palette == "paper":
+        return _colour(random.uniform(), random.uniform(0, 0.3), random.uniform(0.05, 0.35))
+    if palette == "night":
+        return _colour(random.uniform(), random.uniform(0, 0.4), random.uniform(0.65, 1))
+    hue = colorsys.rgb_to_hsv(*(value / 255 for value in ground))[0]
+    # The other side of the circle of hues, lighter or darker than the ground.
+    value = random.uniform(0.85, 1) if random.random() < 0.5 else random.uniform(0.05, 0.2)
+    return _colour(hue + random.uniform(0.35, 0.65), random.uniform(0.3, 0.9), value)
+
+
+def _character(text: str, height: float, random: np.random.Generator) -> Image.Image:
+    """One character, turned, as coverage: its ink is as high as asked for before the turn."""
+    having = [path for path, codes in fonts().items() if ord(text) in codes]
+    bold = [path for path in having if _BOLD in path.stem] or having
+    path = bold[random.integers(len(bold))]
+    size = max(8, round(height * 1.3))
+    left, top, right, bottom = _font(path, size).getbbox(text)
+    longest = max(right - left, bottom - top, 1)
+    size = max(8, round(size * height / longest))
+    left, top, right, bottom = _font(path, size).getbbox(text)
+    side = round(1.5 * max(right - left, bottom - top)) + 4
+    mask = Image.new("L", (side, side))
+    place = (side - left - right) / 2, (side - top - bottom) / 2
+    ImageDraw.Draw(mask).text(place, text, fill=255, font=_font(path, size), stroke_width=1)
+    return mask.rotate(random.normal(0, 9), Image.Resampling.BILINEAR)
+
+
+def _free(taken: np.ndarray, covered: np.ndarray) -> bool:
+    """Whether a new character would hide less than a tenth of itself behind what is there."""
+    both = np.minimum(taken, covered).sum()
+    return bool(both < 0.1 * covered.sum())
+
+
+def draw(spec: Scenes, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """One scene: (h, w, 3) bytes, and (h, w) bytes that say each pixel's class.
+
+    A pixel belongs to a character that covers at least half of it.
+    """
+    high, wide = _SCALE * spec.height, _SCALE * spec.width
+    ground = _ground(spec.palette, random)
+    sheet = Image.new("RGB", (wide, high), ground)
+    pen = ImageDraw.Draw(sheet)
+    for _ in range(random.binomial(14, spec.clutter)):
+        # Strokes in the colours of ink, thin to thick: none of them is a character.
+        x, y = random.uniform(0, wide), random.uniform(0, high)
+        angle, length = random.uniform(0, 2 * np.pi), random.uniform(0.2, 0.7) * high
+        ends = x, y, x + length * np.cos(angle), y + length * np.sin(angle)
+        fill = _ink(spec.palette, ground, random)
+        pen.line([round(v) for v in ends], fill=fill, width=int(random.integers(1, 6)))
+    scene = np.asarray(sheet.reduce(_SCALE), dtype=float)
+    mask = np.zeros((spec.height, spec.width), np.uint8)
+    taken = np.zeros((spec.height, spec.width))
+    for _ in range(random.integers(spec.density[0], spec.density[1] + 1)):
+        kind = int(random.integers(len(spec.kinds)))
+        among = characters(KINDS[spec.kinds[kind]])
+        text = among[random.integers(len(among))]
+        one = _character(text, random.uniform(*spec.scale) * high, random)
+        ink = _ink(spec.palette, ground, random)
+        for _ in range(12):  # places tried; a full scene takes no more
+            layer = Image.new("L", (wide, high))
+            corner = [
+                round(random.uniform(0.3, side - 0.3 * one.width) - one.width * 0.35)
+                for side in (wide, high)
+            ]
+            layer.paste(one, (corner[0], corner[1]))
+            covered = np.asarray(layer.reduce(_SCALE), dtype=float) / 255
+            if covered.sum() > 0 and _free(taken, covered):
+                break
+        else:
+            continue
+        scene += covered[..., None] * (np.array(ink) - scene)
+        mask[covered >= 0.5] = kind + 1
+        taken = np.maximum(taken, covered)
+    return _degraded(scene, spec.degradation, random), mask
+
+
+def _degraded(scene: np.ndarray, most: float, random: np.random.Generator) -> np.ndarray:
+    """A worse picture of the same scene: contrast, sharpness and noise, each up to ``most``."""
+    fade, blur, noise = (float(v) for v in most * random.uniform(0.4, 1, size=3))
+    faded = 128 + (1 - 0.75 * fade) * (scene - 128)
+    image = Image.fromarray(faded.round().clip(0, 255).astype(np.uint8))
+    image = image.filter(ImageFilter.GaussianBlur(1.6 * blur))
+    noisy = np.asarray(image, dtype=float) + random.normal(0, 34 * noise, scene.shape)
+    return noisy.round().clip(0, 255).astype(np.uint8)
+
+
+def scenes(spec: Scenes) -> dict[str, np.ndarray]:
+    """``train.image`` (n, h, w, 3), ``train.mask`` (n, h, w), and the same for test, bytes.
+
+    Every (style, split, number) has its own random stream: more scenes change none, and two styles
+    have no scene in common.
+    """
+    found = {}
+    style = zlib.crc32(spec.model_dump_json(exclude={"train", "test", "seed"}).encode())
+    for split in SPLITS:
+        count = spec.train if split == "train" else spec.test
+        streams = [[spec.seed, style, split == "test", number] for number in range(count)]
+        drawn = [draw(spec, np.random.default_rng(stream)) for stream in streams]
+        found[f"{split}.image"], found[f"{split}.mask"] = map(np.stack, zip(*drawn, strict=True))
+    return found
