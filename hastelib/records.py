@@ -36,8 +36,8 @@ class Row(BaseModel):
         suite: name of the suite, a file of ``params/suites``.
         target: name of the target data set in the suite.
         source: name of the pre-trained network.
-        metric: ``leep``, ``nce``, ``gbc``, ``logme``, ``h_score``, ``transrate``, ``ms_leep`` or
-            ``e_leep``.
+        metric: ``leep``, ``nce``, ``gbc``, ``logme``, ``h_score``, ``transrate``, ``n_leep``,
+            ``logme_fixed_point``, ``ms_leep`` or ``e_leep``, or one of your own.
         variant: the samples that the score is computed on: ``all`` of the target's train split
             (the baseline), ``random`` ones, the hardest by the class-agnostic hardness ``ca``
             (Eq. 2), or by the class-specific hardness ``cs`` (Eq. 4).

@@ -559,40 +559,17 @@ def test_regrets_are_in_points_and_marked():
 
 
 def test_the_fixed_point_is_computed_on_the_same_samples(grid: Grid):
-    given = grid.rows("A.7", ["greek"], ["logme"])
-    found = evidences.with_fixed(grid, given, {})
-    assert [r.metric for r in found] == ["logme", "logme_fixed_point"] * len(given)
-    assert {r.section for r in found} == {"A.7"}
+    found = grid.rows("A.7", ["greek"], list(evidences.NAMES))
     features = grid.features("resnet14@glyphs", "greek")
     scores: dict[str, list[float]] = {}
     for subset in grid.subsets("greek"):
         part = features.at(subset.rows)
         score = metrics.logme_fixed_point(part.embedding, part.labels)
         scores.setdefault(subset.variant, []).append(score)
-    for one in found:
-        if (one.source, one.metric) == ("resnet14@glyphs", "logme_fixed_point"):
-            assert one.score == pytest.approx(np.mean(scores[one.variant]), rel=1e-12)
-            if one.variant == "random":
-                assert one.score_std == pytest.approx(np.std(scores["random"], ddof=1))
-            else:
-                assert math.isnan(one.score_std)
-    again = evidences.with_fixed(Grid(grid.suite, grid.store), given, {})
-    assert [r.score for r in again] == [r.score for r in found]
-
-
-def test_a_fixed_point_that_cannot_be_is_recorded(grid: Grid, monkeypatch, tmp_path: Path):
-    given = [r for r in grid.rows("A.7", ["greek"], ["logme"]) if r.variant == "all"]
-
-    def refuses(embeddings, labels):
-        raise ValueError("one class is left")
-
-    fresh = Grid(grid.suite, Store(tmp_path))
-    monkeypatch.setattr(fresh, "features", grid.features)
-    monkeypatch.setattr(metrics, "logme_fixed_point", refuses)
-    monkeypatch.setattr(fresh, "subsets", grid.subsets)
-    found = evidences.with_fixed(fresh, given[:1], {})[1]
-    assert math.isnan(found.score)
-    assert found.reason == "one class is left"
+    fixed = [r for r in found if (r.source, r.metric) == ("resnet14@glyphs", evidences.FIXED)]
+    assert {r.variant for r in fixed} == {"all", "random", "ca", "cs"}
+    for one in fixed:
+        assert one.score == pytest.approx(np.mean(scores[one.variant]), rel=1e-12)
 
 
 def test_tables_of_logme_stand_beside_the_papers():

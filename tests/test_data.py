@@ -188,7 +188,7 @@ def test_missing_data_that_the_hub_has_not_either(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("HASTE_DATA", str(tmp_path))
     asked = {}
 
-    def refuse(name, **options):
+    def refuse(name, config, **options):
         asked[name] = options
         raise ConnectionError("no route")
 

@@ -370,7 +370,7 @@ def test_all_at_once_is_each_alone(n: int, d: int) -> None:
     found = metrics.score_all(far)
     assert found["logme"] == pytest.approx(metrics.logme(far.embedding, labels), rel=1e-6)
     assert metrics.score_all(made, ["nce"]) == {"nce": found["nce"]}
-    assert list(metrics.METRICS) == [*found, "n_leep"]
+    assert list(metrics.METRICS) == [*found, "n_leep", "logme_fixed_point"]
 
 
 def test_all_at_once_factors_the_embeddings_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def tiny(values: dict[str, Any]) -> dict[str, Any]:
     values["source_data"] = values["source_data"] | {"characters": "A-H", "train": 12, "test": 4}
     values["targets"] = {
         name: spec | ({"characters": LETTERS[name]} if name in LETTERS else {})
-        | {"train": 14, "test": 8}
+        | {"train": 14, "test": 10}
         for name, spec in values["targets"].items()
         if name in LETTERS or spec["kind"] == "digits"
     }  # fmt: skip

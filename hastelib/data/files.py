@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
-from hastelib.specs import SPLITS, Folder, Parquet, Split
+from hastelib.specs import SPLITS, Folder, Parquet, Published, Split
 from hastelib.store import cache_folder
 
 datasets.disable_progress_bars()  # seconds at most, and a widget in a notebook page
@@ -29,27 +29,38 @@ def data_folder() -> Path:
 
 
 def parquet(spec: Parquet) -> datasets.DatasetDict:
-    """A Parquet data set: from ``HASTE_DATA`` where its files are there, else from the hub."""
+    """Images in Parquet files: from ``HASTE_DATA`` where they are there, else from the hub."""
+    found = {
+        split: columns(_where(data, spec, split), spec, spec.image, "image", split)
+        for split, data in published(spec).items()
+    }
+    return split_of({split: _classes(data, spec) for split, data in encoded(found).items()}, spec)
+
+
+def published(spec: Published) -> dict[Split, datasets.Dataset]:
+    """The splits as they are published: from ``HASTE_DATA`` where they are there, or the hub.
+
+    Raises:
+        MissingDataError: they are neither there nor to be downloaded.
+        ValueError: a file is no Parquet.
+    """
     paths: dict[Split, str] = {"train": spec.train}
     if spec.test:
         paths["test"] = spec.test
     files = {split: data_folder() / path for split, path in paths.items()}
     missing = [str(path) for path in files.values() if not path.is_file()]
     if not missing:
-        found = {split: _read(path) for split, path in files.items()}
-    elif spec.hub:
-        found = _download(spec, list(files), missing)
-    else:
-        raise MissingDataError(
-            f"no {', '.join(missing)}. Put the data there, or set HASTE_DATA to the folder that "
-            "holds them."
-        )
-    found = {split: _columns(data, spec, split) for split, data in found.items()}
-    found = {split: _classes(data, spec) for split, data in _encoded(found).items()}
-    return _split(found, spec.seed, spec.train)
+        return {split: read(path) for split, path in files.items()}
+    if spec.hub:
+        return _download(spec, list(files), missing)
+    raise MissingDataError(
+        f"no {', '.join(missing)}. Put the data there, or set HASTE_DATA to the folder that "
+        "holds them."
+    )
 
 
-def _read(path: Path) -> datasets.Dataset:
+def read(path: Path) -> datasets.Dataset:
+    """A Parquet file; ``ValueError`` where it is none."""
     try:
         return datasets.Dataset(datasets.table.InMemoryTable(pq.read_table(path)))
     except (OSError, pa.ArrowException) as error:
@@ -57,12 +68,12 @@ def _read(path: Path) -> datasets.Dataset:
 
 
 def _download(
-    spec: Parquet, splits: list[Split], missing: list[str]
+    spec: Published, splits: list[Split], missing: list[str]
 ) -> dict[Split, datasets.Dataset]:
     try:
         return {
             split: datasets.load_dataset(
-                spec.hub, split=spec.hub_splits[split], revision=spec.revision
+                spec.hub, spec.config, split=spec.hub_splits[split], revision=spec.revision
             )
             for split in splits
         }
@@ -75,14 +86,17 @@ def _download(
         ) from error
 
 
-def _columns(data: datasets.Dataset, spec: Parquet, split: str) -> datasets.Dataset:
-    """Keep the rows and classes asked for, and name the columns ``image`` and ``label``."""
-    wanted = {spec.image, spec.label, *spec.where}
+def _present(data: datasets.Dataset, wanted: set[str], spec: Published, split: str) -> None:
     if absent := wanted - set(data.column_names):
         raise ValueError(
             f"{spec.train}: the {split} split has no column {sorted(absent)}; it has "
             f"{sorted(data.column_names)}"
         )
+
+
+def _where(data: datasets.Dataset, spec: Parquet, split: str) -> datasets.Dataset:
+    """The rows asked for."""
+    _present(data, set(spec.where), spec, split)
     keep = np.ones(len(data), bool)
     for column, value in spec.where.items():
         feature, values = data.features[column], np.array(data.with_format("numpy")[column][:])
@@ -92,23 +106,34 @@ def _columns(data: datasets.Dataset, spec: Parquet, split: str) -> datasets.Data
         if not keep.any():
             choices = ", ".join(sorted(set(values.astype(str).tolist()))[:20])
             raise ValueError(f"{spec.train}: no row has {column} {value!r}; there are {choices}")
-    data = data.select(np.flatnonzero(keep)).select_columns([spec.image, spec.label])
-    data = data.rename_columns(
-        {old: new for old, new in ((spec.image, "image"), (spec.label, "label")) if old != new}
-    )
+    return data.select(np.flatnonzero(keep))
+
+
+def columns(
+    data: datasets.Dataset, spec: Published, content: str, name: str, split: str
+) -> datasets.Dataset:
+    """The columns ``content`` and ``spec.label`` alone, called ``name`` and ``label``.
+
+    Raises:
+        ValueError: one is missing, or a row has no label.
+    """
+    _present(data, {content, spec.label}, spec, split)
+    data = data.select_columns([content, spec.label])
+    names = {content: name, spec.label: "label"}
+    data = data.rename_columns({old: new for old, new in names.items() if old != new})
     labels = pd.Series(data["label"][:])
-    unlabelled = int(labels.isna().sum())
-    if not unlabelled and pd.api.types.is_numeric_dtype(labels):
-        unlabelled = int((labels < 0).sum())
-    if unlabelled:
+    unlabelled = labels.isna()
+    if pd.api.types.is_numeric_dtype(labels):
+        unlabelled |= labels < 0
+    if unlabelled.any():
         raise ValueError(
-            f"{spec.train}: {unlabelled} of {len(labels)} rows of the {split} split have no label; "
-            "remove them"
+            f"{spec.train}: {unlabelled.sum()} of {len(labels)} rows of the {split} split have no "
+            "label; remove them"
         )
     return data
 
 
-def _encoded(found: dict[Split, datasets.Dataset]) -> dict[Split, datasets.Dataset]:
+def encoded(found: dict[Split, datasets.Dataset]) -> dict[Split, datasets.Dataset]:
     """Labels that are not class labels yet, numbered alike in all splits."""
     if isinstance(found["train"].features["label"], datasets.ClassLabel):
         return found
@@ -146,8 +171,12 @@ def _matches(name: str, pattern: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
-def _split(found: dict[Split, datasets.Dataset], seed: int, name: str) -> datasets.DatasetDict:
+def split_of(found: dict[Split, datasets.Dataset], spec: Published) -> datasets.DatasetDict:
     """The official split where there is one, else 80/20, stratified by class, seeded."""
+    return _split(found, spec.seed, spec.train)
+
+
+def _split(found: dict[Split, datasets.Dataset], seed: int, name: str) -> datasets.DatasetDict:
     classes = found["train"].features["label"].names
     if len(classes) < 2:
         raise ValueError(f"{name}: expected at least two classes, got {classes}")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import datasets
 import numpy as np
-import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from hastelib.data import corpus
-from hastelib.data.files import MissingDataError, _encoded, _read, _split, data_folder
-from hastelib.specs import SPLITS, Split
+from hastelib.data.files import columns, encoded, published, split_of
+from hastelib.specs import SPLITS
 from hastelib.specs.texts import Corpus, Texts
 from hastelib.store import Store
 
@@ -41,69 +40,16 @@ def load_texts(spec: Corpus | Texts, store: Store | None = None) -> datasets.Dat
 
 
 def _parquet(spec: Texts) -> datasets.DatasetDict:
-    paths: dict[Split, str] = {"train": spec.train}
-    if spec.test:
-        paths["test"] = spec.test
-    files = {split: data_folder() / path for split, path in paths.items()}
-    missing = [str(path) for path in files.values() if not path.is_file()]
-    if not missing:
-        found = {split: _read(path) for split, path in files.items()}
-    elif spec.hub:
-        found = _download(spec, list(files), missing)
-    else:
-        raise MissingDataError(
-            f"no {', '.join(missing)}. Put the data there, or set HASTE_DATA to the folder that "
-            "holds them."
-        )
-    found = {split: _columns(data, spec, split) for split, data in found.items()}
-    both = _split(_encoded(found), spec.seed, spec.train)
+    found = {}
+    for split, data in published(spec).items():
+        found[split] = columns(data, spec, spec.text, "text", split)
+        if any(not isinstance(text, str) for text in found[split]["text"]):
+            raise ValueError(f"{spec.train}: not every row of the {split} split has a text")
+    both = split_of(encoded(found), spec)
     most = {"train": spec.most_train, "test": spec.most_test}
     return datasets.DatasetDict(
         {split: _capped(both[split], most[split], spec, split) for split in SPLITS}
     )
-
-
-def _download(
-    spec: Texts, splits: list[Split], missing: list[str]
-) -> dict[Split, datasets.Dataset]:
-    try:
-        return {
-            split: datasets.load_dataset(
-                spec.hub, spec.config, split=spec.hub_splits[split], revision=spec.revision
-            )
-            for split in splits
-        }
-    except (OSError, ValueError, RuntimeError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MissingDataError(
-            f"no {', '.join(missing)}, and the hub's data set {spec.hub} (revision "
-            f"{spec.revision}) could not be downloaded ({first}). Set HASTE_DATA to the folder "
-            "that holds the data, or connect to the network and try again."
-        ) from error
-
-
-def _columns(data: datasets.Dataset, spec: Texts, split: str) -> datasets.Dataset:
-    """The columns ``text`` and ``label``, of which every row has both."""
-    wanted = {"text": spec.text, "label": spec.label}
-    if absent := set(wanted.values()) - set(data.column_names):
-        raise ValueError(
-            f"{spec.train}: the {split} split has no column {sorted(absent)}; it has "
-            f"{sorted(data.column_names)}"
-        )
-    data = data.select_columns([*wanted.values()])
-    data = data.rename_columns({old: new for new, old in wanted.items() if old != new})
-    labels = pd.Series(data["label"][:])
-    unlabelled = labels.isna()
-    if pd.api.types.is_numeric_dtype(labels):
-        unlabelled |= labels < 0
-    if unlabelled.any():
-        raise ValueError(
-            f"{spec.train}: {unlabelled.sum()} of {len(labels)} rows of the {split} split have no "
-            "label; remove them"
-        )
-    if any(not isinstance(text, str) for text in data["text"]):
-        raise ValueError(f"{spec.train}: not every row of the {split} split has a text")
-    return data
 
 
 def _capped(data: datasets.Dataset, most: int | None, spec: Texts, split: str) -> datasets.Dataset:

@@ -262,7 +262,11 @@ def logme_fixed_point(embeddings: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         ValueError: bad input, as :mod:`hastelib.metrics` says; fewer than two classes.
     """
-    given = Embedded(embeddings, labels)
+    return fixed_point(Embedded(embeddings, labels))
+
+
+def fixed_point(given: Embedded) -> float:
+    """The value of :func:`logme_fixed_point`, of embeddings that may be factored already."""
     if not len(given.raw.values):
         raise _check.refuse("embeddings", "a number that is not 0", "only zeros")
     return float(iterated(given).value.mean())

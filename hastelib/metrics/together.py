@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 from hastelib import _check
 from hastelib._check import ArrayLike
 from hastelib._linalg import Embedded
-from hastelib.metrics.evidence import maximum_evidence
+from hastelib.metrics.evidence import fixed_point, maximum_evidence
 from hastelib.metrics.predictions import leep, n_leep, nce
 from hastelib.metrics.separation import between_classes, rate_reduction, separation
 
@@ -67,11 +67,12 @@ METRICS: dict[str, Callable[[Sample], float]] = {
     "h_score": lambda s: between_classes(s._embedded, None),
     "transrate": lambda s: rate_reduction(s._embedded, 1e-4, weighted=False),
     "n_leep": lambda s: n_leep(s.embedding, s.labels),
+    "logme_fixed_point": lambda s: fixed_point(s._embedded),
 }
 """The metrics of a single source, by name, each with its defaults. A metric of your own is one
 more entry: a function of a :class:`Sample`."""
 
-CLOSED = tuple(name for name in METRICS if name != "n_leep")
+CLOSED = tuple(name for name in METRICS if name not in ("n_leep", "logme_fixed_point"))
 
 
 def score_all(features: Features, names: Iterable[str] = CLOSED) -> dict[str, float]:
@@ -82,8 +83,8 @@ def score_all(features: Features, names: Iterable[str] = CLOSED) -> dict[str, fl
 
     Args:
         features: anything with ``embedding`` (n, d), ``probs`` (n, z) and ``labels`` (n,).
-        names: of :data:`METRICS`. All but N-LEEP where they are not given: it fits a mixture,
-            which shares nothing and takes far longer than the others together.
+        names: of :data:`METRICS`. Where they are not given, all but LogME's fixed point and
+            N-LEEP, which fits a mixture, shares nothing and takes far longer than the others.
 
     Returns:
         The score of each name, as the function of that name gives it.

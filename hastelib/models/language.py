@@ -253,7 +253,7 @@ class TextSource(Source):
         """
         return _Tapped(self.module, self.stages)
 
-    def with_classes(self, classes: int) -> nn.Module:
+    def with_classes(self, classes: int) -> TextClassifier:
         """A copy of the network with a new, random classifier."""
         module = copy.deepcopy(self.module)
         old = module.head

@@ -85,7 +85,7 @@ class SmallFCN(nn.Module):
                 first = name == "0.conv1"  # what feeds it is not strided yet
                 part.stride = (1, 1)
                 part.dilation = part.padding = (1, 1) if first else (2, 2)
-        self.backbone.layer3[0].downsample.stride = 1  # type: ignore[union-attr, assignment]
+        self.backbone.layer3[0].downsample.stride = 1  # type: ignore[assignment]
         self.classifier = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
@@ -270,7 +270,8 @@ def iou(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
         from torchmetrics.classification import MulticlassConfusionMatrix
     except ImportError as error:
         raise ImportError(
-            "the mean intersection over union needs torchmetrics: pip install 'hastelib[segmentation]'"
+            "the mean intersection over union needs torchmetrics: "
+            "pip install 'hastelib[segmentation]'"
         ) from error
     counted = MulticlassConfusionMatrix(classes, ignore_index=IGNORE, validate_args=False)
     for some, truth in zip(

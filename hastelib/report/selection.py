@@ -107,12 +107,13 @@ def about(tasks: Tasks, text: str) -> str:
     )
 
 
-def rows(tasks: Tasks, names: Sequence[str]) -> list[Row]:
+def rows(tasks: Tasks, names: Sequence[str], section: str = "5.2") -> list[Row]:
     """The rows of the section; every source ranks by hardness for itself.
 
     Args:
         tasks: what :func:`tasks` gives.
         names: metrics.
+        section: of the paper.
     """
     rankers = {source: source for source in tasks.pairs}
     shared = [t for t in tasks.subsets if all(t in targets for targets in tasks.pairs.values())]
@@ -122,7 +123,7 @@ def rows(tasks: Tasks, names: Sequence[str]) -> list[Row]:
     found = []
     for source, targets in tasks.pairs.items():
         subsets = tasks.named(targets)
-        found += tasks.grid.rows("5.2", subsets, names, sources=[source], rankers=rankers)
+        found += tasks.grid.rows(section, subsets, names, sources=[source], rankers=rankers)
     return found
 
 

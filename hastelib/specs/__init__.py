@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hastelib.specs.base import SPLITS, Split, Strict
+from hastelib.specs.base import SPLITS, Published, Split, Strict
 from hastelib.specs.images import Digits, Folder, Glyphs, Parquet
 from hastelib.specs.scenes import Masks, Official, Scenes
 from hastelib.specs.texts import Corpus, Texts
@@ -29,6 +29,7 @@ __all__ = [
     "Masks",
     "Official",
     "Parquet",
+    "Published",
     "Scenes",
     "Split",
     "Strict",

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from hastelib.specs.base import Split, Strict
+from hastelib.specs.base import Published, Strict
 
 
 class Glyphs(Strict):
@@ -33,27 +33,17 @@ class Digits(Strict):
     seed: int = 0
 
 
-class Parquet(Strict):
-    """Parquet files under ``HASTE_DATA``, else a data set of the hub (``kind: parquet``).
+class Parquet(Published):
+    """Images in Parquet files (``kind: parquet``), see :class:`hastelib.specs.base.Published`.
 
-    ``train`` and ``test`` are paths under ``HASTE_DATA``; without ``test`` the rows are split
-    80/20, stratified by class, with ``seed``. ``hub`` and ``revision`` say where the same data is
-    published, ``hub_splits`` what its splits are called. ``image`` and ``label`` name the
-    columns; ``where`` keeps the rows whose column has that value; ``classes`` keeps those
-    classes, each given by name or by a prefix that ends in ``*``.
+    ``image`` names the column with the images; ``where`` keeps the rows whose column has that
+    value; ``classes`` keeps those classes, each given by name or by a prefix that ends in ``*``.
     """
 
     kind: Literal["parquet"]
-    train: str
-    test: str | None = None
-    hub: str | None = None
-    revision: str | None = None
-    hub_splits: dict[Split, str] = Field(default={"train": "train", "test": "test"})
     image: str = "image"
-    label: str = "label"
     where: dict[str, str] = Field(default={})
     classes: tuple[str, ...] | None = None
-    seed: int = 0
 
 
 class Folder(Strict):

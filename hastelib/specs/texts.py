@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from hastelib.specs.base import Split, Strict
+from hastelib.specs.base import Published, Strict
 
 
 class Corpus(Strict):
@@ -24,28 +24,17 @@ class Corpus(Strict):
     seed: int = 0
 
 
-class Texts(Strict):
-    """Parquet files of texts under ``HASTE_DATA``, else a data set of the hub (``kind: texts``).
+class Texts(Published):
+    """Texts in Parquet files (``kind: texts``), see :class:`hastelib.specs.base.Published`.
 
-    ``train`` and ``test`` are paths under ``HASTE_DATA``; without ``test`` the rows are split
-    80/20, stratified by class, with ``seed``. ``hub``, ``config`` and ``revision`` say where the
-    same data is published, ``hub_splits`` what its splits are called. ``text`` and ``label`` name
-    the columns. ``most_train`` and ``most_test`` cap the rows of a split: as many are drawn,
-    stratified by class, with ``seed``.
+    ``text`` names the column with the texts. ``most_train`` and ``most_test`` cap the rows of a
+    split: as many are drawn, stratified by class, with ``seed``.
     """
 
     kind: Literal["texts"]
-    train: str
-    test: str | None = None
-    hub: str | None = None
-    config: str | None = None
-    revision: str | None = None
-    hub_splits: dict[Split, str] = Field(default={"train": "train", "test": "test"})
     text: str = "text"
-    label: str = "label"
     most_train: int | None = Field(default=None, gt=1)
     most_test: int | None = Field(default=None, gt=1)
-    seed: int = 0
 
 
 SPECS = (Corpus, Texts)

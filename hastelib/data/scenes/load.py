@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hastelib.data import drawn_scenes, glyphs
-from hastelib.data.files import MissingDataError, _read, data_folder
+from hastelib.data.files import MissingDataError, data_folder, read
 from hastelib.data.scenes import layouts
 from hastelib.download import sha256_of
 from hastelib.specs import SPLITS
@@ -112,7 +112,7 @@ def _parquet(spec: Masks) -> datasets.DatasetDict:
         )
     found = {}
     for split, path in files.items():
-        data = _read(path)
+        data = read(path)
         if absent := {spec.image, spec.mask} - set(data.column_names):
             raise ValueError(f"{path} has no column {sorted(absent)}; it has {data.column_names}")
         masks = [
@@ -184,10 +184,7 @@ def _decoded(
     )
     arrays, notes = store.get("masks", entry, make)
     joined, ends = arrays["files"].numpy().tobytes(), [0, *arrays["ends"].tolist()]
-    packed = [
-        {"bytes": joined[start:end], "path": None}
-        for start, end in itertools.pairwise(ends)
-    ]
+    packed = [{"bytes": joined[start:end], "path": None} for start, end in itertools.pairwise(ends)]
     images = [{"bytes": None, "path": str(image)} for image, _ in pairs]
     return _split(images, packed, names, notes["present"])
 

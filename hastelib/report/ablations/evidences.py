@@ -5,17 +5,12 @@ Why the two differ is the business of :mod:`hastelib.report.evidence`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
-from hastelib import extract, metrics
-from hastelib.experiments import Grid
 from hastelib.records import Row, frame
 from hastelib.report import labels
 from hastelib.report.ablations.common import HARD
@@ -25,56 +20,6 @@ from hastelib.report.tables import Beside, interval, number
 
 FIXED = "logme_fixed_point"
 NAMES = {"logme": "LogME", FIXED: "LogME, fixed point"}
-
-
-def with_fixed(grid: Grid, rows: Sequence[Row], rankers: Mapping[str, str]) -> list[Row]:
-    """LogME's rows, each followed by that of the fixed point on the same samples.
-
-    Args:
-        grid: whose rows they are.
-        rows: of LogME, of every variant for each source and target.
-        rankers: source -> the network that ranks for it, as the rows were made.
-    """
-    found: list[Row] = []
-    scores: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
-    for row in rows:
-        cell = row.source, row.target
-        if cell not in scores:
-            scores[cell] = _fixed(grid, *cell, rankers.get(row.source))
-        changes = {"metric": FIXED, "section": "A.7"} | scores[cell][row.variant]
-        found += [row.model_copy(update={"section": "A.7"}), row.model_copy(update=changes)]
-    return found
-
-
-def _fixed(grid: Grid, source: str, target: str, by: str | None) -> dict[str, dict[str, Any]]:
-    """Variant -> score, score_std and reason, from the store where they are there."""
-    subsets = grid.subsets(target, by)
-
-    def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        features = grid.features(source, target)
-        scores: dict[str, list[float]] = {}
-        reasons = dict.fromkeys((subset.variant for subset in subsets), "")
-        with extract.threaded(grid.suite.recipe.threads):
-            for subset in subsets:
-                X, y = features.embedding[subset.rows], features.labels[subset.rows]
-                try:
-                    score = metrics.logme_fixed_point(X, y)
-                except ValueError as error:  # recorded, never dropped
-                    score, reasons[subset.variant] = math.nan, str(error)
-                scores.setdefault(subset.variant, []).append(score)
-        found = {}
-        for variant, values in scores.items():
-            there = np.array([value for value in values if not math.isnan(value)])
-            found[variant] = {
-                "score": float(there.mean()) if len(there) else math.nan,
-                "score_std": float(there.std(ddof=1)) if len(there) > 1 else math.nan,
-                "reason": "" if len(there) else reasons[variant],
-            }
-        return {}, {"scores": found}
-
-    entry = grid.score_entries(source, target, [FIXED], subsets)[FIXED]
-    kept: dict[str, dict[str, Any]] = grid.store.get("scores", entry, make)[1]["scores"]
-    return kept
 
 
 def named(rows: Iterable[Row] | pd.DataFrame) -> pd.DataFrame:

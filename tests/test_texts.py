@@ -1,0 +1,191 @@
+"""Texts: the generated corpus, Parquet files in the hub's layout, caps, subsets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from hastelib.data import MissingDataError, corpus, fingerprint, load, subset
+from hastelib.specs.texts import Corpus, Texts
+
+
+def written(task: str = "tweets", train: int = 6, test: int = 3, seed: int = 0):
+    return load(Corpus(kind="corpus", task=task, train=train, test=test, seed=seed))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A made-up copy of a data set in the hub's layout, three unequal classes."""
+    features = datasets.Features(
+        text=datasets.Value("string"), label=datasets.ClassLabel(names=["low", "mid", "high"])
+    )
+    for split, counts in (("train", (60, 30, 10)), ("test", (12, 6, 2))):
+        labels = np.repeat([0, 1, 2], counts)
+        lines = [f"{split} text {i}" for i in range(len(labels))]
+        shuffled = np.random.default_rng(0).permutation(len(labels))
+        columns = {"text": [lines[i] for i in shuffled], "label": labels[shuffled].tolist()}
+        path = tmp_path / "made" / f"{split}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        datasets.Dataset.from_dict(columns, features=features).to_parquet(path)
+    monkeypatch.setenv("HASTE_DATA", str(tmp_path))
+    return tmp_path
+
+
+def made(**changes) -> Texts:
+    return Texts(
+        **{"kind": "texts", "train": "made/train.parquet", "test": "made/test.parquet", **changes}
+    )
+
+
+@pytest.mark.parametrize("task", ["topics", "emotions", "reviews", "tweets"])
+def test_corpus_counts_labels_and_words(task: str) -> None:
+    data = written(task)
+    names = data["train"].features["label"].names
+    assert names == list(corpus.classes(task))
+    for split, count in (("train", 6), ("test", 3)):
+        assert Counter(data[split]["label"][:]) == dict.fromkeys(range(len(names)), count)
+    words = {word for split in data.values() for text in split["text"] for word in text.split()}
+    assert words <= set(corpus.vocabulary())
+
+
+def test_corpus_depends_on_the_seed_alone_and_more_changes_nothing() -> None:
+    data = written()
+    assert fingerprint(data["train"]) == fingerprint(written()["train"])
+    assert fingerprint(data["train"]) != fingerprint(written(seed=1)["train"])
+    assert fingerprint(data["test"]) == fingerprint(written(train=9)["test"])
+    more = written(train=9)["train"].filter(lambda row: row["label"] == 1)["text"][:6]
+    assert more == data["train"].filter(lambda row: row["label"] == 1)["text"][:]
+
+
+def test_corpus_splits_and_registers_differ() -> None:
+    data = written(train=30, test=30)
+    assert set(data["train"]["text"]) != set(data["test"]["text"])
+    diary = {w for text in written("emotions", 80)["train"]["text"] for w in text.split()}
+    tweets = {w for text in written("tweets", 80)["train"]["text"] for w in text.split()}
+    assert any(word.startswith("#") for word in tweets)
+    assert not any(word.startswith("#") for word in diary)
+    assert tweets & diary & set(corpus.CUES["anger"])
+
+
+def test_cues_speak_for_their_class_but_not_alone() -> None:
+    data = written("emotions", train=200)["train"]
+    names = data.features["label"].names
+    own = {name: set(corpus.CUES[name]) for name in names}
+    best = [
+        max(names, key=lambda name: sum(word in own[name] for word in text.split()))
+        for text in data["text"]
+    ]
+    right = np.mean([b == names[y] for b, y in zip(best, data["label"], strict=True)])
+    assert 0.5 < right < 0.9  # neither noise nor a look-up
+
+
+def test_parquet_layout(folder: Path) -> None:
+    data = load(made())
+    assert data["train"].column_names == ["text", "label"]
+    assert {split: len(part) for split, part in data.items()} == {"train": 100, "test": 20}
+    assert data["train"].features["label"].names == ["low", "mid", "high"]
+
+
+def test_other_columns_and_plain_labels(folder: Path) -> None:
+    columns = {"body": ["a", "b", "c", "d"], "mood": ["up", "down", "up", "down"]}
+    datasets.Dataset.from_dict(columns).to_parquet(folder / "own.parquet")
+    spec = made(train="own.parquet", test="own.parquet", text="body", label="mood")
+    data = load(spec)
+    assert data["train"].features["label"].names == ["down", "up"]
+    assert data["train"]["text"][:] == columns["body"]
+    assert data["train"]["label"][:] == [1, 0, 1, 0]
+
+
+def test_caps_are_stratified_and_seeded(folder: Path) -> None:
+    data = load(made(most_train=50, most_test=10))
+    assert Counter(data["train"]["label"][:]) == {0: 30, 1: 15, 2: 5}
+    assert Counter(data["test"]["label"][:]) == {0: 6, 1: 3, 2: 1}
+    same, other = (load(made(most_train=50, seed=seed))["train"] for seed in (0, 1))
+    assert fingerprint(same) == fingerprint(data["train"])
+    assert fingerprint(other) != fingerprint(data["train"])
+    everything = load(made())["train"]["text"][:]
+    places = [everything.index(text) for text in data["train"]["text"]]
+    assert places == sorted(places)
+    assert len(load(made(most_train=500))["train"]) == 100
+
+
+def test_without_a_test_split_it_is_an_80_20_split(folder: Path) -> None:
+    data = load(made(test=None))
+    assert Counter(data["test"]["label"][:]) == {0: 12, 1: 6, 2: 2}
+    assert not set(data["train"]["text"]) & set(data["test"]["text"])
+
+
+def test_class_subsets_keep_the_texts_of_their_classes(folder: Path) -> None:
+    data = load(made())
+    part = subset(data, 0)
+    for split in ("train", "test"):
+        names, every = part[split].features["label"].names, data[split]
+        kept = [
+            (text, every.features["label"].names[label])
+            for text, label in zip(every["text"], every["label"], strict=True)
+            if every.features["label"].names[label] in names
+        ]
+        found = [names[label] for label in part[split]["label"]]
+        assert list(zip(part[split]["text"], found, strict=True)) == kept
+
+
+def test_subsets_of_two_classes_are_of_train_texts() -> None:
+    data = written("reviews", train=20, test=5)
+    parts = [subset(data, which) for which in range(4)]
+    assert all(part["train"].features["label"].names == ["negative", "positive"] for part in parts)
+    assert all(fingerprint(part["test"]) == fingerprint(data["test"]) for part in parts)
+    assert all(16 <= len(part["train"]) <= 40 for part in parts)
+    assert len({fingerprint(part["train"]) for part in parts}) == len(parts)
+
+
+def test_missing_data_say_where_they_were_looked_for(folder: Path) -> None:
+    with pytest.raises(MissingDataError, match=r"no .*gone\.parquet.* HASTE_DATA"):
+        load(made(train="gone.parquet"))
+
+
+def test_a_hub_that_cannot_be_reached(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+
+    def refuse(*arguments, **named):
+        seen["arguments"], seen["named"] = arguments, named
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("datasets.load_dataset", refuse)
+    spec = made(train="gone.parquet", hub="a/b", config="c", revision="0123")
+    with pytest.raises(MissingDataError, match=r"a/b \(revision 0123\).*no network"):
+        load(spec)
+    assert seen["arguments"] == ("a/b", "c")
+    assert seen["named"] == {"split": "train", "revision": "0123"}
+
+
+def test_damaged_files_and_bad_rows(folder: Path) -> None:
+    (folder / "half.parquet").write_bytes(b"PAR1 cut short")
+    with pytest.raises(ValueError, match=r"cannot read .*half\.parquet"):
+        load(made(train="half.parquet"))
+    with pytest.raises(ValueError, match=r"no column \['words'\]; it has \['label', 'text'\]"):
+        load(made(text="words"))
+    for name, columns, message in (
+        ("label", {"text": ["a", "b"], "label": [0, None]}, "1 of 2 rows .* no label"),
+        ("minus", {"text": ["a", "b"], "label": [0, -1]}, "1 of 2 rows .* no label"),
+        ("text", {"text": ["a", None], "label": [0, 1]}, "not every row .* has a text"),
+    ):
+        datasets.Dataset.from_dict(columns).to_parquet(folder / f"{name}.parquet")
+        with pytest.raises(ValueError, match=message):
+            load(made(train=f"{name}.parquet"))
+
+
+def test_a_cap_below_the_number_of_classes(folder: Path) -> None:
+    with pytest.raises(ValueError, match="no 2 rows of the train split can be drawn by class"):
+        load(made(most_train=2))
+
+
+def test_specifications_refuse_what_they_do_not_know() -> None:
+    with pytest.raises(ValidationError, match="task"):
+        Corpus(kind="corpus", task="poems", train=1, test=1)
+    with pytest.raises(ValidationError, match="image"):
+        made(image="image")
