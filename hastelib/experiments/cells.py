@@ -36,7 +36,7 @@ class Cells:
     - the source ``resnet14@glyphs+greek`` is ``resnet14@glyphs`` fine-tuned on the target
       ``greek`` with the suite's recipe and seed 0; its source data are greek's train split;
     - the target ``greek#3`` is random subset 3, counted from 0, of the classes of ``greek``
-      (:func:`hastelib.data.class_subset`).
+      (:func:`hastelib.data.subset`).
 
     Args:
         suite: what is run on what.

@@ -129,10 +129,12 @@ class _Tapped(nn.Module):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         maps = stage_maps(self.module, x)
-        head: Any = self.module.classifier
-        embedding = head[:-1](maps[next(reversed(maps))])
+        *before, last = self.module.classifier.children()  # type: ignore[union-attr]
+        embedding = maps[next(reversed(maps))]
+        for part in before:
+            embedding = part(embedding)
         layers = {f"layer.{name}": maps[name].mean((2, 3)) for name in self.stages}
-        return {"embedding": embedding, "logits": head[-1](embedding)} | layers
+        return {"embedding": embedding, "logits": last(embedding)} | layers
 
 
 @dataclass(frozen=True)

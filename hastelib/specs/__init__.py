@@ -1,7 +1,8 @@
 """What a data set is made from, as a suite's file says it: one class a kind.
 
-``kind`` in the file says which. Images: :mod:`hastelib.specs.images`; scenes with a mask:
-:mod:`hastelib.specs.scenes`; texts: :mod:`hastelib.specs.texts`.
+``kind`` in the file says which: images (:class:`Glyphs`, :class:`Digits`, :class:`Parquet`,
+:class:`Folder`), scenes with a mask (:class:`Scenes`, :class:`Masks`, :class:`Official`) or texts
+(:class:`Corpus`, :class:`Texts`).
 """
 
 from typing import Annotated

@@ -34,7 +34,7 @@ class Digits(Strict):
 
 
 class Parquet(Published):
-    """Images in Parquet files (``kind: parquet``), see :class:`hastelib.specs.base.Published`.
+    """Images in Parquet files (``kind: parquet``), see :class:`hastelib.specs.Published`.
 
     ``image`` names the column with the images; ``where`` keeps the rows whose column has that
     value; ``classes`` keeps those classes, each given by name or by a prefix that ends in ``*``.

@@ -25,7 +25,7 @@ class Corpus(Strict):
 
 
 class Texts(Published):
-    """Texts in Parquet files (``kind: texts``), see :class:`hastelib.specs.base.Published`.
+    """Texts in Parquet files (``kind: texts``), see :class:`hastelib.specs.Published`.
 
     ``text`` names the column with the texts. ``most_train`` and ``most_test`` cap the rows of a
     split: as many are drawn, stratified by class, with ``seed``.

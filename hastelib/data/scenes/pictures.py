@@ -45,6 +45,8 @@ class Pictures(Dataset[tuple[Tensor, Tensor]]):
         self, split: datasets.Dataset, size: int, interpolation: str, name: str = "data"
     ) -> None:
         self.split, self.name = split, name
+        # Apart, so that a mask is not decoded with every image.
+        self._columns = {column: split.select_columns([column]) for column in ("image", "mask")}
         self.classes = class_names(split)
         self.order: Tensor | None = None
         self.mode = InterpolationMode(interpolation)
@@ -62,7 +64,7 @@ class Pictures(Dataset[tuple[Tensor, Tensor]]):
 
     def _file(self, row: int, column: str) -> Image.Image:
         try:
-            image: Image.Image | None = self.split[row][column]
+            image: Image.Image | None = self._columns[column][row][column]
             if image is None:
                 raise ValueError("there is none")
             image.load()

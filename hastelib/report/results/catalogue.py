@@ -27,7 +27,7 @@ class Entry:
         files: notebooks whose CSV holds its rows; the first one that is there is read.
         metrics: of its columns.
         units: what is correlated over, in the plural.
-        lines: rows of such a CSV -> correlations, in the columns of :mod:`lines`.
+        lines: rows of such a CSV -> correlations, in the columns of ``lines.py``.
         repeats: the table whose experiment it looks at again; 0 for an experiment of its own.
     """
 
@@ -42,7 +42,7 @@ class Entry:
 
     @property
     def printed(self) -> pd.DataFrame:
-        """The paper's numbers, in the columns of :mod:`lines`."""
+        """The paper's numbers, in the columns of ``lines.py``."""
         numbers = paper_numbers(self.number)
         if self.metrics == ("logme",):  # Table 13 is headed LEEP in print
             numbers = numbers.assign(metric="logme")

@@ -26,7 +26,7 @@ class Found:
     """What there is of one of the paper's tables on one side.
 
     Attributes:
-        lines: the correlations, in the columns of :mod:`hastelib.report.results.lines`.
+        lines: the correlations, one a line, in the columns that ``results/lines.py`` describes.
         files: the CSVs behind them; none on the paper's side.
         seeds: the number of fine-tunings behind an accuracy, 0 on the paper's side.
     """

@@ -1,0 +1,357 @@
+"""FCNs as sources: pixels as samples, what is ignored, mean IoU; section 5.3 on a tiny suite."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torchmetrics.classification import MulticlassJaccardIndex
+from torchvision.models.segmentation import fcn_resnet50
+
+from hastelib import extract, finetune, metrics, models
+from hastelib.data.scenes import IGNORE, Pictures, load_scenes
+from hastelib.data.scenes.pictures import NO_CLASS
+from hastelib.experiments import Grid
+from hastelib.figures import segmentation as figures
+from hastelib.models import segmentation
+from hastelib.records import frame
+from hastelib.report import correlations
+from hastelib.report import segmentation as report
+from hastelib.specs.scenes import Scenes
+from hastelib.store import Store
+from hastelib.suites import Recipe, Suite
+
+NAME = "fcn_resnet8@glyphs"
+STYLE: dict[str, Any] = {"kind": "scenes", "height": 32, "width": 32, "train": 12, "test": 5}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("segmentation"))
+
+
+@pytest.fixture(scope="module")
+def source() -> segmentation.SegmentationSource:
+    return segmentation.load(NAME, 32)
+
+
+@pytest.fixture(scope="module")
+def split(source: segmentation.SegmentationSource, store: Store) -> Pictures:
+    """Scenes of which a quarter has no class, and one hardly any."""
+    found = source.read(load_scenes(Scenes(**STYLE), store)["train"], "scenes")
+    found.labels[:, :, ::4] = IGNORE
+    found.labels[2] = IGNORE
+    found.labels[2, 3, 4:7] = 1
+    return found
+
+
+# --- the network ---------------------------------------------------------------------------------
+
+
+def test_dilation_keeps_what_the_strided_stage_computes(
+    source,
+):
+    plain: Any = models.load("resnet8@glyphs").module
+    x = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        strided = plain.layer3(plain.layer2(plain.layer1(plain.relu(plain.bn1(plain.conv1(x))))))
+        dilated = segmentation.stage_maps(source.module, x)["layer3"]
+    assert dilated.shape[-1] == 2 * strided.shape[-1]
+    torch.testing.assert_close(dilated[:, :, ::2, ::2], strided)
+
+
+def test_a_map_read_at_pixels_is_the_enlarged_map(source):
+    values = torch.randn(3, 5, 7)
+    size = (20, 56)
+    enlarged = nn.functional.interpolate(values[None], size=size, mode="bilinear")[0]
+    read = segmentation.read_at(values, torch.arange(20 * 56), size)
+    torch.testing.assert_close(read, enlarged.flatten(1).T, rtol=1e-4, atol=1e-5)
+
+
+def test_a_name_stands_for_the_same_network_and_choices_are_listed():
+    first, again = segmentation.load(NAME), segmentation.load(NAME)
+    assert first.fingerprint == again.fingerprint
+    assert first.preprocessing.resize == segmentation.SMALL
+    assert models.parse(NAME) == ("fcn_resnet8", "glyphs")
+    assert isinstance(models.load(NAME, 48), segmentation.SegmentationSource)
+    for wrong in ("fcn_resnet9@glyphs", "fcn_resnet8@cifar10", "fcn_resnet50@GLYPHS"):
+        with pytest.raises(ValueError, match="choose one of"):
+            models.parse(wrong)
+    for right in ("fcn_resnet50@COCO_WITH_VOC_LABELS_V1", "fcn_resnet50@IMAGENET1K_V2"):
+        models.parse(right)
+
+
+def test_the_papers_fcn_loads_from_torchvisions_files(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    whole = fcn_resnet50(weights=None, weights_backbone=None, num_classes=21, aux_loss=True)
+    path = tmp_path / "fcn.pth"
+    torch.save(whole.state_dict(), path)
+    monkeypatch.setattr(segmentation, "find", lambda *_: path)
+    found = segmentation.load("fcn_resnet50@COCO_WITH_VOC_LABELS_V1", 32)
+    assert found.stages == ("layer2", "layer3", "layer4")
+    assert segmentation.load("fcn_resnet50@COCO_WITH_VOC_LABELS_V1").preprocessing.resize == 520
+    images = torch.randint(0, 256, (1, 3, 32, 40), dtype=torch.uint8)
+    whole.eval()
+    with torch.inference_mode():
+        expected = whole(found.inputs(images))["out"]
+        logits = found.logits(found.module, images)
+        tapped = found.tapped()(found.inputs(images))
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+    read = segmentation.read_at(tapped["logits"][0], torch.arange(32 * 40), (32, 40))
+    torch.testing.assert_close(read, expected[0].flatten(1).T, rtol=1e-3, atol=1e-4)
+    assert {name: x.shape[1] for name, x in tapped.items() if "layer" in name} == {
+        "layer.layer2": 512,
+        "layer.layer3": 1024,
+        "layer.layer4": 2048,
+    }
+    changed: Any = found.with_classes(3)
+    assert changed.classifier[4].out_channels == 3
+    torch.save({"backbone.conv1.weight": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="do not fit FCN"):
+        segmentation.load("fcn_resnet50@COCO_WITH_VOC_LABELS_V1")
+
+
+# --- pixels --------------------------------------------------------------------------------------
+
+
+def test_pixels_are_the_same_for_every_batch_size_and_source(source, split):
+    few, many = (extract.extract(source, split, batch_size=size)[0] for size in (2, 12))
+    for name, values in few.arrays().items():
+        torch.testing.assert_close(values, many.arrays()[name], rtol=1e-4, atol=1e-5)
+    other = extract.extract(segmentation.load("fcn_resnet14@glyphs", 32), split)[0]
+    assert (few.labels == other.labels).all()
+    assert (few.sample == other.sample).all()
+    counts = torch.bincount(few.sample)
+    assert counts[2] == 3  # all that have a class
+    assert (counts[torch.arange(12) != 2] == segmentation.PIXELS).all()
+
+
+def test_pixels_without_a_class_are_never_drawn():
+    mask = torch.full((400,), NO_CLASS)
+    mask[::3] = 1
+    for seed in range(5):
+        places = segmentation.draw(mask, 50, torch.Generator().manual_seed(seed))
+        assert len(places.unique()) == 50
+        assert (mask[places] == 1).all()
+    assert len(segmentation.draw(mask, None, torch.Generator())) == 134
+    assert len(segmentation.draw(mask, 1000, torch.Generator())) == 134
+    assert len(segmentation.draw(torch.full((9,), NO_CLASS), 5, torch.Generator())) == 0
+
+
+def test_pixel_leep_is_the_leep_of_the_flattened_pixels(source, split):
+    rows = extract.extract(source.with_pixels(None), split)[0]
+    images, truth = split[range(len(split))]
+    with torch.inference_mode():
+        probs = source.logits(source.module, images).softmax(1)
+    probs, truth = probs.permute(0, 2, 3, 1).flatten(0, 2), truth.flatten()
+    there = truth != NO_CLASS
+    assert len(rows.labels) == int(there.sum())
+    flat = metrics.leep(probs[there], truth[there])
+    assert metrics.leep(rows.probs, rows.labels) == pytest.approx(flat, abs=1e-6)
+    assert metrics.nce(rows.probs.argmax(1), rows.labels) == pytest.approx(
+        metrics.nce(probs[there].argmax(1), truth[there]), abs=1e-3
+    )
+
+
+def test_the_loss_has_no_gradient_where_there_is_no_class(source, split):
+    images, labels = next(split.batches(4))
+    logits = source.logits(source.with_classes(6), images).detach().requires_grad_()
+    nn.functional.cross_entropy(logits, labels).backward()
+    grad = logits.grad
+    assert grad is not None
+    moved = grad.abs().sum(1) > 0
+    assert not moved[labels == NO_CLASS].any()
+    assert moved[labels != NO_CLASS].all()
+
+
+# --- mean IoU ------------------------------------------------------------------------------------
+
+
+def test_mean_iou_against_a_count_by_hand():
+    truth = torch.tensor([[[0, 0, 1, IGNORE]], [[1, 1, 2, IGNORE]]], dtype=torch.uint8)
+    predicted = torch.tensor([[[0, 1, 1, 4]], [[1, 0, 0, 0]]], dtype=torch.uint8)
+    # Of class 0: 1 of {2 true, 3 predicted} = 1/4; of 1: 2 of 4 = 1/2; of 2: 0 of 1. Class 3
+    # neither occurs nor is predicted, 4 is predicted only where there is no class.
+    found = segmentation.iou(predicted, truth, 5)
+    expected = [0.25, 0.5, 0.0, math.nan, math.nan]
+    np.testing.assert_allclose(found.numpy(), expected)
+    assert segmentation.mean_iou(predicted, truth, 5) == pytest.approx(0.25)
+    changed = predicted.clone()
+    changed[truth == IGNORE] = 2
+    assert segmentation.mean_iou(changed, truth, 5) == segmentation.mean_iou(predicted, truth, 5)
+
+
+def test_mean_iou_in_pieces_is_that_of_torchmetrics_in_one():
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randint(0, 4, (150, 6, 6), generator=generator).byte()
+    predicted = torch.randint(0, 4, (150, 6, 6), generator=generator).byte()
+    truth[:, 0] = IGNORE
+    whole = MulticlassJaccardIndex(4, ignore_index=IGNORE)(predicted.long(), truth.long())
+    assert segmentation.mean_iou(predicted, truth, 4) == pytest.approx(whole.item(), abs=1e-6)
+
+
+# --- training, and the section -------------------------------------------------------------------
+
+
+def test_fine_tuning_learns_and_keeps_the_predicted_classes(store):
+    source = segmentation.load(NAME, 32)
+    spec = Scenes(**STYLE | {"kinds": ("stars",), "density": (1, 2), "scale": (0.5, 0.7)})
+    data = load_scenes(spec, store)
+    train, test = (source.read(data[name], name) for name in ("train", "test"))
+    values = []
+    for epochs in (1, 12):
+        recipe = Recipe(epochs=epochs, learning_rate=0.05, batch_size=4, threads=1)
+        made = finetune.finetune(source, train, test, recipe, 0, store=store, entry=f"{epochs}")
+        values.append(made.accuracy)
+        assert made.probs.dtype == torch.uint8
+        assert made.probs.shape == made.labels.shape == (5, 32, 32)
+    assert values[1] > values[0] + 0.05
+    assert values[1] > 0.6
+
+
+@pytest.fixture(scope="module")
+def grid(store: Store) -> Grid:
+    styles = {"paper": {}, "night": {"palette": "night"}, "colour": {"palette": "colour"}}
+    names = [f"{NAME}+{name}" for name in (*styles, "noisy")]
+    suite = Suite(
+        name="tiny",
+        about="three sources",
+        image_size=32,
+        sources=tuple(names),
+        targets={
+            **{name: STYLE | changes for name, changes in styles.items()},
+            "noisy": STYLE | {"degradation": 1.0, "kinds": ("stars", "arrows")},
+        },
+        recipe=Recipe(epochs=8, learning_rate=0.05, batch_size=4, threads=1),
+        selection={"sources": names, "targets": ["paper", "noisy"]},
+        seeds=(0, 1),
+        hardness={"source": names[1], "draws": 3},
+    )
+    return Grid(suite, store, scheduler="local")
+
+
+@pytest.fixture(scope="module")
+def rows(grid: Grid) -> Any:
+    return frame(report.rows(grid, ["paper", "noisy"], ["leep", "nce"]))
+
+
+def test_rows_have_three_variants_and_each_source_ranks_for_itself(grid, rows):
+    assert set(rows["variant"]) == {"all", "random", "ca"}
+    assert not (rows["source"] == rows["target"].map(lambda name: f"{NAME}+{name}")).any()
+    assert rows.groupby("target")["source"].nunique().tolist() == [3, 3]
+    hard = rows[rows["variant"] == "ca"]
+    assert (hard["hardness_source"] == hard["source"]).all()
+    assert (hard["samples"] == 3).all()  # scenes, not pixels
+    assert rows["accuracy"].between(0, 1).all()
+    assert rows["score"].notna().all()
+    features = grid.features(f"{NAME}+night", "paper")
+    assert len(features) == 12
+    assert len(features.labels) == 12 * segmentation.PIXELS
+    assert set(grid.hardness("paper", by=f"{NAME}+night")) == {"ca"}
+
+
+def test_a_hard_subset_has_all_pixels_of_its_scenes_and_no_others(grid):
+    features = grid.features(f"{NAME}+night", "paper")
+    chosen = torch.tensor([7, 2])
+    part = features.at(chosen)
+    assert part.sample is not None
+    assert features.sample is not None
+    for place, scene in enumerate(chosen.tolist()):
+        mine, whole = part.sample == place, features.sample == scene
+        torch.testing.assert_close(part.probs[mine], features.probs[whole])
+        assert (part.labels[mine] == features.labels[whole]).all()
+
+
+def test_a_source_keeps_what_it_learnt(grid):
+    taught = grid.source(f"{NAME}+night")
+    assert isinstance(taught, segmentation.SegmentationSource)
+    assert taught.module.classifier[4].out_channels == 6
+    assert report.set_of(taught.name) == "night"
+    assert taught.fingerprint != grid.source(f"{NAME}+colour").fingerprint
+
+
+def test_the_tables_of_the_page(grid, rows):
+    assert report.targets(grid.suite, "") == ("paper", "noisy")
+    assert report.targets(grid.suite, "night") == ("night",)
+    names = [name for name, _ in report.described(grid).blocks[0].rows]
+    assert names == ["paper", "night", "colour", "noisy"]
+    best, worst = report.best_and_worst(rows, "paper")
+    ranked = rows[rows["target"] == "paper"].set_index("source")["accuracy"]
+    assert ranked[best].max() == ranked.max()
+    assert ranked[worst].min() == ranked.min()
+    ious = report.class_ious(grid, "paper", [best, worst]).blocks[0]
+    assert ious.head == ("Class", "Pixels", report.set_of(best), report.set_of(worst))
+    assert len(ious.rows) == 7
+    hard = report.hard_scenes(grid, "paper")
+    assert list(hard.frame["source"]) == ["night", "colour", "noisy"]
+    assert "of 3 sources" in report.hard_words(hard, "paper")
+    assert "Mean IoU" in report.mean_ious(report.by_set(rows)).caption
+    told = "- **Hardness**: hardest 25%; class-specific with spherical covariance; 3 random draws"
+    assert report.about(told) == "- **Hardness**: hardest 25%; 3 random draws"
+
+
+def test_the_claims_of_the_page_hold(grid):
+    for claim, (expected, got) in report.claims(grid, "paper").items():
+        assert got == pytest.approx(expected, abs=1e-5), claim
+
+
+def test_one_ranker_gives_all_sources_the_same_scenes(grid, rows):
+    both = report.one_ranker(grid, ["paper", "noisy"], ["leep"], rows)
+    common = both[both["variant"] == report.COMMON]
+    assert (common["hardness_source"] == grid.suite.hardness.source).all()
+    night = both[(both["source"] == f"{NAME}+night") & (both["metric"] == "leep")]
+    wide = night.pivot(index="target", columns="variant", values="score")
+    np.testing.assert_allclose(wide["ca"], wide[report.COMMON])
+    found = correlations(both[both["metric"] == "leep"])
+    head = report.ranker_table(found, grid.suite.hardness.source).blocks[0].head
+    assert head == ("Target", "Baseline", "Random", "CA, own", "CA, one")
+    assert "of 2 comparisons" in report.ranker_words(found)
+    assert "[−0.68, 0.96] for 5" in report.interval_words(found)
+    assert "no interval at all for 3" in report.interval_words(found)
+
+
+def test_the_effect_of_drawing_pixels_falls_with_their_number(grid, rows):
+    scores = report.pixel_scores(grid, "paper", ["leep"], sizes=(2, 64), draws=6)
+    assert scores.attrs["scenes"] == 12
+    assert scores.groupby(["source", "pixels"]).size().tolist() == 3 * [1, 6, 6]
+    effect = report.pixel_effect(scores, rows, "paper").set_index("pixels")
+    assert effect.loc[2, "spread"] > 2 * effect.loc[64, "spread"]
+    assert effect.loc[2, "between"] == effect.loc[64, "between"]
+    assert (effect["low"] <= effect["high"]).all()
+    effect = effect.reset_index()
+    assert report.pixel_table(effect, "paper", 12).blocks[0].rows[0][0] == "2"
+    assert "With 64 pixels a scene" in report.pixel_words(effect)
+    figures.pixel_effect(effect)
+    assert "at 64" in figures.pixel_effect_alt(effect)
+
+
+def test_no_scene_gives_more_pixels_than_asked_for():
+    sample = torch.tensor([0] * 5 + [1] * 2 + [3] * 9)
+    rows = report._drawn(sample, 4, 0)
+    assert torch.bincount(sample[rows]).tolist() == [4, 2, 0, 4]
+    assert len(rows.unique()) == len(rows)
+    assert rows.tolist() != report._drawn(sample, 4, 1).tolist()
+
+
+def test_the_figures_of_the_page(grid, rows):
+    best, worst = report.best_and_worst(rows, "paper")
+    figure = figures.predictions(grid, "paper", [best, worst], range(2))
+    assert len(figure.axes) == 8
+    assert report.set_of(best) in figures.predictions_alt(grid, "paper", [best, worst], range(2))
+    assert len(figures.sets(grid, 2).axes) == 16
+    assert "noisy (background, stars, arrows)" in figures.sets_alt(grid, 2)
+    images, titles, values = figures.hard_and_easy(grid, "paper", best, 3)
+    assert titles[0].startswith("hardest")
+    assert min(values[0]) >= max(values[1])
+    assert images[0][0].shape == (32, 32, 3)
+    mask = np.array([[0, 1, IGNORE]], np.uint8)
+    names = ["background", "letters"]
+    painted = figures.coloured(mask, names)[0]
+    assert (painted[2] == figures.VOID).all()
+    assert (painted[0] == figures.GROUND).all()
+    assert len(np.unique(figures.colours([str(i) for i in range(20)]), axis=0)) == 20
