@@ -42,6 +42,20 @@ def tiny(values: dict[str, Any]) -> dict[str, Any]:
             "mobilenet_v2@glyphs"]  # fmt: skip
     rankers = {"": pool[0], "greek": pool[3], "operators": pool[5]}
     values["ensembles"] = {"pool": pool, "targets": ["georgian", "greek"], "rankers": rankers}
+
+    scenes, texts = values["segmentation"], values["language"]
+    styles = [source.partition("+")[2] for source in scenes["sources"][:4]]
+    small = {"train": 16, "test": 8, "height": 32, "width": 32}
+    scenes |= {"image_size": 32, "sources": scenes["sources"][:4], "seeds": [0]}
+    scenes["targets"] = {name: scenes["targets"][name] | small for name in styles}
+    scenes["selection"] = {"sources": scenes["sources"], "targets": styles[:2]}
+    scenes["hardness"] = {"source": scenes["sources"][0], "draws": 3}
+    scenes["recipe"] = scenes["recipe"] | {"epochs": 1}
+    few = {"train": 20, "test": 20}
+    texts["targets"] = {name: spec | few for name, spec in texts["targets"].items()}
+    texts["selection"] = texts["selection"] | {"subsets": 4}
+    texts["recipe"] = texts["recipe"] | {"epochs": 1}
+    texts["hardness"] = texts["hardness"] | {"draws": 3}
     return values
 
 

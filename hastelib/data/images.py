@@ -24,6 +24,54 @@ if TYPE_CHECKING:
 IN_MEMORY = 2 << 30  # bytes; a larger split is decoded anew in every pass, by worker processes
 
 
+def decoded(split: datasets.Dataset, row: int, column: str, name: str) -> Image.Image:
+    """An image of a split; ``ValueError`` with its place where it cannot be decoded."""
+    try:
+        image: Image.Image | None = split[row][column]
+        if image is None:
+            raise ValueError("there is none")
+        image.load()
+    except (
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+        OSError,
+        SyntaxError,
+        ValueError,
+    ) as error:
+        raise ValueError(
+            f"{column} {row} of {name} cannot be decoded ({error}); repair or remove it"
+        ) from error
+    return image
+
+
+def loaded(
+    split: Dataset[tuple[Tensor, Tensor]],
+    size: int,
+    device: torch.device | str,
+    shuffle: torch.Generator | None,
+    drop_single: bool,
+    workers: int,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of :meth:`hastelib.data.Batches.batches`, of a split that takes lists of rows.
+
+    ``workers`` processes decode; none where everything is in memory.
+    """
+    count = len(split)  # type: ignore[arg-type]
+    order = (
+        SequentialSampler(split) if shuffle is None else RandomSampler(split, generator=shuffle)  # type: ignore[arg-type]
+    )
+    on_gpu = torch.device(device).type == "cuda"
+    loader = DataLoader(
+        split,
+        sampler=BatchSampler(order, size, drop_last=drop_single and count % size == 1),
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=on_gpu,
+    )
+    for inputs, labels in loader:
+        yield inputs.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
+
+
 class Images(Dataset[tuple[Tensor, Tensor]]):
     """A split, resized and cropped for a network, as bytes.
 
@@ -57,21 +105,7 @@ class Images(Dataset[tuple[Tensor, Tensor]]):
         return torch.stack([self._decode(row) for row in rows]), self.labels[rows]
 
     def _decode(self, row: int) -> Tensor:
-        try:
-            image: Image.Image | None = self.split[row]["image"]
-            if image is None:
-                raise ValueError("there is none")
-            image = image.convert("RGB")
-        except (
-            UnidentifiedImageError,
-            Image.DecompressionBombError,
-            OSError,
-            SyntaxError,
-            ValueError,
-        ) as error:
-            raise ValueError(
-                f"image {row} of {self.name} cannot be decoded ({error}); repair or remove it"
-            ) from error
+        image = decoded(self.split, row, "image", self.name).convert("RGB")
         want = self.preprocessing
         mode = InterpolationMode(want.interpolation)
         image = tvf.center_crop(tvf.resize(image, want.resize, mode), [want.crop, want.crop])
@@ -89,16 +123,5 @@ class Images(Dataset[tuple[Tensor, Tensor]]):
         In order, or shuffled by a generator. ``drop_single`` leaves out a last batch of one,
         which batch normalisation cannot train on.
         """
-        order = (
-            SequentialSampler(self) if shuffle is None else RandomSampler(self, generator=shuffle)
-        )
-        on_gpu = torch.device(device).type == "cuda"
-        loader = DataLoader(
-            self,
-            sampler=BatchSampler(order, size, drop_last=drop_single and len(self) % size == 1),
-            batch_size=None,
-            num_workers=0 if self._keep else cores(),
-            pin_memory=on_gpu,
-        )
-        for pixels, labels in loader:
-            yield pixels.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
+        workers = 0 if self._keep else cores()
+        yield from loaded(self, size, device, shuffle, drop_single, workers)

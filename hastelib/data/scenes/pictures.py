@@ -8,16 +8,16 @@ from collections.abc import Iterator, Sequence
 import datasets
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+from torch.utils.data import Dataset
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as tvf
 from tqdm import tqdm
 
 from hastelib._machine import cores
 from hastelib.data.fingerprints import class_names
-from hastelib.data.images import IN_MEMORY
+from hastelib.data.images import IN_MEMORY, decoded, loaded
 from hastelib.data.scenes.load import IGNORE
 
 NO_CLASS = -100
@@ -57,28 +57,10 @@ class Pictures(Dataset[tuple[Tensor, Tensor]]):
     def _shape(self, size: int) -> tuple[int, int]:
         if not len(self.split):
             return size, size
-        wide, high = self._file(0, "image").size
+        wide, high = decoded(self._columns["image"], 0, "image", self.name).size
         ratio = max(wide, high) / min(wide, high)
         short, long = (max(1, round(side / STEP)) * STEP for side in (size, size * ratio))
         return (short, long) if wide >= high else (long, short)
-
-    def _file(self, row: int, column: str) -> Image.Image:
-        try:
-            image: Image.Image | None = self._columns[column][row][column]
-            if image is None:
-                raise ValueError("there is none")
-            image.load()
-        except (
-            UnidentifiedImageError,
-            Image.DecompressionBombError,
-            OSError,
-            SyntaxError,
-            ValueError,
-        ) as error:
-            raise ValueError(
-                f"{column} {row} of {self.name} cannot be decoded ({error}); repair or remove it"
-            ) from error
-        return image
 
     def _fitted(self, image: Image.Image, mode: InterpolationMode) -> Tensor:
         high, wide = self.shape
@@ -89,11 +71,13 @@ class Pictures(Dataset[tuple[Tensor, Tensor]]):
 
     def mask(self, row: int) -> Tensor:
         """(h, w) bytes, the class of each pixel, 255 where there is none."""
-        return self._fitted(self._file(row, "mask"), InterpolationMode.NEAREST)
+        return self._fitted(
+            decoded(self._columns["mask"], row, "mask", self.name), InterpolationMode.NEAREST
+        )
 
     def image(self, row: int) -> Tensor:
         """(3, h, w) bytes."""
-        image = self._file(row, "image").convert("RGB")
+        image = decoded(self._columns["image"], row, "image", self.name).convert("RGB")
         return self._fitted(image, self.mode).permute(2, 0, 1).contiguous()
 
     def __len__(self) -> int:
@@ -138,16 +122,5 @@ class Pictures(Dataset[tuple[Tensor, Tensor]]):
         generator. ``drop_single`` leaves out a last batch of one, which batch normalisation cannot
         train on.
         """
-        order = (
-            SequentialSampler(self) if shuffle is None else RandomSampler(self, generator=shuffle)
-        )
-        on_gpu = torch.device(device).type == "cuda"
-        loader = DataLoader(
-            self,
-            sampler=BatchSampler(order, size, drop_last=drop_single and len(self) % size == 1),
-            batch_size=None,
-            num_workers=0 if self._keep else cores(),
-            pin_memory=on_gpu,
-        )
-        for images, labels in loader:
-            yield images.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
+        workers = 0 if self._keep else cores()
+        yield from loaded(self, size, device, shuffle, drop_single, workers)
