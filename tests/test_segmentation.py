@@ -21,6 +21,7 @@ from hastelib.models import segmentation
 from hastelib.records import frame
 from hastelib.report import correlations
 from hastelib.report import segmentation as report
+from hastelib.report.segmentation import pixels
 from hastelib.specs.scenes import Scenes
 from hastelib.store import Store
 from hastelib.suites import Recipe, Suite
@@ -331,10 +332,10 @@ def test_the_effect_of_drawing_pixels_falls_with_their_number(grid, rows):
 
 def test_no_scene_gives_more_pixels_than_asked_for():
     sample = torch.tensor([0] * 5 + [1] * 2 + [3] * 9)
-    rows = report._drawn(sample, 4, 0)
+    rows = pixels._drawn(sample, 4, 0)
     assert torch.bincount(sample[rows]).tolist() == [4, 2, 0, 4]
     assert len(rows.unique()) == len(rows)
-    assert rows.tolist() != report._drawn(sample, 4, 1).tolist()
+    assert rows.tolist() != pixels._drawn(sample, 4, 1).tolist()
 
 
 def test_the_figures_of_the_page(grid, rows):
