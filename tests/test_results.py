@@ -382,8 +382,8 @@ def test_one_target_of_many(tmp_path: Path):
 
 
 VERDICTS = (
-    "it helps more often than not",
-    "it hurts more often than it helps",
+    "it wins more often than it loses",
+    "it loses more often than it wins",
     "cannot be told from so few",
 )
 

@@ -325,7 +325,7 @@ def test_the_effect_of_drawing_pixels_falls_with_their_number(grid, rows):
     assert (effect["low"] <= effect["high"]).all()
     effect = effect.reset_index()
     assert report.pixel_table(effect, "paper", 12).blocks[0].rows[0][0] == "2"
-    assert "With 64 pixels a scene" in report.pixel_words(effect)
+    assert "With 64 pixels a scene" in report.pixel_words(effect, 0.25)
     figures.pixel_effect(effect)
     assert "at 64" in figures.pixel_effect_alt(effect)
 

@@ -331,7 +331,9 @@ def _together(together: float, single: pd.Series) -> str:
     if len(single) < 2:
         return ""
     change = (
-        f"{number(alone / together, 1)} times as fast as" if together < alone else "no faster than"
+        f"{number(alone / together, 1)} times as fast as"
+        if together < alone / 1.2
+        else "not measurably faster than"
     )
     return (
         f"All {len(single)} in one call, which shares factorisations, take {seconds(together)}, "

@@ -19,7 +19,7 @@ import scipy.stats
 import torch
 
 from hastelib import stats
-from hastelib.data import class_names
+from hastelib.data import class_names, class_subsets
 from hastelib.experiments import Grid
 from hastelib.experiments.names import taught_on
 from hastelib.models.language import Texts
@@ -353,12 +353,17 @@ def extreme_words(grid: Grid, target: str, by: str) -> str:
         usual = torch.bincount(split.labels, minlength=len(names)) / len(order)
         top = int((shares - usual).argmax())
         r = stats.pearson(values, lengths, resamples=200)[0]
+        ends = [number(100 * part[top].item(), 0) for part in (shares, usual)]
         texts.append(
             f"By {labels.variant(variant)} the hard subset’s texts have "
             f"{number(lengths[order[:quarter]].mean().item(), 1)} tokens on average, all texts "
             f"{number(lengths.mean().item(), 1)} (r of hardness and length {number(r, 2)}); "
-            f"its most over-represented class is {labels.plain(names[top])} with "
-            f"{number(100 * shares[top].item(), 0)}% against {number(100 * usual[top].item(), 0)}%."
+            + (
+                f"its most over-represented class is {labels.plain(names[top])} with {ends[0]}% "
+                f"against {ends[1]}%."
+                if ends[0] != ends[1]
+                else "its classes are in the proportions of all texts."
+            )
         )
     return " ".join(texts)
 
@@ -388,9 +393,9 @@ def findings(turned: pd.DataFrame, correlations: pd.DataFrame, counted: Table) -
         listed = ", ".join(f"{labels.metric(str(m))} {number(r, 2)}" for m, r in means.items())
         above = int((part["value"].to_numpy() > rival[part["target"]].to_numpy()).sum())
         items.append(
-            f"- **Subsets of {kind}** ({', '.join(map(str, names))}): the baselines have a mean r "
-            f"of {listed}; {called} alone has {number(rival[names].mean(), 2)}, and is beaten in "
-            f"{above} of {len(part)} cases."
+            f"- **Subsets of {kind}** ({', '.join(map(str, names))}): the baselines have a "
+            f"{'mean ' * (len(names) > 1)}r of {listed}; {called} alone has "
+            f"{number(rival[names].mean(), 2)}, and is beaten in {above} of {len(part)} cases."
         )
         if kind == "texts":
             leaning = _with_texts(turned[turned["target"].isin(names)])
@@ -398,9 +403,14 @@ def findings(turned: pd.DataFrame, correlations: pd.DataFrame, counted: Table) -
                 f"{labels.metric(str(m))} {number(r, 2)}" for m, r in leaning.items()
             )
             items[-1] += (
-                f" The scores themselves have a mean r of {listed} with the log of the number of "
-                "texts. A negative one means that fewer texts look easier, since what a metric "
-                "estimates from them fits them better."
+                f" The scores themselves have an r of {listed} with the log of the number of "
+                f"texts; {_chance(turned[turned['target'].isin(names)])}"
+            )
+    for metric, part in base.groupby("metric", sort=False):
+        if negative := int((part["value"] < 0).sum()):
+            items.append(
+                f"- {labels.metric(str(metric))}’s baseline is negative for {negative} of "
+                f"{len(part)} pairs: a subset that “beats” it there is only less wrong."
             )
     sure = int((base["low"] > 0).sum())
     items.append(
@@ -408,6 +418,39 @@ def findings(turned: pd.DataFrame, correlations: pd.DataFrame, counted: Table) -
         f"{int((base['high'] < 0).sum())} one below."
     )
     return "\n".join(items)
+
+
+def overlap_words(tasks: Tasks) -> str:
+    """What the intervals over subsets do not say, as Markdown."""
+    whole, texts = [], []
+    for target, subsets in tasks.subsets.items():
+        classes = len(class_names(tasks.grid.data(target)["train"]))
+        if classes == 2:
+            texts.append(target)
+        elif len(list(itertools.islice(class_subsets(classes), len(subsets) + 1))) == len(subsets):
+            whole.append(f"{labels.plain(target)} ({len(subsets)})")
+    text = (
+        "Subsets of a target share most of their "
+        f"{'classes' if len(texts) < len(tasks.subsets) else 'texts'}, so for other data of the "
+        "kind **the intervals are too narrow**, as in 5.2."
+    )
+    if whole:
+        text += (
+            f" Of {' and '.join(whole)} they are all the class subsets that there are: the "
+            "interval then says how far r rests on single subsets, and no more."
+        )
+    return text
+
+
+def _chance(turned: pd.DataFrame) -> str:
+    """How large an r of unrelated columns gets, and whether there is anything to predict."""
+    n = turned["source"].nunique()
+    t = scipy.stats.t.ppf(0.975, n - 2)
+    return (
+        f"with {n} subsets an r of up to {number(t / math.sqrt(n - 2 + t**2), 2)} either way comes "
+        "by chance. Whether these accuracies differ by more than their error at all stands in the "
+        "first table."
+    )
 
 
 def _with_texts(turned: pd.DataFrame) -> pd.Series:

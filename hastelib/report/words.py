@@ -168,7 +168,7 @@ def _regrets(regret: pd.Series, metric: str, units: str) -> list[str]:
 def _yardsticks(rows: Rows, units: str) -> list[str]:
     """What choosing without a score costs: at random, or always the unit best on average.
 
-    The latter only where several targets have their units in common.
+    The latter only where several targets have units in common.
     """
     one = frame(rows).drop_duplicates(["suite", "target", "source"])
     wide = one.pivot(  # noqa: PD010
@@ -176,18 +176,19 @@ def _yardsticks(rows: Rows, units: str) -> list[str]:
     )
     if wide.isna().all(axis=None):
         return []
-    unit, common = units.removesuffix("s"), wide.dropna()
-    if len(common) < 2:
-        drawn = 100 * float((wide.max(axis=1) - wide.mean(axis=1)).mean())
+    unit = units.removesuffix("s")
+    drawn = number(100 * float((wide.max(axis=1) - wide.mean(axis=1)).mean()), 1)
+    shared = wide.columns[wide.notna().sum() > 1]  # a target may lack some
+    if shared.empty:
         return [
             f"For the points of accuracy lost by choosing a {unit}, below, the yardstick is "
-            f"{number(drawn, 1)} for a {unit} drawn at random."
+            f"{drawn} for a {unit} drawn at random."
         ]
-    lost = 100 * (common.max(axis=1).mean() - common.mean())
+    lost = 100 * wide[shared].rsub(wide.max(axis=1), axis=0).mean()
     return [
         f"For the points of accuracy lost by choosing a {unit}, below, the yardsticks are "
-        f"{number(lost.mean(), 1)} for a {unit} drawn at random and {number(lost.min(), 1)} for "
-        "always the one that is best on average."
+        f"{drawn} for a {unit} drawn at random and {number(lost.min(), 1)} for always the one that "
+        "is best on average."
     ]
 
 

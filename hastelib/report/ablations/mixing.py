@@ -277,10 +277,11 @@ def _of(found: Curves, metric: str, variant: str) -> str:
     ]
     ups = int((np.array(per).round(DIGITS) > 0).sum())
     sure = " (the interval leaves out zero)" if low > 0 or high < 0 else ""
+    certain = "" if sure else ", not beyond what the choice of sources does"
     if change < 0:
-        verdict = "On average adding easy samples makes it worse, as the paper says"
+        verdict = f"On average adding easy samples makes it worse, as the paper says{certain}"
     elif change > 0:
-        verdict = "Adding easy samples does **not** make it worse: it helps, against the paper"
+        verdict = f"Adding easy samples does **not** make it worse here: it helps{certain}"
     else:
         verdict = "Adding easy samples changes nothing"
     control = found.difference(whole, (metric, "random", last))

@@ -27,6 +27,9 @@ from hastelib.report.results.numbers import (
 from hastelib.report.results.reading import PAPER, Results
 from hastelib.report.tables import NONE, Beside, Block, Cell, Table, interval, narrow, number
 
+FEWEST_TARGETS = 5
+"""Of fewer a count over targets says next to nothing."""
+
 MISSING = "not measured"
 SIGNS = {True: "same sign", False: "opposite"}
 NOTE = (
@@ -209,6 +212,8 @@ def counting(results: Results) -> Table:
                     continue
                 rows.append((f"{side}, {called}", _counts(one)))
                 ends = one.interval
+                if votes(results, side, other, numbers).n < FEWEST_TARGETS:
+                    rows[-1] = (f"{side}, {called}", (_counts(one)[0], Cell(NONE), Cell(NONE)))
                 lines.append((title, side, other, one.wins, one.ties, one.losses, *ends, one.p))
         blocks.append(Block(title, ("Against", "W–T–L", "Share", "p"), tuple(rows)))
     caption = (
@@ -223,7 +228,8 @@ def counting(results: Results) -> Table:
         "several times.",
         "The tests take comparisons for independent. They are not: all on one target share its "
         "accuracies, all sections share sources and targets, and CA, CS and the metrics share "
-        "samples. Intervals and p-values are therefore too small, least so with one vote a target.",
+        "samples. Intervals and p-values are therefore too small, least so with one vote a target; "
+        f"of a suite with fewer than {FEWEST_TARGETS} targets they are left out.",
     )
     columns = ["scope", "side", "other", "wins", "ties", "losses", "low", "high", "p"]
     return Table(caption, tuple(blocks), notes, pd.DataFrame(lines, columns=columns))

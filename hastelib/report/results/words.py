@@ -137,9 +137,9 @@ def _count(one: Often) -> str:
 def _verdict(one: Often) -> str:
     low, high = one.interval
     if low > HALF:
-        return "**it helps more often than not**, as in the paper"
+        return "in these comparisons it wins more often than it loses, as in the paper"
     if high < HALF:
-        return "**it hurts more often than it helps**, against the paper"
+        return "in these comparisons **it loses more often than it wins**, against the paper"
     return "whether it helps or hurts cannot be told from so few"
 
 
@@ -181,18 +181,20 @@ def finding(results: Results, found: pd.DataFrame, which: int) -> str:
         same, signs = agreement(plain(compared(found, side), [which]))
         against = f", and {_gained(control)} over the random control" if len(control) else ""
         text.append(
-            f"On `{side}` it {_gains_or_loses(base)} {_gained(base)}{against}; "
+            f"On `{side}` it {_gains_or_loses(base, which)} {_gained(base)}{against}; "
             f"{same} of {signs} signs of the mean gains agree with the paper’s."
         )
     if missing:
         text.append(f"{MISSING[0].upper()}{MISSING[1:]} on {' and '.join(missing)}.")
     if repeats := entry(which).repeats:
-        text.append(f"The table looks at the experiment of Table {repeats} again.")
+        here = " in print, of Table 2 here," if which == 8 else ""
+        text.append(f"The table looks at the experiment of Table {repeats}{here} again.")
     return " ".join(text)
 
 
-def _gains_or_loses(part: pd.Series) -> str:
-    return "changes r by" if part.mean() <= 0 else "gains"
+def _gains_or_loses(part: pd.Series, which: int) -> str:
+    coefficient = {10: "τ", 11: "weighted τ"}.get(which, "r")
+    return f"changes {coefficient} by" if part.mean() <= 0 else "gains"
 
 
 def _gained(part: pd.Series) -> str:
@@ -226,10 +228,20 @@ def settings(results: Results) -> str:
                     f"{' to '.join(map(str, ends))} {noun} "
                     f"({' or '.join(map(str, seeds))} fine-tuning{'s' * (max(seeds) > 1)} each)"
                 )
-        size = suites.load(side).image_size if side in suites.names() else None
-        pixels = f", images of {size} px" if size else ""
+        pixels = _sizes(side) if side in suites.names() else ""
         found.append(f"- **`{side}`**: {', '.join(parts)}{pixels}. {_levels(results, side)}")
     return "\n".join(found)
+
+
+def _sizes(side: str) -> str:
+    """How large what the networks see is."""
+    suite = suites.load(side)
+    text = f", images of {suite.size} px"
+    if suite.segmentation:
+        text += f", scenes of {suite.segmentation.size} px (their shorter side)"
+    if suite.language:
+        text += f", texts of up to {suite.language.size} tokens"
+    return text
 
 
 def _levels(results: Results, side: str) -> str:

@@ -214,8 +214,14 @@ def pixel_table(effect: pd.DataFrame, target: str, scenes: int) -> Table:
     return Table(caption, tuple(blocks), (), effect)
 
 
-def pixel_words(effect: pd.DataFrame, used: int = PIXELS) -> str:
-    """What drawing the number of pixels that is used costs, as Markdown."""
+def pixel_words(effect: pd.DataFrame, fraction: float, used: int = PIXELS) -> str:
+    """What drawing the number of pixels that is used costs, as Markdown.
+
+    Args:
+        effect: what :func:`pixel_effect` gives.
+        fraction: share of the scenes in a hard subset.
+        used: pixels a scene.
+    """
     part = effect[effect["pixels"] == used]
     items = []
     for line in part.to_dict("records"):
@@ -237,5 +243,19 @@ def pixel_words(effect: pd.DataFrame, used: int = PIXELS) -> str:
         f"With {used} pixels a scene the draw moves a source’s score by a standard deviation of "
         f"at most {number(worst, 2)} of that over the sources, which is {verdict}; r moves "
         f"within {number(width, 2)} over the draws. " + "; ".join(items) + ". "
-        "A shift that all sources share does not change a correlation."
+        "A shift that all sources share does not change a correlation. "
+        + _of_fewer(effect, fraction * used)
+    )
+
+
+def _of_fewer(effect: pd.DataFrame, pixels: float) -> str:
+    """What holds for a hard subset, whose scenes are fewer."""
+    sizes = effect.loc[effect["between"] > 0, "pixels"].unique()
+    near = min(sizes, key=lambda size: abs(np.log(size / pixels)))
+    part = effect[effect["pixels"] == near]
+    worst = (part["spread"] / part["between"]).max()
+    return (
+        "All this is of the whole train split. A hard subset has as many pixels as the whole has "
+        f"with {number(pixels, 0)} a scene; with {near} the deviation is up to {number(worst, 2)} "
+        "of that between the sources, so its scores are the more uncertain ones."
     )

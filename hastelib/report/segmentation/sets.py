@@ -15,6 +15,7 @@ from hastelib.experiments import Grid, taught_on
 from hastelib.models import segmentation as networks
 from hastelib.records import Row
 from hastelib.report import labels
+from hastelib.report.comparison import correlate
 from hastelib.report.paper import accuracies
 from hastelib.report.tables import Block, Cell, Table, interval, number
 from hastelib.suites import Suite
@@ -223,4 +224,43 @@ def interval_words(correlations: pd.DataFrame) -> str:
         "Of a correlation of 0.5 the 95% interval (Fisher’s) is "
         + ", ".join(parts)
         + " sources. The paper’s Table 3 has five."
+    )
+
+
+def counted_words(grid: Grid, table: pd.DataFrame) -> str:
+    """How far the number of a source's classes alone predicts the mean IoU, as Markdown.
+
+    Args:
+        grid: of the suite.
+        table: what :func:`by_set` gives.
+    """
+    names = list(dict.fromkeys(table["source"]))
+    sets = {name: grid.data(name)["train"] for name in names}
+    classes = {name: len(class_names(data)) for name, data in sets.items()}
+    train = [len(data) for data in sets.values()]
+    text = f"The sources’ sets have {min(train)} to {max(train)} scenes to train on"
+    if len(set(classes.values())) == 1:
+        return f"{text} and all {next(iter(classes.values()))} classes."
+    parts = []
+    for (target, metric), part in table[table["variant"] == "all"].groupby(
+        ["target", "metric"], sort=False
+    ):
+        counts = np.log(part["source"].map(classes).to_numpy(float))
+        with_iou = correlate(counts, part["accuracy"].to_numpy(float))[0]
+        with_score = correlate(counts, part["score"].to_numpy(float))[0]
+        parts.append((str(target), str(metric), with_iou, with_score))
+    found = pd.DataFrame(parts, columns=["target", "metric", "iou", "score"])
+    alone = found.drop_duplicates("target")
+    listed = ", ".join(
+        f"{labels.plain(target)} {number(r, 2)}"
+        for target, r in zip(alone["target"], alone["iou"], strict=True)
+    )
+    scores = ", ".join(
+        f"{labels.metric(str(metric))} {number(r, 2)}"
+        for metric, r in found.groupby("metric", sort=False)["score"].mean().items()
+    )
+    return (
+        f"{text} and {min(classes.values())} to {max(classes.values())} classes, and a score may "
+        "do no more than tell these apart. The log of the number of classes alone has an r with "
+        f"the mean IoU of {listed}; with the scores, on average over the targets, of {scores}."
     )
