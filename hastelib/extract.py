@@ -111,24 +111,27 @@ def outputs(
         ValueError: an output is NaN or infinite; names the source and the data.
     """
     device = device or default_device()
-    network = placed(source.tapped(), device)
+    network = placed(source.tapped(), device)  # which has the source's own layers
     drawn = torch.Generator().manual_seed(0)
-    with tqdm(total=len(split), unit=source.unit, desc=f"{source.name} on {split.name}") as bar:
-        for batch, labels in split.batches(batch_size, device):
-            with (
-                torch.inference_mode(),
-                torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
-                torch.autocast(torch.device(device).type, torch.bfloat16, enabled=autocast),
-            ):
-                found = network(source.inputs(batch))
-            found = {name: x.float() for name, x in found.items()}
-            if not torch.stack([x.isfinite().all() for x in found.values()]).all():
-                raise ValueError(
-                    f"{source.name} gives NaN or infinity on {split.name}: its weights or its "
-                    "preprocessing are wrong, or (with autocast) bfloat16 does not suffice"
-                )
-            yield source.outputs(found, labels, drawn)
-            bar.update(len(labels))
+    try:
+        with tqdm(total=len(split), unit=source.unit, desc=f"{source.name} on {split.name}") as bar:
+            for batch, labels in split.batches(batch_size, device):
+                with (
+                    torch.inference_mode(),
+                    torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+                    torch.autocast(torch.device(device).type, torch.bfloat16, enabled=autocast),
+                ):
+                    found = network(source.inputs(batch))
+                found = {name: x.float() for name, x in found.items()}
+                if not torch.stack([x.isfinite().all() for x in found.values()]).all():
+                    raise ValueError(
+                        f"{source.name} gives NaN or infinity on {split.name}: its weights or its "
+                        "preprocessing are wrong, or (with autocast) bfloat16 does not suffice"
+                    )
+                yield source.outputs(found, labels, drawn)
+                bar.update(len(labels))
+    finally:
+        placed(network)
 
 
 def extract(

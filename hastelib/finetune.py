@@ -64,8 +64,11 @@ def seeded(seed: int, threads: int) -> Iterator[None]:
 class _Training:
     """A network in training, whole: what a checkpoint must hold to go on as if unbroken."""
 
-    def __init__(self, module: nn.Module, recipe: Recipe, steps: int, seed: int) -> None:
+    def __init__(
+        self, module: nn.Module, recipe: Recipe, steps: int, seed: int, device: str
+    ) -> None:
         self.module = module
+        self.gpu = device if torch.device(device).type == "cuda" else None
         self.order = torch.Generator().manual_seed(seed)
         rate, decay = recipe.learning_rate, recipe.weight_decay
         self.optimiser = (
@@ -90,7 +93,7 @@ class _Training:
             "plateau": self.plateau.state_dict() if self.plateau else None,
             "order": self.order.get_state(),
             "random": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+            "cuda": torch.cuda.get_rng_state(self.gpu) if self.gpu else None,
         }
         torch.save(state, file)
         return torch.frombuffer(file.getbuffer(), dtype=torch.uint8).clone()
@@ -107,8 +110,8 @@ class _Training:
             self.plateau.load_state_dict(state["plateau"])
         self.order.set_state(state["order"])
         torch.set_rng_state(state["random"])
-        if state["cuda"] is not None:
-            torch.cuda.set_rng_state(state["cuda"])
+        if self.gpu and state["cuda"] is not None:
+            torch.cuda.set_rng_state(state["cuda"], self.gpu)
 
 
 def train(
@@ -126,7 +129,8 @@ def train(
     """Train ``module`` in place; a checkpoint after every epoch, under ``entry`` in the store.
 
     A killed run that is started again goes on after its last whole epoch, and ends with the same
-    weights as an unbroken one on the same machine.
+    weights as an unbroken one on the same machine. (Not so an FCN on a GPU: the gradient of its
+    bilinear enlargement is not deterministic there.)
 
     Args:
         source: says how a module like its own is fed.
@@ -147,7 +151,7 @@ def train(
         raise ValueError(f"{split.name}: expected at least two {source.unit}s to train on")
     whole, rest = divmod(len(split), recipe.batch_size)
     steps = recipe.epochs * (whole + (rest > 1))  # a last batch of one is left out
-    training = _Training(module, recipe, steps, seed)
+    training = _Training(module, recipe, steps, seed, device)
     start = 0
     if checkpoint := store.read("checkpoints", entry):
         training.restore(checkpoint[0]["state"])
@@ -164,13 +168,14 @@ def train(
             for batch, labels in split.batches(
                 recipe.batch_size, device, training.order, drop_single=True
             ):
-                loss = nn.functional.cross_entropy(source.logits(module, batch), labels)
-                training.optimiser.zero_grad()
-                loss.backward()
-                training.optimiser.step()
+                if labels.ndim == 1 or (labels >= 0).any():  # else no pixel has a class
+                    loss = nn.functional.cross_entropy(source.logits(module, batch), labels)
+                    training.optimiser.zero_grad()
+                    loss.backward()
+                    training.optimiser.step()
+                    total += loss.detach() * len(labels)
                 if training.schedule:
                     training.schedule.step()
-                total += loss.detach() * len(labels)
                 progress.update(len(labels))
             value = total.item() / len(split)
             progress.set_postfix(loss=f"{value:.3f}")

@@ -173,7 +173,7 @@ def test_what_is_dearest_is_told_from_the_numbers() -> None:
     assert "CA** adds 1.5% of the extraction" in text
     assert "takes 3.00 s, 200 times as long" in text
     assert "1.4 times as fast as one after the other (280 ms)" in text
-    assert "no faster than" in cost.findings(measured(together=0.3))
+    assert "not measurably faster than" in cost.findings(measured(together=0.3))
     assert "the most expensive part here too" in cost.findings(measured(ca=1.5))
     assert "dearer is the extraction" in cost.findings(measured(ca=0.5))
     assert "At these sizes the matrix is 77% of that route" in cost.findings(measured(source=0.9))

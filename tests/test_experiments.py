@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -99,8 +100,7 @@ def test_nothing_is_computed_twice(suite: Suite, folder: Path, rows, monkeypatch
 
     monkeypatch.setattr("hastelib.extract.outputs", never)
     monkeypatch.setattr(finetune, "finetune", never)
-    for name in METRICS:
-        monkeypatch.setitem(METRICS, name, never)
+    monkeypatch.setattr("hastelib.experiments.scoring.score", never)
     again = Grid(suite, Store(folder)).rows("5.1", ["greek"], ["leep", "nce", "gbc", "logme"])
     assert frame(again).equals(frame(rows))
 
@@ -111,6 +111,24 @@ def test_damaged_features_are_made_again(suite: Suite, folder: Path, rows):
     with pytest.warns(DamagedEntryWarning):
         again = Grid(suite, Store(folder)).rows("5.1", ["greek"], ["leep"])
     assert frame(again).equals(frame([r for r in rows if r.metric == "leep"]))
+
+
+def test_a_metric_that_changes_is_scored_anew(suite: Suite, folder: Path, monkeypatch):
+    def first(sample) -> float:
+        return 1.0
+
+    def second(sample) -> float:
+        return 2.0
+
+    found = []
+    for function in (first, second):
+        monkeypatch.setitem(METRICS, "mine", function)
+        rows = Grid(suite, Store(folder)).rows("5.1", ["greek"], ["mine"], accuracies=False)
+        found.append({row.score for row in rows})
+    assert found == [{1.0}, {2.0}]
+    monkeypatch.setitem(METRICS, "mine", functools.partial(first))
+    with pytest.raises(ValueError, match="expected a plain function"):
+        Grid(suite, Store(folder)).rows("5.1", ["greek"], ["mine"], accuracies=False)
 
 
 def test_a_change_of_recipe_data_or_hardness_is_a_new_cell(suite: Suite, folder: Path, rows):

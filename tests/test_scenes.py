@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -281,6 +282,13 @@ def test_a_data_set_that_is_missing_or_half_unpacked_gives_one_clear_error(
         MissingDataError, match=r"1 of \d masks of the (train|test) split are missing"
     ):
         load_scenes(Official(kind=kind), store)
+    shutil.rmtree(here / kind)
+    make(here / kind)
+    if kind != "voc2012":
+        train = layouts.LAYOUTS[kind].find(here / kind, "train")
+        min(image for image, _ in train).unlink()
+        with pytest.raises(MissingDataError, match=r"1 of \d+ masks have no image"):
+            load_scenes(Official(kind=kind), store)
 
 
 def test_idd_also_comes_with_its_seven_coarse_classes(here: Path, store: Store) -> None:

@@ -247,6 +247,9 @@ def test_rows_have_three_variants_and_each_source_ranks_for_itself(grid, rows):
     hard = rows[rows["variant"] == "ca"]
     assert (hard["hardness_source"] == hard["source"]).all()
     assert (hard["samples"] == 3).all()  # scenes, not pixels
+    whole = rows[(rows["variant"] == "all") & (rows["target"] == "paper")]
+    labels = grid.features(f"{NAME}+night", "paper").labels
+    assert (whole["classes"] == len(labels.unique())).all()
     assert rows["accuracy"].between(0, 1).all()
     assert rows["score"].notna().all()
     features = grid.features(f"{NAME}+night", "paper")

@@ -180,6 +180,9 @@ def _split(found: dict[Split, datasets.Dataset], seed: int, name: str) -> datase
     classes = found["train"].features["label"].names
     if len(classes) < 2:
         raise ValueError(f"{name}: expected at least two classes, got {classes}")
+    for split, data in found.items():
+        if not len(data):
+            raise ValueError(f"{name}: the {split} split is empty")
     if "test" in found:
         return datasets.DatasetDict(found)
     try:

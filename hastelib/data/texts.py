@@ -58,6 +58,9 @@ def _capped(data: datasets.Dataset, most: int | None, spec: Texts, split: str) -
         return data
     labels = data.with_format("numpy")["label"][:]
     rows = np.arange(len(data))
+    if len(data) - most < len(np.unique(labels)):  # too few are left out to do so by class
+        random = np.random.default_rng(spec.seed)
+        return data.select(np.sort(random.permutation(len(data))[:most]))
     try:
         kept, _ = train_test_split(rows, train_size=most, stratify=labels, random_state=spec.seed)
     except ValueError as error:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from hastelib import hardness, runner
+from hastelib import hardness
 from hastelib.experiments import Grid, taught_on
 from hastelib.suites import Suite
 
@@ -130,12 +130,11 @@ def prepare(grid: Grid, pools: Sequence[Pool]) -> None:
     Raises:
         JobsFailedError: some failed; the others are kept.
     """
-    jobs: dict[str, runner.Job] = {}
+    jobs = []
     for one in pools:
         rankers = dict(zip(one.members, one.rankers, strict=True))
-        listed = grid.jobs(one.members, [one.target], ["leep"], grid.suite.seeds, rankers)
-        jobs |= {job.name: job for job in listed}
-    runner.run(list(jobs.values()), grid.scheduler, name="jobs")
+        jobs += grid.jobs(one.members, [one.target], ["leep"], grid.suite.seeds, rankers)
+    grid.run(jobs)
 
 
 def gather(grid: Grid, pool: Pool) -> Members:

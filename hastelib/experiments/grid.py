@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -119,9 +120,24 @@ class Grid(Cells):
         Raises:
             JobsFailedError: some failed; the others are kept.
         """
+        self.run(self.jobs(sources, targets, names, seeds, rankers))
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run jobs of this grid where the scheduler says; of several lists each job once.
+
+        Raises:
+            JobsFailedError: some failed; the others are kept.
+        """
+        found = {job.name: job for job in jobs}
+        for name in [one for one in found if one.startswith("train ")]:
+            # A source that is trained on a target is a fine-tuning on it, which is not done twice.
+            source, _, target = name.removeprefix("train ").rpartition("+")
+            same = f"fine-tune {source} on {target}, seed 0"
+            if same in found:
+                found[same] = replace(found[same], needs=(*found[same].needs, name))
         _grids.clear()  # a job that runs in this process shares this grid's memory
         _grids[self.suite.model_dump_json(), str(self.store.folder)] = self
-        run(self.jobs(sources, targets, names, seeds, rankers), self.scheduler, name="jobs")
+        run(list(found.values()), self.scheduler, name="jobs")
 
     def accuracies(
         self, targets: Sequence[str], sources: Sequence[str] | None = None

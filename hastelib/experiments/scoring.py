@@ -16,6 +16,7 @@ from torch import Tensor
 from hastelib import metrics
 from hastelib.download import sha256_of
 from hastelib.extract import Features
+from hastelib.metrics import together
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ def score(
     reasons: dict[tuple[str, str], str] = {}
     sizes: dict[str, list[tuple[int, int]]] = {}
     for subset in subsets:
-        sample = metrics.Sample(features.at(subset.rows))
-        counted = len(subset.rows), len(features.labels[subset.rows].unique())
+        part = features.at(subset.rows)
+        sample, counted = metrics.Sample(part), (len(subset.rows), len(part.labels.unique()))
         sizes.setdefault(subset.variant, []).append(counted)
         for name in names:
             cell = name, subset.variant
@@ -68,13 +69,26 @@ def score(
 
 
 @functools.cache
-def code(metric: str) -> str:
-    """The hash of a metric's code: a score is made anew when it changes."""
+def _shared() -> str:
     folder = Path(__file__).parents[1]
     parts = [*sorted((folder / "metrics").glob("*.py")), folder / "_linalg.py"]
-    parts.append(folder / "_check.py")
+    return "".join(map(sha256_of, [*parts, folder / "_check.py", Path(__file__)]))
+
+
+def code(metric: str) -> str:
+    """The hash of a metric's code: a score is made anew when it changes.
+
+    Raises:
+        ValueError: the metric is no plain function, so that its code cannot be read.
+    """
     function = metrics.METRICS[metric]
-    file = Path(inspect.getsourcefile(function) or "")
-    if not file.is_file():  # typed into a notebook
-        return "".join(map(sha256_of, parts)) + inspect.getsource(function)
-    return "".join(map(sha256_of, parts if file in parts else [*parts, file]))
+    if inspect.getmodule(function) is together:
+        return _shared()
+    try:
+        return _shared() + inspect.getsource(function) + sha256_of(Path(inspect.getfile(function)))
+    except FileNotFoundError:  # typed into a notebook
+        return _shared() + inspect.getsource(function)
+    except TypeError as error:
+        raise ValueError(
+            f"metric {metric!r}: expected a plain function, got {function!r}; write a def"
+        ) from error

@@ -198,7 +198,7 @@ def load(name: str, size: int | None = None) -> Source:
         DownloadError: they could not be downloaded.
     """
     architecture, weights = parse(name)
-    if other := _modality(architecture):
+    if name not in SOURCES and (other := _modality(architecture)):
         found: Source = other.load(name, size)
         return found
     with torch.random.fork_rng(devices=[]):  # the weights that are overwritten are drawn at random

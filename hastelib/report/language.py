@@ -18,7 +18,7 @@ import pandas as pd
 import scipy.stats
 import torch
 
-from hastelib import stats
+from hastelib import hardness, stats
 from hastelib.data import class_names, class_subsets
 from hastelib.experiments import Grid
 from hastelib.experiments.names import taught_on
@@ -31,7 +31,6 @@ from hastelib.report.paper import beside, paper_numbers, paper_table, table
 from hastelib.report.selection import Tasks
 from hastelib.report.tables import Beside, Block, Cell, Table, interval, narrow, number
 from hastelib.report.verify import verify
-from hastelib.runner import run
 
 UNITS = "subsets"
 ROLES = {
@@ -105,12 +104,10 @@ def rows(tasks: Tasks, names: Sequence[str]) -> list[Row]:
     """
     grid, rankers = tasks.grid, {source: source for source in tasks.pairs}
     # The jobs of all pairs at once, so that the sources are trained beside each other.
-    jobs = {
-        job.name: job
-        for source, targets in tasks.pairs.items()
-        for job in grid.jobs([source], tasks.named(targets), names, grid.suite.seeds, rankers)
-    }
-    run(list(jobs.values()), grid.scheduler, name="jobs")
+    jobs = []
+    for source, targets in tasks.pairs.items():
+        jobs += grid.jobs([source], tasks.named(targets), names, grid.suite.seeds, rankers)
+    grid.run(jobs)
     found = []
     for source, targets in tasks.pairs.items():
         subsets = tasks.named(targets)
@@ -347,16 +344,15 @@ def extreme_words(grid: Grid, target: str, by: str) -> str:
     lengths = split.lengths.double()
     names, texts = class_names(data), []
     for variant, values in grid.hardness(target, by=by).items():
-        order = values.argsort(descending=True, stable=True)
-        quarter = int(np.ceil(grid.suite.hardness.fraction * len(order)))
-        shares = torch.bincount(split.labels[order[:quarter]], minlength=len(names)) / quarter
-        usual = torch.bincount(split.labels, minlength=len(names)) / len(order)
+        hard = hardness.hardest(values, grid.suite.hardness.fraction)
+        shares = torch.bincount(split.labels[hard], minlength=len(names)) / len(hard)
+        usual = torch.bincount(split.labels, minlength=len(names)) / len(values)
         top = int((shares - usual).argmax())
         r = stats.pearson(values, lengths, resamples=200)[0]
         ends = [number(100 * part[top].item(), 0) for part in (shares, usual)]
         texts.append(
             f"By {labels.variant(variant)} the hard subset’s texts have "
-            f"{number(lengths[order[:quarter]].mean().item(), 1)} tokens on average, all texts "
+            f"{number(lengths[hard].mean().item(), 1)} tokens on average, all texts "
             f"{number(lengths.mean().item(), 1)} (r of hardness and length {number(r, 2)}); "
             + (
                 f"its most over-represented class is {labels.plain(names[top])} with {ends[0]}% "

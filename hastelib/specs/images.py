@@ -57,6 +57,3 @@ class Folder(Strict):
     kind: Literal["folder"]
     path: str
     seed: int = 0
-
-
-SPECS = (Glyphs, Digits, Parquet, Folder)

@@ -85,6 +85,3 @@ class Official(Strict):
     def folder(self) -> str:
         """Where it lies, relative to ``HASTE_DATA`` or absolute."""
         return self.kind if self.path is None else self.path
-
-
-SPECS = (Scenes, Masks, Official)

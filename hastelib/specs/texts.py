@@ -35,6 +35,3 @@ class Texts(Published):
     text: str = "text"
     most_train: int | None = Field(default=None, gt=1)
     most_test: int | None = Field(default=None, gt=1)
-
-
-SPECS = (Corpus, Texts)

@@ -117,6 +117,7 @@ class Layout:
         page: where it is to be had.
         archives: what to unpack.
         find: the root and a split -> pairs of an image and where its mask should be.
+        from_masks: the root -> where the image of each mask should be.
         names: root -> the classes.
         decoder: root -> what turns a mask file into class indices.
     """
@@ -125,6 +126,7 @@ class Layout:
     page: str
     archives: str
     find: Callable[[Path, Split], Iterable[Pair]]
+    from_masks: Callable[[Path], Iterable[Path]]
     names: Callable[[Path], Sequence[str]]
     decoder: Callable[[Path], Decoder]
 
@@ -145,6 +147,13 @@ def pairs(layout: Layout, root: Path) -> dict[Split, list[Pair]]:
     """
     if not root.is_dir():
         raise layout.missing("there is no such folder", root)
+    masks = list(layout.from_masks(root))
+    if lost := sorted(image for image in masks if not image.is_file()):
+        raise layout.missing(
+            f"{len(lost)} of {len(masks)} masks have no image, the first that is missing is "
+            f"{lost[0].relative_to(root)}",
+            root,
+        )
     found: dict[Split, list[Pair]] = {}
     for split in SPLITS:
         listed = sorted(layout.find(root, split))
@@ -222,6 +231,20 @@ def _drives(root: Path, split: Split, suffix: str) -> list[Pair]:
     return [(p, masks / p.parent.name / (p.stem.removesuffix(mark) + suffix)) for p in images]
 
 
+def _drive_images(root: Path, suffix: str) -> list[Path]:
+    """Where the images of the masks are, as :func:`_drives` has them."""
+    found = []
+    for place in ("train", "val"):
+        for mask in (root / "gtFine" / place).glob(f"*/*{suffix}"):
+            folder = root / "leftImg8bit" / place / mask.parent.name
+            images = [
+                folder / f"{mask.name.removesuffix(suffix)}_leftImg8bit{end}"
+                for end in (".png", ".jpg")
+            ]
+            found.append(next((path for path in images if path.is_file()), images[0]))
+    return found
+
+
 def _idd_level(root: Path) -> int:
     """Level 1 where its masks are there and those of level 3 are not."""
     having = [n for n in (3, 1) if any(root.glob(f"gtFine/*/*/*_gtFine_labellevel{n}Ids.png"))]
@@ -279,6 +302,7 @@ LAYOUTS: dict[str, Layout] = {
         "https://www.cityscapes-dataset.com/downloads/",
         "leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip",
         lambda root, split: _drives(root, split, "_gtFine_labelIds.png"),
+        lambda root: _drive_images(root, "_gtFine_labelIds.png"),
         lambda _: ROAD_NAMES,
         lambda _: _looked_up(_cityscapes_ids()),
     ),
@@ -287,6 +311,10 @@ LAYOUTS: dict[str, Layout] = {
         "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/",
         "701_StillsRaw_full.zip and LabeledApproved_full.zip, each into a folder of its name,",
         _camvid,
+        lambda root: [
+            root / "701_StillsRaw_full" / f"{mask.stem.removesuffix('_L')}.png"
+            for mask in root.glob("LabeledApproved_full/*_L.png")
+        ],
         lambda _: tuple(CAMVID),
         lambda _: _camvid_colours,
     ),
@@ -295,6 +323,11 @@ LAYOUTS: dict[str, Layout] = {
         "https://bdd-data.berkeley.edu/",
         "the 10K images and the semantic segmentation labels",
         _bdd100k,
+        lambda root: [
+            root / "images" / "10k" / mask.parent.name / f"{mask.stem}.jpg"
+            for place in ("train", "val")
+            for mask in root.glob(f"labels/sem_seg/masks/{place}/*.png")
+        ],
         lambda _: ROAD_NAMES,
         lambda _: _below(len(ROAD_NAMES)),
     ),
@@ -304,6 +337,7 @@ LAYOUTS: dict[str, Layout] = {
         "IDD Segmentation (part I, II or both; the masks are made from its polygons by "
         "createLabels.py of github.com/AutoNUE/public-code with --id-type level3Id or level1Id)",
         lambda root, split: _drives(root, split, f"_gtFine_labellevel{_idd_level(root)}Ids.png"),
+        lambda root: _drive_images(root, f"_gtFine_labellevel{_idd_level(root)}Ids.png"),
         _idd_names,
         lambda root: _below(len(_idd_names(root))),
     ),
@@ -312,6 +346,7 @@ LAYOUTS: dict[str, Layout] = {
         "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
         "VOCtrainval_11-May-2012.tar",
         _voc,
+        lambda _: (),  # its lists name what there must be
         lambda _: VOC,
         lambda _: _below(len(VOC)),
     ),
@@ -320,6 +355,11 @@ LAYOUTS: dict[str, Layout] = {
         "https://irvlab.cs.umn.edu/resources/suim-dataset",
         "train_val.zip and TEST.zip",
         _suim,
+        lambda root: [
+            mask.parents[1] / "images" / f"{mask.stem}.jpg"
+            for place in ("train_val", "TEST")
+            for mask in root.glob(f"{place}/masks/*.bmp")
+        ],
         lambda _: SUIM,
         lambda _: _suim_colours,
     ),

@@ -117,8 +117,14 @@ def _parquet(spec: Masks) -> datasets.DatasetDict:
             raise ValueError(f"{path} has no column {sorted(absent)}; it has {data.column_names}")
         masks = [
             _counted(np.asarray(mask), spec, f"{path}, row {row}")
-            for row, mask in enumerate(data[spec.mask])
+            for row, mask in enumerate(data.cast_column(spec.mask, datasets.Image())[spec.mask])
         ]
+        for row, image in enumerate(data.cast_column(spec.image, datasets.Image())[spec.image]):
+            if image.size != masks[row].shape[::-1]:
+                raise ValueError(
+                    f"{path}, row {row}: the image has size {image.size}, its mask "
+                    f"{masks[row].shape[::-1]}"
+                )
         images = data.cast_column(spec.image, datasets.Image(decode=False))[spec.image]
         found[split] = _split(images, masks, spec.names, [present(mask) for mask in masks])
     return datasets.DatasetDict(found)

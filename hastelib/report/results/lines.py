@@ -139,6 +139,8 @@ def of_mixtures(rows: pd.DataFrame) -> pd.DataFrame:
     """
     hard_alone = (rows["place"] == 0) | (rows["variant"] == "all")
     wanted = (rows["metric"] == "leep") & (hard_alone | (rows["variant"] == "cs"))
+    if not wanted.any():
+        return none()
     found = curves(rows[wanted], resamples=1).table()
     found = found[found["target"] != MEAN]
     base, plain = found["variant"] == "all", found["place"] == 0

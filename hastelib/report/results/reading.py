@@ -113,6 +113,8 @@ def gather(
 ) -> Results:
     """The paper's numbers, and ours on a suite and on another.
 
+    A run over all targets, wherever it lies, comes before runs over single ones.
+
     Args:
         suite: read from ``output``, and from what the project keeps where that has nothing.
         output: the folders into which the sections' notebooks have written; the first that has

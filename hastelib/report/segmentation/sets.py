@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from hastelib import hardness
 from hastelib.data import class_names
 from hastelib.data.scenes import IGNORE, Pictures
 from hastelib.experiments import Grid, taught_on
@@ -162,7 +163,7 @@ def hard_scenes(grid: Grid, target: str) -> Table:
     for name in sources(grid.suite, target):
         outcome = grid.outcome(name, target, seed)
         order = grid.hardness(target, "test", name)["ca"].argsort(descending=True, stable=True)
-        count = max(1, round(fraction * len(order)))
+        count = len(hardness.hardest(order.double(), fraction))
         parts = {"hardest": order[:count], "easiest": order[-count:], "all": order}
         values = {
             part: networks.mean_iou(outcome.probs[chosen], outcome.labels[chosen], classes)
