@@ -1,7 +1,7 @@
 """The results page: every table of the paper in one place, in print and here.
 
 Does HASTE correlate better than its baseline, there and here, by how much, and how often in all?
-:func:`gather` reads what the sections' notebooks have written and what the project keeps;
+``gather`` reads what the sections' notebooks have written and what the project keeps;
 everything else is computed from that.
 """
 
