@@ -239,7 +239,8 @@ def counted_words(grid: Grid, table: pd.DataFrame) -> str:
     sets = {name: grid.data(name)["train"] for name in names}
     classes = {name: len(class_names(data)) for name, data in sets.items()}
     train = [len(data) for data in sets.values()]
-    text = f"The sources’ sets have {min(train)} to {max(train)} scenes to train on"
+    ends = " to ".join(map(str, dict.fromkeys((min(train), max(train)))))
+    text = f"The sources’ sets have {ends} scenes to train on"
     if len(set(classes.values())) == 1:
         return f"{text} and all {next(iter(classes.values()))} classes."
     parts = []
