@@ -410,12 +410,34 @@ def _of_rows(x: Float64[ndarray, "b n"], y: Float64[ndarray, "b n"]) -> Float64[
 def _kendall(
     x: Float64[ndarray, " n"], y: Float64[ndarray, " n"], units: Int64[ndarray, "b n"]
 ) -> Float64[ndarray, " b"]:
-    # How often a unit occurs says all of a resample: its pairs are quadratic forms in that.
-    often = np.stack([np.bincount(row, minlength=len(x)) for row in units]).astype(float)
+    often = _summed(np.ones(units.shape), units, len(x))
+    return _concordance(x, y, often, often)
+
+
+def _summed(
+    values: Float64[ndarray, "b n"], units: Int64[ndarray, "b n"], count: int
+) -> Float64[ndarray, "b u"]:
+    """Of each resample and each unit the sum of the values that stand at its draws."""
+    found = np.zeros((len(units), count))
+    np.add.at(found, (np.arange(len(units))[:, None], units), values)
+    return found
+
+
+def _concordance(
+    x: Float64[ndarray, " u"],
+    y: Float64[ndarray, " u"],
+    often: Float64[ndarray, "b u"],
+    weight: Float64[ndarray, "b u"],
+) -> Float64[ndarray, " b"]:
+    """Kendall's tau of each resample, the pair of units i and j counted w_i o_j + o_i w_j times.
+
+    What a resample holds of each unit, how often and with which sum of weights, says all of it:
+    sums over its pairs are quadratic forms in that.
+    """
     sign_x, sign_y = (np.sign(v[:, None] - v) for v in (x, y))
 
     def pairs(matrix: ndarray) -> ndarray:
-        return ((often @ matrix) * often).sum(1)
+        return ((weight @ matrix) * often).sum(1)
 
     untied = np.sqrt(pairs(np.abs(sign_x))) * np.sqrt(pairs(np.abs(sign_y)))
     return np.clip(pairs(sign_x * sign_y) / untied, -1, 1)
@@ -424,25 +446,13 @@ def _kendall(
 def _weighted_kendall(
     x: Float64[ndarray, " n"], y: Float64[ndarray, " n"], units: Int64[ndarray, "b n"]
 ) -> Float64[ndarray, " b"]:
-    n = units.shape[1]
-    sign_x, sign_y = (np.sign(v[:, None] - v) for v in (x, y))
+    often = _summed(np.ones(units.shape), units, len(x))
     found = np.zeros(len(units))
     for first, second in ((x, y), (y, x)):  # ranked by one, then by the other
         order = np.lexsort((-second[units], -first[units]))
         ranks = np.empty_like(order)
-        np.put_along_axis(ranks, order, np.broadcast_to(np.arange(n), order.shape), 1)
-        # A unit's weights in a resample, and of every pair of units the weight of their pairs:
-        # w_i + w_j, once for each time that i and j are drawn.
-        often, weight = np.zeros((2, len(units), len(x)))
-        rows = np.arange(len(units))[:, None]
-        np.add.at(often, (rows, units), 1)
-        np.add.at(weight, (rows, units), 1 / (1 + ranks))
-
-        def pairs(matrix: ndarray, often: ndarray = often, weight: ndarray = weight) -> ndarray:
-            return ((weight @ matrix) * often).sum(1)
-
-        untied = np.sqrt(pairs(np.abs(sign_x))) * np.sqrt(pairs(np.abs(sign_y)))
-        found += np.clip(pairs(sign_x * sign_y) / untied, -1, 1) / 2
+        np.put_along_axis(ranks, order, np.broadcast_to(np.arange(units.shape[1]), order.shape), 1)
+        found += _concordance(x, y, often, _summed(1 / (1 + ranks), units, len(x))) / 2
     return found
 
 

@@ -14,7 +14,7 @@ import torch
 
 from hastelib import ensembles, finetune, hardness, metrics, report, stats, suites
 from hastelib.ensembles import Members, Pool
-from hastelib.experiments import Grid
+from hastelib.experiments import HARD, Grid
 from hastelib.figures import ensembles as drawn
 from hastelib.records import Row, frame, read_csv
 from hastelib.report import ensembles as told
@@ -258,7 +258,7 @@ def _rows(gain: float, sizes: tuple[int, ...] = (1, 2, 3)) -> list[Row]:
                 for metric, (variant, errors) in itertools.product(
                     ensembles.METRICS, noise.items()
                 ):
-                    trust = gain if variant in ensembles.HARD else -gain
+                    trust = gain if variant in HARD else -gain
                     part = (2.0 + trust) * own + 2.0 * errors
                     scale = 1 / size if metric == "e_leep" else 1.0
                     found.append(
@@ -425,9 +425,7 @@ def test_findings_say_who_wins(gain: float):
     wins = losses = 0
     for many in found.values():
         values = told.correlations(many, **FEW).set_index(["target", "metric", "variant"])["value"]
-        for target, metric, variant in itertools.product(
-            TARGETS, ensembles.METRICS, ensembles.HARD
-        ):
+        for target, metric, variant in itertools.product(TARGETS, ensembles.METRICS, HARD):
             base = round(values[target, metric, "all"], 3)
             wins += round(values[target, metric, variant], 3) > base
             losses += round(values[target, metric, variant], 3) < base

@@ -22,7 +22,7 @@ from hastelib.data import load
 from hastelib.experiments import Grid
 from hastelib.finetune import predict
 from hastelib.models import language as networks
-from hastelib.report import language, paper_numbers
+from hastelib.report import language, paper_numbers, selection
 from hastelib.specs.texts import Corpus
 from hastelib.store import Store
 from hastelib.suites import Suite
@@ -74,7 +74,7 @@ def tasks(grid: Grid):
 
 @pytest.fixture(scope="module")
 def rows(tasks):
-    return language.rows(tasks, ["leep", "gbc"])
+    return selection.rows(tasks, ["leep", "gbc"], section="5.5")
 
 
 def test_padding_does_not_change_an_embedding(source: networks.TextSource, tweets) -> None:

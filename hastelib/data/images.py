@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
     from hastelib.models import Preprocessing
 
 IN_MEMORY = 2 << 30  # bytes; a larger split is decoded anew in every pass, by worker processes
+
+
+def encoded(pixels: np.ndarray) -> dict[str, bytes | None]:
+    """An (h, w, 3) image or an (h, w) mask as uncompressed bytes of a file.
+
+    They, and the fingerprint, are the same on every machine.
+    """
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PPM")
+    return {"bytes": file.getvalue(), "path": None}
 
 
 def decoded(split: datasets.Dataset, row: int, column: str, name: str) -> Image.Image:

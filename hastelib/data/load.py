@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import datasets
@@ -11,10 +10,10 @@ import numpy
 import PIL
 import sklearn
 import torch
-from PIL import Image
 
 from hastelib.data.files import folder, parquet
 from hastelib.data.glyphs import Drawn, digits, glyphs
+from hastelib.data.images import encoded
 from hastelib.data.scenes import load_scenes
 from hastelib.data.texts import load_texts
 from hastelib.download import sha256_of
@@ -77,7 +76,7 @@ def _drawn(spec: Glyphs | Digits, store: Store) -> datasets.DatasetDict:
         {
             split: datasets.Dataset.from_dict(
                 {
-                    "image": [_encoded(image) for image in arrays[f"{split}.image"]],
+                    "image": [encoded(image.numpy()) for image in arrays[f"{split}.image"]],
                     "label": arrays[f"{split}.label"].to(torch.int64).tolist(),
                 },
                 features=features,
@@ -85,10 +84,3 @@ def _drawn(spec: Glyphs | Digits, store: Store) -> datasets.DatasetDict:
             for split in ("train", "test")
         }
     )
-
-
-def _encoded(image: torch.Tensor) -> dict[str, bytes | None]:
-    """An image as uncompressed bytes: they, and the fingerprint, are the same on every machine."""
-    file = io.BytesIO()
-    Image.fromarray(image.numpy()).save(file, "PPM")
-    return {"bytes": file.getvalue(), "path": None}

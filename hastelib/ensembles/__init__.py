@@ -6,7 +6,6 @@ made of the target.
 """
 
 from hastelib.ensembles.pools import (
-    HARD,
     Members,
     Pool,
     gather,
@@ -32,7 +31,6 @@ from hastelib.ensembles.statistics import (
 
 __all__ = [
     "FEWEST",
-    "HARD",
     "JOIN",
     "METRICS",
     "Members",

@@ -11,10 +11,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from hastelib import hardness
-from hastelib.experiments import Grid, taught_on
+from hastelib.experiments import HARD, Grid, taught_on
 from hastelib.suites import Suite
-
-HARD = ("ca", "cs")
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from hastelib import finetune
-from hastelib.ensembles.pools import HARD, Pool, gather
+from hastelib.ensembles.pools import Pool, gather
 from hastelib.ensembles.scoring import accuracies, candidates, scores
-from hastelib.experiments import Grid
+from hastelib.experiments import HARD, Grid
 from hastelib.records import Row
 from hastelib.store import key
 

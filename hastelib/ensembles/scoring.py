@@ -14,7 +14,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from hastelib import metrics
-from hastelib.ensembles.pools import HARD, Members
+from hastelib.ensembles.pools import Members
+from hastelib.experiments import HARD
 
 METRICS = ("ms_leep", "e_leep")
 

@@ -88,10 +88,8 @@ class Cells:
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
             made = self._finetuned(network, target, 0, entry)
             assert made.module is not None
-            notes = {"accuracy": made.accuracy, "provenance": made.provenance}
-            self.store.write(
-                "accuracies", entry, {"probs": made.probs, "labels": made.labels}, notes
-            )
+            arrays, notes = _kept(made)
+            self.store.write("accuracies", entry, arrays, notes)  # it is an outcome too
             return made.module.state_dict(), notes
 
         state = self.store.get("weights", entry, make)[0]
@@ -309,9 +307,7 @@ class Cells:
         entry = self.outcome_entry(network, target, seed)
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            made = self._finetuned(network, target, seed, entry)
-            notes = {"accuracy": made.accuracy, "provenance": made.provenance}
-            return {"probs": made.probs, "labels": made.labels}, notes
+            return _kept(self._finetuned(network, target, seed, entry))
 
         def read() -> finetune.Outcome:
             arrays, notes = self.store.get("accuracies", entry, make)
@@ -330,6 +326,12 @@ class Cells:
         if not self.trained(base):
             return False
         return self.store.path("weights", self.outcome_entry(self.source(base), taught, 0)).exists()
+
+
+def _kept(made: finetune.Outcome) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An outcome as the store keeps it."""
+    notes = {"accuracy": made.accuracy, "provenance": made.provenance}
+    return {"probs": made.probs, "labels": made.labels}, notes
 
 
 def _network(source: models.Source) -> dict[str, Any]:

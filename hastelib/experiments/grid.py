@@ -68,7 +68,7 @@ class Grid(Cells):
             base, taught = taught_on(source)
             if taught is None or self.trained(source):
                 return []
-            return [add(f"train {source}", "source", source, needs=train(base))]
+            return [add(_training(source), "source", source, needs=train(base))]
 
         def extract(source: str, target: str) -> list[str]:
             whole = of_classes(target)[0]
@@ -86,7 +86,7 @@ class Grid(Cells):
                     entry = self.outcome_entry(self.source(source), target, seed)
                     if self.store.path("accuracies", entry).exists():
                         continue
-                name = f"fine-tune {source} on {target}, seed {seed}"
+                name = _finetuning(source, target, seed)
                 add(name, "outcome", source, target, seed, needs=trained)
             if names:
                 by = rankers.get(source, self.suite.hardness.source)
@@ -129,12 +129,13 @@ class Grid(Cells):
             JobsFailedError: some failed; the others are kept.
         """
         found = {job.name: job for job in jobs}
-        for name in [one for one in found if one.startswith("train ")]:
-            # A source that is trained on a target is a fine-tuning on it, which is not done twice.
-            source, _, target = name.removeprefix("train ").rpartition("+")
-            same = f"fine-tune {source} on {target}, seed 0"
-            if same in found:
-                found[same] = replace(found[same], needs=(*found[same].needs, name))
+        for job in jobs:
+            _, _, method, source, *rest = job.arguments
+            if method == "outcome" and rest[1] == 0:
+                # A source that is trained on a target is this very fine-tuning: not done twice.
+                same = _training(f"{source}+{rest[0]}")
+                if same in found:
+                    found[job.name] = replace(job, needs=(*job.needs, same))
         _grids.clear()  # a job that runs in this process shares this grid's memory
         _grids[self.suite.model_dump_json(), str(self.store.folder)] = self
         run(list(found.values()), self.scheduler, name="jobs")
@@ -201,6 +202,14 @@ class Grid(Cells):
                         ranker = by if score["variant"] in ("ca", "cs") else ""
                         rows.append(Row(**shared, **score, metric=metric, hardness_source=ranker))
         return rows
+
+
+def _training(source: str) -> str:
+    return f"train {source}"
+
+
+def _finetuning(source: str, target: str, seed: int) -> str:
+    return f"fine-tune {source} on {target}, seed {seed}"
 
 
 _grids: dict[tuple[str, str], Grid] = {}

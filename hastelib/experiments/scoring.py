@@ -18,6 +18,9 @@ from hastelib.download import sha256_of
 from hastelib.extract import Features
 from hastelib.metrics import together
 
+HARD = ("ca", "cs")
+"""The variants of hard subsets."""
+
 
 @dataclass(frozen=True)
 class Subset:

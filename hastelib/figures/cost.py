@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
+from hastelib.experiments import HARD
 from hastelib.figures.draw import VARIANT_LOOK, WIDTH, new_figure
 from hastelib.report import labels
 from hastelib.report.comparison import MEAN
 from hastelib.report.cost import PAPER, Measured, called, share
 from hastelib.report.gallery import ENDS, Grids
-from hastelib.report.rankers import HARD, names_of
+from hastelib.report.rankers import names_of
 from hastelib.report.tables import number
 
 KINDS = {"shared": ("#333333", "o"), "metric": ("#0173b2", "s"), "hardness": ("#de8f05", "D")}

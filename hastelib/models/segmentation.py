@@ -34,7 +34,7 @@ from hastelib.models.load import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Sou
 from hastelib.models.load import load as load_classifier
 from hastelib.models.networks import GLYPHS, CifarResNet
 from hastelib.models.structure import placed, replace_head
-from hastelib.models.weights import CIFAR10_FILES, fill, find, read_state
+from hastelib.models.weights import CIFAR10_FILES, fill, find, fit, read_state
 from hastelib.store import digest
 from hastelib.suites import one_of
 
@@ -340,7 +340,8 @@ def _large(architecture: str, weights: str) -> tuple[nn.Module, Viewing]:
         module = _LARGE[architecture](
             weights=None, weights_backbone=None, num_classes=classes, aux_loss=True
         )
-        fill_all(module, find(chosen.url.rpartition("/")[2], chosen.url))
+        path = find(chosen.url.rpartition("/")[2], chosen.url)
+        fit(module, read_state(path), path)
         preset = chosen.transforms()
         own = Viewing(
             preset.resize_size[0],
@@ -360,17 +361,6 @@ def _large(architecture: str, weights: str) -> tuple[nn.Module, Viewing]:
         own = Viewing(520, 520, IMAGENET_MEAN, IMAGENET_STD)
     module.aux_classifier = None  # of the pre-training; the paper's loss is one cross-entropy
     return module, own
-
-
-def fill_all(module: nn.Module, path: Any) -> None:
-    """Load a weight file into an FCN; ``ValueError`` where names or shapes do not fit."""
-    try:
-        module.load_state_dict(read_state(path))
-    except RuntimeError as error:
-        told = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
-        raise ValueError(f"the weights in {path} do not fit {type(module).__name__}: {told}") from (
-            error
-        )
 
 
 def _source(name: str, module: nn.Module, viewing: Viewing) -> SegmentationSource:

@@ -94,6 +94,11 @@ def fill(module: nn.Module, path: Path) -> None:
     outputs = state.get(f"{classifier}.bias")
     if outputs is not None and outputs.shape != module.get_submodule(classifier).bias.shape:
         replace_head(module, classifier, len(outputs))
+    fit(module, state, path)
+
+
+def fit(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Load the tensors of a weight file; ``ValueError`` where names or shapes do not fit."""
     try:
         module.load_state_dict(state)
     except RuntimeError as error:

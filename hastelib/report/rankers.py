@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hastelib.experiments import Grid
+from hastelib.experiments import HARD, Grid
 from hastelib.experiments.names import taught_on
 from hastelib.records import Row
 from hastelib.report import labels
@@ -19,7 +19,6 @@ from hastelib.report.paper import MARK, paper_numbers
 from hastelib.report.selection import Tasks, over_targets, tasks
 from hastelib.report.tables import Block, Cell, Table, interval, narrow, number
 
-HARD = ("ca", "cs")
 BASES = ("random", "all")
 """What does not depend on the network that ranks, the control and the baseline."""
 

@@ -115,15 +115,15 @@ def rows(tasks: Tasks, names: Sequence[str], section: str = "5.2") -> list[Row]:
         names: metrics.
         section: of the paper.
     """
-    rankers = {source: source for source in tasks.pairs}
-    shared = [t for t in tasks.subsets if all(t in targets for targets in tasks.pairs.values())]
-    # At once, so that the work is spread over the workers; what is not shared follows below.
-    seeds = tasks.grid.suite.seeds
-    tasks.grid.prepare([*tasks.pairs], tasks.named(shared), names, seeds, rankers)
+    grid, rankers = tasks.grid, {source: source for source in tasks.pairs}
+    jobs = []  # of all pairs at once, so that the work is spread over the workers
+    for source, targets in tasks.pairs.items():
+        jobs += grid.jobs([source], tasks.named(targets), names, grid.suite.seeds, rankers)
+    grid.run(jobs)
     found = []
     for source, targets in tasks.pairs.items():
         subsets = tasks.named(targets)
-        found += tasks.grid.rows(section, subsets, names, sources=[source], rankers=rankers)
+        found += grid.rows(section, subsets, names, sources=[source], rankers=rankers)
     return found
 
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from hastelib.data import drawn_scenes, glyphs
 from hastelib.data.files import MissingDataError, data_folder, read
+from hastelib.data.images import encoded
 from hastelib.data.scenes import layouts
 from hastelib.download import sha256_of
 from hastelib.specs import SPLITS
@@ -62,16 +63,9 @@ def _split(
         mask=datasets.Image(),
         label=datasets.List(datasets.ClassLabel(names=list(names))),
     )
-    encoded = [encode(mask) if isinstance(mask, np.ndarray) else mask for mask in masks]
-    columns = {"image": list(images), "mask": encoded, "label": list(present)}
+    packed = [encoded(mask) if isinstance(mask, np.ndarray) else mask for mask in masks]
+    columns = {"image": list(images), "mask": packed, "label": list(present)}
     return datasets.Dataset.from_dict(columns, features=features)
-
-
-def encode(pixels: np.ndarray) -> Encoded:
-    """A mask (h, w) or an image (h, w, 3) as bytes of a file, the same on every machine."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PPM")
-    return {"bytes": file.getvalue(), "path": None}
 
 
 def present(mask: np.ndarray) -> list[int]:
@@ -93,7 +87,7 @@ def _drawn(spec: Scenes, store: Store) -> datasets.DatasetDict:
     return datasets.DatasetDict(
         {
             split: _split(
-                [encode(image) for image in arrays[f"{split}.image"]],
+                [encoded(image) for image in arrays[f"{split}.image"]],
                 [*arrays[f"{split}.mask"]],
                 names,
                 [present(mask) for mask in arrays[f"{split}.mask"]],

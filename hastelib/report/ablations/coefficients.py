@@ -13,9 +13,9 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from hastelib import stats
+from hastelib.experiments import HARD
 from hastelib.records import frame
 from hastelib.report import labels
-from hastelib.report.ablations.common import HARD
 from hastelib.report.comparison import (
     DIGITS,
     FEWEST,

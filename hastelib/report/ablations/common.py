@@ -16,12 +16,11 @@ from numpy import ndarray
 from torch import Tensor
 
 from hastelib import extract, stats
-from hastelib.experiments import Grid, Subset, scoring
+from hastelib.experiments import HARD, Grid, Subset, scoring
 from hastelib.records import frame
 from hastelib.report.comparison import FEWEST, MEAN, ordered
 from hastelib.store import key, writing
 
-HARD = ("ca", "cs")
 Cell3 = tuple[str, str, float]
 """A metric, a variant and a place."""
 

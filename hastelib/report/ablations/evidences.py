@@ -11,15 +11,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from hastelib.experiments import HARD
 from hastelib.records import Row, frame
 from hastelib.report import labels
-from hastelib.report.ablations.common import HARD
 from hastelib.report.comparison import DIGITS, MEAN, differences, improvements, ordered
 from hastelib.report.paper import beside, paper_numbers, paper_table, table
 from hastelib.report.tables import Beside, interval, number
 
 FIXED = "logme_fixed_point"
-NAMES = {"logme": "LogME", FIXED: "LogME, fixed point"}
+NAMES = {name: labels.METRICS[name] for name in ("logme", FIXED)}
 
 
 def named(rows: Iterable[Row] | pd.DataFrame) -> pd.DataFrame:

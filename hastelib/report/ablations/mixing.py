@@ -13,9 +13,9 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from hastelib import hardness
-from hastelib.experiments import Grid
+from hastelib.experiments import HARD, Grid
 from hastelib.report import labels
-from hastelib.report.ablations.common import HARD, Curves, Part, scored, shuffled, variants
+from hastelib.report.ablations.common import Curves, Part, scored, shuffled, variants
 from hastelib.report.ablations.subsets import share
 from hastelib.report.comparison import DIGITS, MEAN, counts
 from hastelib.report.paper import MARK, paper_numbers

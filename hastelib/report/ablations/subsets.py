@@ -12,9 +12,9 @@ import scipy.stats
 import torch
 
 from hastelib import hardness, metrics
-from hastelib.experiments import Grid
+from hastelib.experiments import HARD, Grid
 from hastelib.report import labels
-from hastelib.report.ablations.common import HARD, Curves, Part, scored, shuffled, variants
+from hastelib.report.ablations.common import Curves, Part, scored, shuffled, variants
 from hastelib.report.comparison import DIGITS, MEAN, counts, ordered
 from hastelib.report.paper import MARK
 from hastelib.report.tables import NONE, Block, Cell, Table, interval, narrow, number

@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from hastelib import ensembles, stats
 from hastelib.ensembles import JOIN
-from hastelib.experiments import taught_on
+from hastelib.experiments import HARD, taught_on
 from hastelib.records import frame
 from hastelib.report import labels
 from hastelib.report.comparison import CELL, MEAN, Rows
@@ -339,7 +339,7 @@ def of_sets(candidates: Sequence[Candidates]) -> pd.DataFrame:
     found = []
     for one in candidates:
         number = one.sets.astype(float)
-        unions = np.concatenate([one.fraction["e_leep", v] for v in ensembles.HARD])
+        unions = np.concatenate([one.fraction["e_leep", v] for v in HARD])
         line: dict[str, Any] = {
             "target": one.target,
             "accuracy": correlation(number, one.accuracy),

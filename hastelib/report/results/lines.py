@@ -16,7 +16,7 @@ from hastelib import suites
 from hastelib.report import ensembles
 from hastelib.report.ablations.common import curves
 from hastelib.report.ablations.subsets import share
-from hastelib.report.comparison import MEAN, correlations
+from hastelib.report.comparison import HASTE, MEAN, correlations
 from hastelib.report.selection import over_targets
 
 COLUMNS = (
@@ -30,7 +30,6 @@ COLUMNS = (
     "value",
     "n",
 )
-HASTE = ("ca", "cs", "haste")
 MIXED = "stochastic_"
 """Begins the variants of Table 9 with easy samples mixed into the CS subset."""
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from hastelib.report.comparison import DIGITS, against, counts
+from hastelib.report.comparison import DIGITS, HASTE, against, counts
 from hastelib.report.results import lines
 from hastelib.report.results.catalogue import BASIC, CATALOGUE
-from hastelib.report.results.lines import HASTE, is_haste
+from hastelib.report.results.lines import is_haste
 from hastelib.report.results.reading import PAPER, Results, mixed
 
 BASES = {"all": "baseline", "random": "random control"}

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pandas as pd
 
 from hastelib.report import labels
-from hastelib.report.comparison import DIGITS, ordered, several
+from hastelib.report.comparison import DIGITS, HASTE, ordered, several
 from hastelib.report.paper import MARK
 from hastelib.report.paper import table as correlation_table
 from hastelib.report.results.catalogue import CATALOGUE, cell, entry, subset
-from hastelib.report.results.lines import HASTE, MIXED
+from hastelib.report.results.lines import MIXED
 from hastelib.report.results.numbers import (
     EVERY,
     OWN,
