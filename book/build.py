@@ -97,8 +97,10 @@ def execute(notebook: Path) -> float | None:
         )
         return None
     ROWS.mkdir(exist_ok=True)
-    for table in RUNS.glob(f"{notebook.stem}-*.csv"):
+    for table in RUNS.glob(f"{notebook.stem}-*"):
         if table.stat().st_mtime >= since:  # what a reader ran earlier stays out
+            for old in ROWS.glob(f"{table.stem}.*"):
+                old.unlink()
             shutil.copyfile(table, ROWS / table.name)
     result.metadata["hastelib_key"] = key
     nbformat.write(result, partial)
@@ -147,6 +149,7 @@ def stage() -> None:
         Path("_config.yml"): ROOT / "_config.yml",
         Path("_toc.yml"): ROOT / "_toc.yml",
         **{f.relative_to(ROOT): f for f in files(ROOT / "book") if f.suffix != ".py"},
+        **{Path("rows") / f.name: f for f in files(ROWS)},
     }
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         executed = EXECUTED / notebook.name

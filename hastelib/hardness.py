@@ -30,6 +30,7 @@ from hastelib.metrics import VARIANCE_FLOOR
 
 BLOCK = 256  # rows at a time: they stay in the processor's cache
 COVARIANCES = ("spherical", "diagonal", "ledoit_wolf", "tied", "full")
+SIMILARITIES = ("cosine", "dot")
 
 
 def _unit(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
@@ -57,27 +58,30 @@ def _unit_blocks(
         yield block, 1 / norms
 
 
-def _unit_sum(x: Float[Tensor, "n d"]) -> Float64[Tensor, " d"]:
-    total = x.new_zeros(x.shape[1], dtype=torch.float64)
+def _sums(x: Float[Tensor, "n d"]) -> tuple[Float64[Tensor, " d"], Float64[Tensor, " d"]]:
+    """The sum of the rows at norm 1, and of the rows as they are."""
+    units = x.new_zeros(x.shape[1], dtype=torch.float64)
     for block, factors in _unit_blocks(x):
-        total += factors @ block
-    return total
+        units += factors @ block
+    return units, x.sum(0, dtype=torch.float64)
 
 
 @dataclass(eq=False)
 class Signature:
-    """All that class-agnostic hardness needs of the source data: its mean unit embeddings.
+    """All that class-agnostic hardness needs of the source data: its mean embeddings.
 
-    It stands in for the source set: a vector a layer and a count, which can be filled batch by
+    It stands in for the source set: two vectors a layer and a count, which can be filled batch by
     batch, merged, kept in a file and shipped. Made by :func:`source_signature`.
 
     Attributes:
-        sums: for each layer the sum (d_l,) of the unit embeddings, float64.
+        sums: for each layer the sum (d_l,) of the unit embeddings, float64 (the cosine needs it).
+        raw: for each layer the sum (d_l,) of the embeddings as they are (the dot product does).
         count: the number of source samples.
         kind: ``numpy`` or ``torch``, what the layers came as and :attr:`means` go as.
     """
 
     sums: list[Tensor]
+    raw: list[Tensor]
     count: int
     kind: str = "torch"
 
@@ -98,7 +102,7 @@ class Signature:
         """
         tensors = _check.matrices("layers", layers, _check.stored)
         self._fits("layers", [x.shape[1] for x in tensors])
-        return self._add([_unit_sum(x) for x in tensors], len(tensors[0]))
+        return self.merge(_signed(tensors, self.kind))
 
     def merge(self, other: Signature) -> Signature:
         """Add the samples of another signature to this one, and return it.
@@ -107,11 +111,15 @@ class Signature:
             ValueError: the layers or their widths differ.
         """
         self._fits("other", [len(total) for total in other.sums])
-        return self._add(other.sums, other.count)
+        for mine, more in ((self.sums, other.sums), (self.raw, other.raw)):
+            mine[:] = [a + b.to(a.device) for a, b in zip(mine, more, strict=True)]
+        self.count += other.count
+        return self
 
     def arrays(self) -> dict[str, Tensor]:
-        """Named tensors: ``layer.0`` and so on, the sums; ``count``, one int64."""
+        """Named tensors: ``layer.0``, ``raw.0`` and so on, the sums; ``count``, one int64."""
         named = {f"layer.{i}": total for i, total in enumerate(self.sums)}
+        named |= {f"raw.{i}": total for i, total in enumerate(self.raw)}
         return named | {"count": torch.tensor(self.count)}
 
     @classmethod
@@ -121,10 +129,11 @@ class Signature:
         Raises:
             ValueError: these are not the arrays of a signature.
         """
-        names = [f"layer.{i}" for i in range(len(arrays) - 1)]
-        if not names or {*names, "count"} != set(arrays):
-            raise _check.refuse("arrays", "layer.0, layer.1, ... and count", sorted(arrays))
-        return cls([arrays[name] for name in names], int(arrays["count"]), kind)
+        names = [[f"{part}.{i}" for i in range(len(arrays) // 2)] for part in ("layer", "raw")]
+        if not names[0] or {*names[0], *names[1], "count"} != set(arrays):
+            raise _check.refuse("arrays", "layer.0, raw.0, ... and count", sorted(arrays))
+        sums, raw = ([arrays[name] for name in part] for part in names)
+        return cls(sums, raw, int(arrays["count"]), kind)
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file with :meth:`arrays`, and the kind as metadata."""
@@ -150,10 +159,10 @@ class Signature:
         if widths != expected:
             raise _check.refuse(name, f"layers of widths {expected}, as the signature's", widths)
 
-    def _add(self, sums: list[Tensor], count: int) -> Signature:
-        self.sums = [a + b.to(a.device) for a, b in zip(self.sums, sums, strict=True)]
-        self.count += count
-        return self
+
+def _signed(tensors: list[Tensor], kind: str) -> Signature:
+    sums, raw = zip(*map(_sums, tensors), strict=True)
+    return Signature([*sums], [*raw], len(tensors[0]), kind)
 
 
 def source_signature(layers: Iterable[ArrayLike]) -> Signature:
@@ -168,15 +177,21 @@ def source_signature(layers: Iterable[ArrayLike]) -> Signature:
     values = _check.several("layers", layers)
     tensors = _check.matrices("layers", values, _check.stored)
     kind = "torch" if isinstance(values[0], Tensor) else "numpy"
-    return Signature([_unit_sum(x) for x in tensors], len(tensors[0]), kind)
+    return _signed(tensors, kind)
 
 
 @overload
-def class_agnostic(layers: Iterable[np.ndarray], signature: Signature) -> np.ndarray: ...
+def class_agnostic(
+    layers: Iterable[np.ndarray], signature: Signature, similarity: str = "cosine"
+) -> np.ndarray: ...
 @overload
-def class_agnostic(layers: Iterable[Tensor], signature: Signature) -> Tensor: ...
-def class_agnostic(layers: Iterable[ArrayLike], signature: Signature) -> np.ndarray | Tensor:
-    r"""Class-agnostic hardness: 1 less the mean cosine to all source samples (Eqs. 1-2).
+def class_agnostic(
+    layers: Iterable[Tensor], signature: Signature, similarity: str = "cosine"
+) -> Tensor: ...
+def class_agnostic(
+    layers: Iterable[ArrayLike], signature: Signature, similarity: str = "cosine"
+) -> np.ndarray | Tensor:
+    r"""Class-agnostic hardness: 1 less the mean similarity to all source samples (Eqs. 1-2).
 
     The mean over source samples of a dot product with a unit embedding is the dot product with
     the mean unit embedding :math:`m_l`, so nothing of size M x N is formed:
@@ -186,28 +201,37 @@ def class_agnostic(layers: Iterable[ArrayLike], signature: Signature) -> np.ndar
         H(x) = 1 - \frac1L \sum_{l=1}^L \frac1M \sum_{i=1}^M \cos(e_l(x_i^s), e_l(x))
         = 1 - \frac1L \sum_{l=1}^L \left\langle m_l, \frac{e_l(x)}{|e_l(x)|} \right\rangle .
 
-    An embedding of norm 0 has cosine 0. The scale of an embedding does not matter.
+    An embedding of norm 0 has cosine 0, and the scale of an embedding does not matter. The paper
+    calls Eq. 1 a cosine and prints a dot product: ``similarity="dot"`` is as printed, with
+    :math:`e_l` in place of the unit embeddings on both sides; its range is not bounded, and the
+    order is all that counts.
 
     Args:
         layers: for each layer the embeddings (n, d_l) of the same n target samples.
         signature: of the source data, by the same network.
+        similarity: ``cosine`` or ``dot``.
 
     Returns:
-        (n,) hardness between 0 and 2, in the kind of the first layer.
+        (n,) hardness, by the cosine between 0 and 2, in the kind of the first layer.
 
     Raises:
         ValueError: bad input, as the module says; other layers or widths than the signature's.
     """
+    _check.choice("similarity", similarity, SIMILARITIES)
     values = _check.several("layers", layers)
     tensors = _check.matrices("layers", values, _check.stored)
     signature._fits("layers", [x.shape[1] for x in tensors])
     device = tensors[0].device
-    cosines = []
-    for x, total in zip(tensors, signature.sums, strict=True):
+    found = []
+    sums = signature.sums if similarity == "cosine" else signature.raw
+    for x, total in zip(tensors, sums, strict=True):
         mean = (total / signature.count).to(x.device)
-        parts = [(block @ mean) * factors for block, factors in _unit_blocks(x)]
-        cosines.append(torch.cat(parts).to(device))
-    result = 1 - torch.stack(cosines).mean(0)
+        if similarity == "cosine":
+            parts = [(block @ mean) * factors for block, factors in _unit_blocks(x)]
+        else:
+            parts = [block.double() @ mean for block in x.split(BLOCK)]
+        found.append(torch.cat(parts).to(device))
+    result = 1 - torch.stack(found).mean(0)
     return _check.like(values[0], result)
 
 
@@ -307,27 +331,41 @@ def _full(residuals: Float64[Tensor, "n d"], label: int) -> Float64[Tensor, " n"
 
 
 @overload
-def hardest(scores: np.ndarray, fraction: float | int) -> np.ndarray: ...
+def hardest(
+    scores: np.ndarray, fraction: float | int, labels: ArrayLike | None = None
+) -> np.ndarray: ...
 @overload
-def hardest(scores: Tensor, fraction: float | int) -> Tensor: ...
-def hardest(scores: ArrayLike, fraction: float | int) -> np.ndarray | Tensor:
+def hardest(scores: Tensor, fraction: float | int, labels: ArrayLike | None = None) -> Tensor: ...
+def hardest(
+    scores: ArrayLike, fraction: float | int, labels: ArrayLike | None = None
+) -> np.ndarray | Tensor:
     r"""The indices of the hardest samples, the hardest first (the HASTE paper, Algorithm 1).
 
     Args:
         scores: (n,) hardness.
         fraction: of the samples to keep, in (0, 1].
+        labels: (n,) integers. Where they are given that share of every class is kept, at least one
+            sample of each: the classes are controlled, as Sec. 4.1 of the paper words it.
 
     Returns:
         (k,) int64 indices with :math:`k = \lceil \text{fraction} \cdot n - 10^{-9} \rceil` (so
-        that rounding in the product adds no sample), in the kind of the scores. Of equally hard
-        samples the one of lower index comes first.
+        that rounding in the product adds no sample; by class, that of each class), in the kind of
+        the scores. Of equally hard samples the one of lower index comes first.
 
     Raises:
         ValueError: bad input, as the module says, or a fraction that leaves no sample.
     """
     values = _check.vector("scores", scores)
-    k = math.ceil(_check.positive("fraction", fraction, most=1) * len(values) - 1e-9)
+    fraction = _check.positive("fraction", fraction, most=1)
+    order: Int64[Tensor, " n"] = torch.argsort(values, descending=True, stable=True)
+    if labels is not None:
+        ranked = _check.labels("labels", labels, len(values), values.device)[order]
+        kept = torch.zeros(len(order), dtype=torch.bool, device=order.device)
+        for name in ranked.unique():
+            own = (ranked == name).nonzero()[:, 0]
+            kept[own[: max(1, math.ceil(fraction * len(own) - 1e-9))]] = True
+        return _check.like(scores, order[kept])
+    k = math.ceil(fraction * len(values) - 1e-9)
     if k < 1:
         raise _check.refuse("fraction", f"at least one of {len(values)} samples", repr(fraction))
-    order: Int64[Tensor, " n"] = torch.argsort(values, descending=True, stable=True)
     return _check.like(scores, order[:k])

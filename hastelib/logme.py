@@ -1,6 +1,6 @@
 r"""LogME's evidence taken apart: its forms, what is claimed of it, and the common fixed point.
 
-Claims are for :func:`hastelib.report.verify`: in words -> (expected, got). Three versions of the
+Claims are for :func:`hastelib.analysis.verify`: in words -> (expected, got). Three versions of the
 score are compared: ``exact`` (:func:`hastelib.metrics.logme`), ``fixed``
 (:func:`hastelib.metrics.logme_fixed_point`), and ``mended``, the fixed point less the terms that
 it forgets, :math:`\frac{d - \min(n, d)}{2n} \log \alpha`.
@@ -231,7 +231,7 @@ class Curvature:
     """What :func:`curvature` found.
 
     Attributes:
-        claims: for :func:`hastelib.report.verify`.
+        claims: for :func:`hastelib.analysis.verify`.
         lowest: of all second differences of random problems.
         highest: of them.
         sharp: the lowest of :func:`sharp`.

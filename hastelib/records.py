@@ -1,194 +1,149 @@
-"""The rows that every section writes, and their CSV.
+"""The long frame that every section writes, and its file.
 
-One tidy schema for the whole book: one row per section, suite, target, source, metric and
-variant. The docstring of :class:`Row` is the documentation of the CSV's columns.
+One schema for the whole book: a row for every section, suite, target, source, metric, variant,
+similarity, fraction, hardness source and draw. :data:`COLUMNS` documents the columns. A section may
+add columns of its own after these.
 """
 
 from __future__ import annotations
 
-import csv
-import math
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hastelib.store import writing
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of the columns; raised when one is added, dropped or changes its meaning."""
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+COLUMNS: dict[str, tuple[str, str]] = {
+    "schema": ("int64", "version of these columns, 2"),
+    "section": ("str", "the paper's section that the row belongs to, such as 5.1"),
+    "suite": ("str", "the suite, a file of params/suites"),
+    "target": ("str", "the target data set in the suite; greek#3 is class subset 3 of greek"),
+    "source": ("str", "the pre-trained network; of an ensemble its members, | between them"),
+    "metric": ("str", "leep, nce, gbc, logme, h_score, transrate, ... or one of your own"),
+    "variant": (
+        "str",
+        "what is scored: all of the target's train split (the baseline), random samples, the "
+        "hardest by class-agnostic (ca, Eq. 2) or class-specific hardness (cs, Eq. 4); or static, "
+        "which scores nothing but ranks the sources by their mean standardised accuracy on the "
+        "other targets",
+    ),
+    "similarity": ("str", "of ca: cosine, or dot, which is Eq. 1 as printed; empty for the others"),
+    "fraction": ("float64", "share of the train split that is scored, 1 for all, 0 for static"),
+    "hardness_source": ("str", "the network that ranked the samples; empty for all and random"),
+    "draw": ("int64", "number of the random subset, from 0; 0 where nothing is random"),
+    "score": ("float64", "the metric, higher is better, in nats where it is a likelihood; or nan"),
+    "reason": ("str", "why the score is nan; empty where there is one"),
+    "samples": ("int64", "number of samples that are scored"),
+    "classes": ("float64", "number of target classes among them"),
+    "accuracy": (
+        "float64",
+        "top-1 (for segmentation the mean IoU) on the test split after fine-tuning, in [0, 1], "
+        "mean over the seeds; nan where it was not measured",
+    ),
+    "accuracy_std": ("float64", "its standard deviation over the seeds (ddof = 1); nan for one"),
+    "seeds": ("int64", "number of fine-tunings behind the accuracy, 0 where it was not measured"),
+    "data": ("str", "fingerprint of the target's train split, 12 hexadecimal digits"),
+    "weights": ("str", "fingerprint of the source's weights, 12 hexadecimal digits"),
+    "device": ("str", "what it ran on, such as cpu, 2 cores"),
+    "versions": ("str", "the software, such as hastelib 0.1.0, torch 2.12.1"),
+}
+"""Column -> its type and its meaning with the unit."""
+
+KEYS = [*COLUMNS][1:11]
+"""The columns that tell the rows apart."""
+
+CSV_BYTES = 1_500_000
+"""A longer table is written as Parquet."""
 
 
-class Row(BaseModel):
-    """One score of one source on one target, and the accuracy that it should predict.
+def check(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame, its columns in order and of their types.
 
-    In the CSV the columns stand in the order given here; floats are written with the fewest
-    digits that read back as the same number, and a float that does not exist as ``nan``.
-
-    Attributes:
-        schema_version: version of these columns, :data:`SCHEMA`; the CSV's column is ``schema``.
-        section: the paper's section that the row belongs to, such as ``5.1``.
-        suite: name of the suite, a file of ``params/suites``.
-        target: name of the target data set in the suite.
-        source: name of the pre-trained network.
-        metric: ``leep``, ``nce``, ``gbc``, ``logme``, ``h_score``, ``transrate``, ``n_leep``,
-            ``logme_fixed_point``, ``ms_leep`` or ``e_leep``, or one of your own.
-        variant: the samples that the score is computed on: ``all`` of the target's train split
-            (the baseline), ``random`` ones, the hardest by the class-agnostic hardness ``ca``
-            (Eq. 2), or by the class-specific hardness ``cs`` (Eq. 4).
-        score: the metric, higher is better, in nats where it is a likelihood; for ``random`` the
-            mean over the draws; ``nan`` where it cannot be computed.
-        score_std: standard deviation of the score over the draws (ddof = 1); ``nan`` unless
-            ``random``.
-        reason: why the score is ``nan``; empty where there is a score.
-        fraction: share of the train split that was used, 1 for ``all``.
-        samples: number of samples that were used.
-        classes: number of classes among them; for ``random`` the mean over the draws.
-        draws: number of random subsets behind the score, 1 where there is nothing random.
-        accuracy: top-1 on the target's test split after fine-tuning, in [0, 1], mean over the
-            seeds; ``nan`` where it was not measured.
-        accuracy_std: standard deviation of the accuracy over the seeds (ddof = 1); ``nan`` for a
-            single seed.
-        seeds: number of fine-tunings behind the accuracy, 0 where it was not measured.
-        hardness_source: the network that ranked the samples by hardness; empty for ``all`` and
-            ``random``.
-        data: the target data's fingerprint, 12 hexadecimal digits.
-        weights: the source weights' fingerprint, 12 hexadecimal digits.
-        device: what it ran on, such as ``cpu, 2 threads``.
-        versions: the software, such as ``hastelib 0.1.0, torch 2.12.1``.
+    Raises:
+        ValueError: a missing column, another schema, a row that stands twice, a score without a
+            number and a reason, an accuracy outside [0, 1].
     """
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True
-    )
-
-    schema_version: int = Field(default=SCHEMA, ge=SCHEMA, le=SCHEMA, alias="schema")
-    section: str = Field(min_length=1)
-    suite: str = Field(min_length=1)
-    target: str = Field(min_length=1)
-    source: str = Field(min_length=1)
-    metric: Name
-    variant: Name
-    score: float
-    score_std: float = math.nan
-    reason: str = ""
-    fraction: float = Field(gt=0, le=1)
-    samples: int = Field(ge=0)
-    classes: float = Field(ge=0)
-    draws: int = Field(default=1, ge=1)
-    accuracy: float
-    accuracy_std: float = math.nan
-    seeds: int = Field(ge=0)
-    hardness_source: str = ""
-    data: Fingerprint
-    weights: Fingerprint
-    device: str
-    versions: str
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if math.isinf(self.score) or math.isnan(self.score) != bool(self.reason):
-            raise ValueError(
-                "score must be a finite number, or nan with the reason why in `reason`; got "
-                f"score {self.score} and reason {self.reason!r}"
-            )
-        if not (math.isnan(self.accuracy) or 0 <= self.accuracy <= 1):
-            raise ValueError(f"accuracy must lie in [0, 1] or be nan, got {self.accuracy}")
-        if math.isnan(self.accuracy) != (self.seeds == 0):
-            raise ValueError(
-                "seeds must be 0 where accuracy is nan and only there; got "
-                f"accuracy {self.accuracy} and seeds {self.seeds}"
-            )
-        return self
+    if missing := [name for name in COLUMNS if name not in frame]:
+        raise ValueError(
+            f"frame: expected the columns of schema {SCHEMA}, missing {', '.join(missing)}; run "
+            "the notebook that makes it again"
+        )
+    if other := sorted(set(frame["schema"]) - {SCHEMA}):
+        raise ValueError(
+            f"frame: expected schema {SCHEMA}, got {', '.join(map(str, other))}; run the notebook "
+            "that makes it again, or use the hastelib named in its column versions"
+        )
+    rest = [name for name in frame if name not in COLUMNS]
+    types = {name: kind for name, (kind, _) in COLUMNS.items() if kind != "str"}
+    frame = frame[[*COLUMNS, *rest]].astype(types).reset_index(drop=True)
+    words = [name for name in COLUMNS if name not in types]
+    frame[words] = frame[words].astype(object).fillna("")
+    # A section's own column may tell rows apart too, such as the bucket of 5.6.
+    own = [name for name in rest if not pd.api.types.is_float_dtype(frame[name])]
+    if (twice := frame.duplicated([*KEYS, *own])).any():
+        first = frame.loc[twice, KEYS].iloc[0].to_dict()
+        raise ValueError(f"frame: expected each row once, got several of {first}")
+    wrong = frame["score"].isna() != (frame["reason"] != "")
+    wrong |= frame["score"].isin([float("inf"), float("-inf")])
+    if wrong.any():
+        first = frame.loc[wrong, ["metric", "score", "reason"]].iloc[0].to_dict()
+        raise ValueError(f"frame: expected a finite score, or nan and the reason why, got {first}")
+    measured = frame["accuracy"].notna()
+    wrong = measured & ~frame["accuracy"].between(0, 1) | (measured != (frame["seeds"] > 0))
+    if wrong.any():
+        first = frame.loc[wrong, ["accuracy", "seeds"]].iloc[0].to_dict()
+        raise ValueError(f"frame: expected accuracies in [0, 1] of at least one seed, got {first}")
+    return frame
 
 
-COLUMNS = tuple(field.alias or name for name, field in Row.model_fields.items())
-"""The columns of the CSV, in order."""
+def write(frame: pd.DataFrame, stem: str | Path) -> Path:
+    """Write a frame as ``stem.csv``, or as ``stem.parquet`` where that would be too long a CSV.
 
+    The file is there whole or not at all, and every number reads back as it was. A file of the
+    other kind, from an earlier run, goes.
 
-def write_csv(rows: Iterable[Row], path: str | Path) -> None:
-    """Write rows as CSV, whole or not at all.
-
-    Args:
-        rows: the rows, written in the order given.
-        path: the file; its folder is made where it does not exist.
+    Returns:
+        The path.
 
     Raises:
         PermissionError: the folder cannot be written to.
     """
-    path = Path(path)
-    rows = list(rows)
+    frame = check(frame)
+    text = frame.to_csv(index=False, na_rep="nan", lineterminator="\n").encode()
+    small = len(text) <= CSV_BYTES
+    paths = [Path(f"{stem}.csv"), Path(f"{stem}.parquet")]
+    path, other = paths if small else paths[::-1]
     try:
-        with (
-            writing(path) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
-        ):
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(COLUMNS)
-            # str() of a float is its repr: the shortest text that reads back exactly.
-            table.writerows(row.model_dump().values() for row in rows)
+        with writing(path) as temporary:
+            if small:
+                temporary.write_bytes(text)
+            else:
+                frame.to_parquet(temporary, index=False)
     except PermissionError as error:
         raise PermissionError(
             f"cannot write {path}: make {path.parent} writable, free some space, or choose "
             "another folder with the notebook's parameter `output`"
         ) from error
+    other.unlink(missing_ok=True)
+    return path
 
 
-def read_csv(path: str | Path) -> list[Row]:
-    """Read what :func:`write_csv` wrote; every number is the one that was written.
+def read(path: str | Path) -> pd.DataFrame:
+    """Read what :func:`write` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: another version of the schema, missing or unknown columns, or a value that
-            its column does not admit; says which line and what to do.
+        ValueError: as :func:`check`, with the path; or the file is cut short.
     """
     path = Path(path)
-    with path.open(encoding="utf-8", newline="") as file:
-        table = csv.reader(file)
-        header = next(table, [])
-        lines = [(table.line_num, cells) for cells in table if cells]
-    again = "run the notebook that makes it again"
-    versions = {cells[0] for _, cells in lines} if header[:1] == ["schema"] else set()
-    if other := sorted(versions - {str(SCHEMA)}):
-        raise ValueError(
-            f"{path} has schema {', '.join(other)}, this hastelib reads schema {SCHEMA}: {again}, "
-            "or read it with the hastelib named in its column `versions`"
-        )
-    missing = [name for name in COLUMNS if name not in header]
-    unknown = [name for name in header if name not in COLUMNS]
-    if missing or unknown or len(header) != len(COLUMNS):
-        raise ValueError(
-            f"{path} is not a table of schema {SCHEMA}: missing columns {missing or 'none'}, "
-            f"unknown columns {unknown or 'none'}, {len(header)} of {len(COLUMNS)} columns; "
-            f"{again}, or rename and fill its columns as the docstring of hastelib.records.Row says"
-        )
-    return [_row(path, line, header, cells) for line, cells in lines]
-
-
-def _row(path: Path, line: int, header: Sequence[str], cells: Sequence[str]) -> Row:
-    where = f"{path}, line {line}"
-    if len(cells) != len(header):
-        raise ValueError(
-            f"{where}: expected {len(header)} cells, got {len(cells)}; the file is cut short or "
-            "was edited by hand: run the notebook that makes it again"
-        )
     try:
-        return Row.model_validate_strings(dict(zip(header, cells, strict=True)))
-    except ValidationError as error:
-        found = "; ".join(
-            f"{'.'.join(map(str, one['loc'])) or 'row'}: {one['msg']}, got {one['input']!r}"
-            for one in error.errors()
-        )
-        raise ValueError(f"{where}: {found[:600]}") from None
-
-
-def frame(rows: Iterable[Row] | pd.DataFrame) -> pd.DataFrame:
-    """The rows as a table, one column per column of the CSV; a table comes back as it is."""
-    if isinstance(rows, pd.DataFrame):
-        return rows
-    return pd.DataFrame([row.model_dump() for row in rows], columns=list(COLUMNS))
+        if path.suffix == ".parquet":
+            return check(pd.read_parquet(path))
+        words = {name: str for name, (kind, _) in COLUMNS.items() if kind == "str"}
+        found = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=["nan"])
+        return check(found)
+    except (ValueError, pd.errors.ParserError) as error:
+        raise ValueError(f"{path}: {error}") from error

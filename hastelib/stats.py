@@ -5,13 +5,14 @@ Every correlation comes as (value, low, high): the value as SciPy has it, and a 
 interval from resampling the units, which are pairs of a score and an accuracy, with replacement.
 The units must be independent: the sources or targets, not ensembles that share members.
 Resamples in which either side is constant have no correlation and are left out. Where an input is
-constant there is nothing to correlate and all three are NaN. With few units the interval is wide
-and only roughly of its nominal level; that is the message.
+constant there is nothing to correlate: all three are NaN, with a warning. With few units the
+interval is wide and only roughly of its nominal level; with fewer than five it is NaN.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +26,9 @@ from hastelib._check import ArrayLike
 
 LEVEL = 0.95
 """The nominal level of the intervals."""
+
+FEWEST = 5
+"""Fewer units have no interval."""
 
 
 def pearson(
@@ -49,7 +53,7 @@ def pearson(
     Raises:
         ValueError: shapes that are wrong or disagree, NaN or infinity, no unit, no resample.
     """
-    return interval(replicates("pearson", scores, accuracies, resamples, seed))
+    return _correlation("pearson", scores, accuracies, resamples, seed)
 
 
 def kendall(
@@ -76,7 +80,7 @@ def kendall(
     Raises:
         ValueError: shapes that are wrong or disagree, NaN or infinity, no unit, no resample.
     """
-    return interval(replicates("kendall", scores, accuracies, resamples, seed))
+    return _correlation("kendall", scores, accuracies, resamples, seed)
 
 
 def weighted_kendall(
@@ -99,7 +103,7 @@ def weighted_kendall(
     Raises:
         ValueError: shapes that are wrong or disagree, NaN or infinity, no unit, no resample.
     """
-    return interval(replicates("weighted_kendall", scores, accuracies, resamples, seed))
+    return _correlation("weighted_kendall", scores, accuracies, resamples, seed)
 
 
 def spearman(
@@ -119,7 +123,19 @@ def spearman(
     Raises:
         ValueError: shapes that are wrong or disagree, NaN or infinity, no unit, no resample.
     """
-    return interval(replicates("spearman", scores, accuracies, resamples, seed))
+    return _correlation("spearman", scores, accuracies, resamples, seed)
+
+
+def _correlation(
+    statistic: str, scores: ArrayLike, accuracies: ArrayLike, resamples: int, seed: int
+) -> tuple[float, float, float]:
+    found = replicates(statistic, scores, accuracies, resamples, seed)
+    if np.isnan(found[0]):
+        warnings.warn(
+            f"{statistic}: scores or accuracies are all the same, so there is no correlation",
+            stacklevel=3,
+        )
+    return interval(found)
 
 
 def regret(scores: ArrayLike, accuracies: ArrayLike) -> float:
@@ -317,6 +333,33 @@ def relative_improvement(base: ArrayLike, modified: ArrayLike) -> float:
     return float(np.mean((h - b) / np.abs(b)) * 100)
 
 
+def static(accuracies: ArrayLike) -> Float64[ndarray, "t s"]:
+    r"""The ranking that needs no score: how the sources did on the other targets.
+
+    .. math::
+
+        s_{ti} = \frac{1}{T - 1} \sum_{t' \ne t} \frac{a_{t'i} - \bar a_{t'}}{\sigma_{t'}}
+
+    with the mean and the standard deviation of a target's accuracies over the sources. A target
+    on which all sources are equally good says nothing, and a source that a target lacks (NaN) has
+    its mean over the others.
+
+    Args:
+        accuracies: (t, s) accuracies a, targets by sources.
+
+    Returns:
+        (t, s) scores; NaN where no other target has the source.
+    """
+    a = np.asarray(accuracies, float)
+    there = ~np.isnan(a)
+    a, count = np.where(there, a, 0.0), np.maximum(there.sum(1, keepdims=True), 1)
+    centred = np.where(there, a - a.sum(1, keepdims=True) / count, 0.0)
+    spread = np.sqrt((centred**2).sum(1, keepdims=True) / count)
+    z = np.divide(centred, spread, out=np.zeros_like(a), where=spread > 0)
+    others = there.sum(0) - there
+    return np.divide(z.sum(0) - z, others, out=np.full(a.shape, np.nan), where=others > 0)
+
+
 def _pair(
     first: str, x: ArrayLike, second: str, y: ArrayLike
 ) -> tuple[Float64[ndarray, " n"], Float64[ndarray, " n"]]:
@@ -345,40 +388,45 @@ def replicates(
     paired: their difference is a bootstrap of the difference.
 
     Args:
-        statistic: ``pearson``, ``spearman``, ``kendall`` or ``weighted_kendall``.
+        statistic: ``pearson``, ``spearman``, ``kendall``, ``weighted_kendall`` or ``regret``.
         scores: (n,), one a unit.
         accuracies: (n,), in the same order.
         resamples: how many.
         seed: of the resampling.
 
     Returns:
-        (1 + resamples,) correlations, NaN where either side is constant.
+        (1 + resamples,) correlations, NaN where either side is constant, and in all resamples of
+        fewer than five units.
 
     Raises:
         ValueError: an unknown statistic, or bad input as for :func:`pearson`.
     """
-    if statistic not in _STATISTICS:
-        raise _check.refuse("statistic", f"one of {', '.join(sorted(_STATISTICS))}", statistic)
+    _check.choice("statistic", statistic, sorted([*_STATISTICS, "regret"]))
     x, y = _pair("scores", scores, "accuracies", accuracies)
     resamples = _check.whole("resamples", resamples, 1)
     n = len(x)
     units = np.random.default_rng(_check.whole("seed", seed, 0)).integers(n, size=(resamples, n))
     units = np.concatenate([np.arange(n)[None], units])
+    if statistic == "regret":  # the one that constant values have too
+        values = _regret(x, y, units)
+        values[1:] = values[1:] if n >= FEWEST else np.nan
+        return values
     varied = (np.ptp(x[units], axis=1) > 0) & (np.ptp(y[units], axis=1) > 0)
     values = np.full(len(units), np.nan)
     if varied.any():
         values[varied] = _STATISTICS[statistic](x, y, units[varied])
+    values[1:] = values[1:] if n >= FEWEST else np.nan
     return values
 
 
 def interval(sample: Float64[ndarray, " b"]) -> tuple[float, float, float]:
     """The value, which comes first in the sample, and the middle 95% of the resamples.
 
-    NaN among the resamples is left out; without a value, or without resamples, the interval is
-    NaN.
+    NaN among the resamples is left out; without a value, or where fewer than half of the resamples
+    have one, the interval is NaN: those that have would repeat the value and make it look certain.
     """
     there = sample[1:][~np.isnan(sample[1:])]
-    if np.isnan(sample[0]) or not len(there):
+    if np.isnan(sample[0]) or len(there) < max(1, len(sample[1:]) / 2):
         return float(sample[0]), math.nan, math.nan
     low, high = np.quantile(there, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(sample[0]), float(low), float(high)
@@ -454,6 +502,13 @@ def _weighted_kendall(
         np.put_along_axis(ranks, order, np.broadcast_to(np.arange(units.shape[1]), order.shape), 1)
         found += _concordance(x, y, often, _summed(1 / (1 + ranks), units, len(x))) / 2
     return found
+
+
+def _regret(
+    x: Float64[ndarray, " n"], y: Float64[ndarray, " n"], units: Int64[ndarray, "b n"]
+) -> Float64[ndarray, " b"]:
+    top = x[units] == x[units].max(1, keepdims=True)
+    return y[units].max(1) - (y[units] * top).sum(1) / top.sum(1)
 
 
 _STATISTICS: dict[str, Callable[[ndarray, ndarray, ndarray], ndarray]] = {

@@ -60,13 +60,15 @@ class Hardness(Strict):
     """How the hard subset is found.
 
     ``source`` is the network that computes the hardness for every source of the suite (the
-    paper uses ResNet-50, Sec. 5.1); ``fraction`` of the train split is kept; ``draws`` random
-    subsets of the same size make the control.
+    paper uses ResNet-50, Sec. 5.1); ``fraction`` of the train split is kept; ``similarity`` is how
+    class-agnostic hardness reads Eq. 1 (``dot`` is as printed); ``draws`` random subsets of the
+    same size make the control.
     """
 
     source: str
     fraction: float = Field(default=0.25, gt=0, le=1)
     covariance: Literal["spherical", "diagonal", "ledoit_wolf", "tied", "full"] = "spherical"
+    similarity: Literal["cosine", "dot"] = "cosine"
     draws: int = Field(default=20, gt=0)
 
 

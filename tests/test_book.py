@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import yaml
@@ -25,11 +26,40 @@ FLAGS = [
 ]
 DESKTOP, PHONE = (1280, 900), (390, 844)
 
+LENGTH = """() => [
+    document.querySelector("article").scrollHeight,
+    document.querySelector("article").innerText.split(/\\s+/).length,
+]"""
+CLIPPED = """() => [...document.querySelectorAll("main table")]
+    .filter(t => t.offsetParent && t.scrollWidth > t.parentElement.clientWidth + 2)
+    .map(t => t.innerText.slice(0, 60))"""
+# The least contrast of a table's text against what lies behind it, as WCAG 2 defines it.
+CONTRAST = """() => {
+    const rgb = text => (text.match(/[\\d.]+/g) || [0, 0, 0, 1]).map(Number);
+    const light = c => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => {
+        const v = c[i] / 255;
+        return sum + weight * (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    }, 0);
+    const behind = e => {
+        for (; e; e = e.parentElement) {
+            const c = rgb(getComputedStyle(e).backgroundColor);
+            if (c.length < 4 || c[3] > 0.5) return c;
+        }
+        return [255, 255, 255];
+    };
+    return Math.min(21, ...[...document.querySelectorAll("main td, main th, main td *")].map(e => {
+        const pair = [light(rgb(getComputedStyle(e).color)), light(behind(e))];
+        return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+    }));
+}"""
+
 
 def pages() -> list[str]:
     """Every page of the book, as the table of contents lists them."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    return [toc["root"], *(c["file"] for part in toc["parts"] for c in part["chapters"])]
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    sections = [section for chapter in chapters for section in chapter.get("sections", ())]
+    return [toc["root"], *(one["file"] for one in (*chapters, *sections))]
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -112,8 +142,43 @@ def test_page_is_whole(visit: Visit, name: str) -> None:
         assert image.evaluate("i => i.decode().then(() => i.naturalWidth)") > 0, source
         alt = (image.get_attribute("alt") or "").strip()
         assert alt not in ("", source), f"{source} has no words for who cannot see it"
+    # Words that nobody can read, and tables that are cut off.
+    assert page.evaluate(CLIPPED) == []
+    for theme in ("light", "dark"):
+        page.evaluate(
+            "t => { const e = document.documentElement.dataset; e.theme = e.mode = t }", theme
+        )
+        page.wait_for_timeout(150)
+        assert page.evaluate(CONTRAST) >= 4.5, theme
+    if not name.startswith("book/api/"):
+        height, words = page.evaluate(LENGTH)
+        assert height <= 9000
+        assert words <= 3000
     assert visit.foreign == []
     assert visit.errors == []
+
+
+def test_no_link_is_dead(visit: Visit) -> None:
+    """Every link of every page leads to a file of the book, and every #place to an element."""
+    links: dict[str, set[str]] = {}
+    places: dict[str, set[str]] = {}
+    for name in pages():
+        page = visit.open(f"{name}.html")
+        places[f"{name}.html"] = set(
+            page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+        )
+        found = "[...document.querySelectorAll('main a[href], nav a[href]')].map(a => a.href)"
+        for link in page.evaluate(found):
+            if link.startswith(visit.site):
+                links.setdefault(link.removeprefix(visit.site).partition("?")[0], set()).add(name)
+    dead = {}
+    for link, where in links.items():
+        file, _, place = link.partition("#")
+        there = (HTML / file).is_file() or (HTML / file / "index.html").is_file()
+        known = not place or file not in places or unquote(place) in places[file]
+        if not (there and known):
+            dead[link] = where
+    assert dead == {}
 
 
 def test_formulas_are_seen(visit: Visit) -> None:

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.stats
 import torch
 
 from hastelib import extract, finetune, hardness, metrics, suites
 from hastelib.data import subset_rows
 from hastelib.experiments import Grid
 from hastelib.metrics import METRICS
-from hastelib.records import frame
+from hastelib.records import KEYS
 from hastelib.runner import JobsFailedError
 from hastelib.specs import Glyphs
 from hastelib.store import DamagedEntryWarning, Store
@@ -43,18 +45,27 @@ def grid(suite: Suite, folder: Path) -> Grid:
 
 
 @pytest.fixture(scope="module")
-def rows(grid: Grid) -> list:
-    return grid.rows("5.1", ["greek"], ["leep", "nce", "gbc", "logme"])
+def rows(grid: Grid) -> pd.DataFrame:
+    return grid.frame("5.1", ["greek"], ["leep", "nce", "gbc", "logme"])
 
 
 def test_rows_have_every_cell(rows):
-    cells = [(r.source, r.metric, r.variant) for r in rows]
-    assert len(set(cells)) == len(cells) == 2 * 4 * 4
-    for row in rows:
-        assert row.samples == (50 if row.variant == "all" else 13)
-        assert row.draws == (3 if row.variant == "random" else 1)
-        assert row.seeds == 2
-        assert bool(row.hardness_source) == (row.variant in ("ca", "cs"))
+    assert not rows.duplicated(KEYS).any()
+    counts = rows.groupby(["source", "metric", "variant"]).size().unstack()
+    assert counts.shape[0] == 2 * 4
+    assert (counts == pd.Series({"all": 1, "ca": 1, "cs": 1, "random": 3, "static": 1})).all(
+        axis=None
+    )
+    samples = rows.groupby("variant")["samples"].unique().map(list).to_dict()
+    assert samples == {"all": [50], "ca": [13], "cs": [13], "random": [13], "static": [0]}
+    assert set(rows["seeds"]) == {2}
+    hard = rows["variant"].isin(["ca", "cs"])
+    assert (hard == (rows["hardness_source"] != "")).all()
+    assert set(rows.loc[rows["variant"] == "ca", "similarity"]) == {"cosine"}
+
+
+def of_metrics(rows: pd.DataFrame, *names: str) -> pd.DataFrame:
+    return rows[rows["metric"].isin(names)].reset_index(drop=True)
 
 
 def test_scores_are_the_metrics_on_the_subsets(grid: Grid, rows):
@@ -63,7 +74,7 @@ def test_scores_are_the_metrics_on_the_subsets(grid: Grid, rows):
     hard = hardness.class_agnostic(list(ranked.layers.values()), grid.signature())
     chosen = hardness.hardest(hard, 0.25)
     expected = metrics.leep(features.probs[chosen], features.labels[chosen])
-    found = {(r.source, r.metric, r.variant): r.score for r in rows}
+    found = rows[rows["draw"] == 0].set_index(["source", "metric", "variant"])["score"]
     assert found["densenet16@glyphs", "leep", "ca"] == expected
     plain = metrics.gbc(features.embedding, features.labels)
     assert found["densenet16@glyphs", "gbc", "all"] == plain
@@ -78,9 +89,9 @@ def test_signature_is_that_of_the_source_data(grid: Grid):
 def test_accuracies_are_means_over_seeds(grid: Grid, rows):
     for source in SOURCES:
         values = [grid.outcome(source, "greek", seed).accuracy for seed in (0, 1)]
-        row = next(r for r in rows if r.source == source)
-        assert row.accuracy == pytest.approx(np.mean(values))
-        assert row.accuracy_std == pytest.approx(np.std(values, ddof=1))
+        row = rows[rows["source"] == source].iloc[0]
+        assert row["accuracy"] == pytest.approx(np.mean(values))
+        assert row["accuracy_std"] == pytest.approx(np.std(values, ddof=1))
 
 
 def test_checkpoints_go_when_the_outcome_is_kept(folder: Path, rows):
@@ -89,7 +100,9 @@ def test_checkpoints_go_when_the_outcome_is_kept(folder: Path, rows):
 
 def test_random_subsets_are_shared_and_of_the_same_size(grid: Grid):
     first, second = grid.subsets("greek"), grid.subsets("greek")
-    assert [s.variant for s in first] == ["all", *["random"] * 3, "ca", "cs"]
+    assert [s.variant for s in first] == ["all", *["random"] * 3, "ca", "ca", "cs"]
+    assert [s.draw for s in first if s.variant == "random"] == [0, 1, 2]
+    assert [s.similarity for s in first if s.variant == "ca"] == ["cosine", "dot"]
     assert all(torch.equal(a.rows, b.rows) for a, b in zip(first, second, strict=True))
     assert len({tuple(s.rows.tolist()) for s in first if s.variant == "random"}) == 3
 
@@ -101,16 +114,16 @@ def test_nothing_is_computed_twice(suite: Suite, folder: Path, rows, monkeypatch
     monkeypatch.setattr("hastelib.extract.outputs", never)
     monkeypatch.setattr(finetune, "finetune", never)
     monkeypatch.setattr("hastelib.experiments.scoring.score", never)
-    again = Grid(suite, Store(folder)).rows("5.1", ["greek"], ["leep", "nce", "gbc", "logme"])
-    assert frame(again).equals(frame(rows))
+    again = Grid(suite, Store(folder)).frame("5.1", ["greek"], ["leep", "nce", "gbc", "logme"])
+    pd.testing.assert_frame_equal(again, rows)
 
 
 def test_damaged_features_are_made_again(suite: Suite, folder: Path, rows):
     for path in (folder / "features").glob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:-7])
     with pytest.warns(DamagedEntryWarning):
-        again = Grid(suite, Store(folder)).rows("5.1", ["greek"], ["leep"])
-    assert frame(again).equals(frame([r for r in rows if r.metric == "leep"]))
+        again = Grid(suite, Store(folder)).frame("5.1", ["greek"], ["leep"])
+    pd.testing.assert_frame_equal(again, of_metrics(rows, "leep"))
 
 
 def test_a_metric_that_changes_is_scored_anew(suite: Suite, folder: Path, monkeypatch):
@@ -123,19 +136,19 @@ def test_a_metric_that_changes_is_scored_anew(suite: Suite, folder: Path, monkey
     found = []
     for function in (first, second):
         monkeypatch.setitem(METRICS, "mine", function)
-        rows = Grid(suite, Store(folder)).rows("5.1", ["greek"], ["mine"], accuracies=False)
-        found.append({row.score for row in rows})
+        rows = Grid(suite, Store(folder)).frame("5.1", ["greek"], ["mine"], seeds=())
+        found.append(set(rows["score"].dropna()))
     assert found == [{1.0}, {2.0}]
     monkeypatch.setitem(METRICS, "mine", functools.partial(first))
     with pytest.raises(ValueError, match="expected a plain function"):
-        Grid(suite, Store(folder)).rows("5.1", ["greek"], ["mine"], accuracies=False)
+        Grid(suite, Store(folder)).frame("5.1", ["greek"], ["mine"], seeds=())
 
 
 def test_a_change_of_recipe_data_or_hardness_is_a_new_cell(suite: Suite, folder: Path, rows):
     def scores(**changes) -> list[float]:
         changed, targets = suite.select(**changes)
-        found = Grid(changed, Store(folder)).rows("5.1", targets, ["leep"], accuracies=False)
-        return [r.score for r in found]
+        found = Grid(changed, Store(folder)).frame("5.1", targets, ["leep"], seeds=(), static=False)
+        return found["score"].to_list()
 
     base = scores()
     assert scores(epochs=2) == base  # the recipe does not change a score ...
@@ -150,15 +163,37 @@ def test_a_change_of_recipe_data_or_hardness_is_a_new_cell(suite: Suite, folder:
 def test_a_score_that_does_not_exist_is_recorded_with_its_reason(suite: Suite, folder: Path):
     """A hard subset of one sample has one class left, too few for LogME."""
     tiny, targets = suite.select(fraction=0.02)
-    rows = Grid(tiny, Store(folder)).rows("5.1", targets, ["logme", "leep"], accuracies=False)
-    found = {(r.source, r.metric, r.variant): r for r in rows}
-    row = found[SOURCES[0], "logme", "ca"]
-    assert math.isnan(row.score)
-    assert "2 classes" in row.reason or "two classes" in row.reason
-    assert row.samples == 1
-    assert row.seeds == 0
-    assert math.isnan(row.accuracy)
-    assert not math.isnan(found[SOURCES[0], "leep", "ca"].score)
+    rows = Grid(tiny, Store(folder)).frame("5.1", targets, ["logme", "leep"], seeds=())
+    found = rows[rows["draw"] == 0].set_index(["source", "metric", "variant"])
+    row = found.loc[(SOURCES[0], "logme", "ca")]
+    assert math.isnan(row["score"])
+    assert "2 classes" in row["reason"] or "two classes" in row["reason"]
+    assert row["samples"] == 1
+    assert row["seeds"] == 0
+    assert math.isnan(row["accuracy"])
+    assert not math.isnan(found.loc[(SOURCES[0], "leep", "ca"), "score"])
+
+
+def test_both_readings_of_eq_1_have_their_rows(grid: Grid):
+    targets, names = ["greek"], ["leep"]
+    both = grid.frame("4.1", targets, names, similarity=("cosine", "dot"), static=False)
+    ca = both[both["variant"] == "ca"]
+    assert list(ca["similarity"].unique()) == ["cosine", "dot"]
+    printed = Grid(grid.suite.select(similarity="dot")[0], grid.store)
+    only = printed.frame("4.1", targets, names, static=False)
+    dot = ca[ca["similarity"] == "dot"].reset_index(drop=True)
+    got = only[only["variant"] == "ca"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(got, dot)
+    features = grid.features(SOURCES[0], "greek")
+    hard = hardness.hardest(grid.hardness("greek")["dot"], grid.suite.hardness.fraction)
+    expected = metrics.leep(features.probs[hard], features.labels[hard])
+    assert dot.set_index("source").loc[SOURCES[0], "score"] == expected
+
+
+def test_the_static_control_needs_another_target(rows):
+    static = rows[rows["variant"] == "static"]
+    assert static["score"].isna().all()
+    assert set(static["reason"]) == {"no accuracy on another target"}
 
 
 def test_a_misspelt_source_stops_before_anything_runs(suite: Suite, folder: Path):
@@ -200,9 +235,8 @@ def test_only_what_is_missing_is_a_job(suite: Suite, folder: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("scheduler", ["processes:2", "dask:2"])
 def test_worker_processes_give_the_same_rows(suite: Suite, rows, tmp_path: Path, scheduler: str):
-    found = Grid(suite, Store(tmp_path), scheduler).rows("5.1", ["greek"], ["leep", "gbc"])
-    kept = [r for r in rows if r.metric in ("leep", "gbc")]
-    assert frame(found).equals(frame(kept))
+    found = Grid(suite, Store(tmp_path), scheduler).frame("5.1", ["greek"], ["leep", "gbc"])
+    pd.testing.assert_frame_equal(found, of_metrics(rows, "leep", "gbc"))
 
 
 def test_one_bad_cell_never_loses_the_others(suite: Suite, tmp_path: Path, monkeypatch):
@@ -215,17 +249,16 @@ def test_one_bad_cell_never_loses_the_others(suite: Suite, tmp_path: Path, monke
 
     monkeypatch.setattr(finetune, "finetune", failing)
     grid = Grid(suite, Store(tmp_path))
-    with pytest.raises(JobsFailedError, match="2 of 4 jobs failed") as failed:
-        grid.accuracies(["greek"])
+    with pytest.raises(JobsFailedError, match="2 of 8 jobs failed") as failed:
+        grid.frame("5.1", ["greek"], ["leep"])
     assert (
         "ValueError: the loss is nan"
         in failed.value.errors[f"fine-tune {SOURCES[0]} on greek, seed 0"]
     )
     assert len(list((tmp_path / "accuracies").glob("*.safetensors"))) == 2
     monkeypatch.setattr(finetune, "finetune", tried)
-    assert set(Grid(suite, Store(tmp_path)).accuracies(["greek"])) == {
-        (s, "greek") for s in SOURCES
-    }
+    again = Grid(suite, Store(tmp_path)).frame("5.1", ["greek"], ["leep"])
+    assert set(again["source"]) == set(SOURCES)
 
 
 TAUGHT = f"{SOURCES[0]}+greek"
@@ -254,12 +287,16 @@ def test_a_trained_source_has_its_own_classes_signature_and_accuracies(wider: Gr
     features = wider.features(TAUGHT, "cyrillic")
     assert features.probs.shape == (50, 5)
     assert wider.signature(TAUGHT).count == 50
-    found = wider.rows("5.2", ["cyrillic"], ["leep"], sources=[TAUGHT], rankers={TAUGHT: TAUGHT})
-    assert {r.source for r in found} == {TAUGHT}
-    assert {r.hardness_source for r in found} == {"", TAUGHT}
+    found = wider.frame("5.2", ["cyrillic"], ["leep"], sources=[TAUGHT], rankers={TAUGHT: TAUGHT})
+    assert set(found["source"]) == {TAUGHT}
+    assert set(found["hardness_source"]) == {"", TAUGHT}
     rows = hardness.hardest(wider.hardness("cyrillic", by=TAUGHT)["cs"], 0.25)
     expected = metrics.leep(features.probs[rows], features.labels[rows])
-    assert next(r.score for r in found if r.variant == "cs") == expected
+    assert found.set_index("variant").loc["cs", "score"] == expected
+    two = wider.frame("5.1", ["greek", "cyrillic"], ["leep"])
+    static = two[two["variant"] == "static"].pivot_table("score", "target", "source")
+    z = two.pivot_table("accuracy", "target", "source").T.apply(scipy.stats.zscore).T
+    np.testing.assert_allclose(static.loc["greek"], z.loc["cyrillic"])  # the other target's
 
 
 def test_training_comes_before_what_needs_it(suite: Suite, wider: Grid, tmp_path: Path):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
-import math
 import subprocess
 import sys
-from pathlib import Path
 
 import datasets
 import numpy as np
@@ -17,12 +15,11 @@ import torch
 
 pytest.importorskip("transformers")
 
-from hastelib import extract, models, report
+from hastelib import experiments, extract, models
 from hastelib.data import load
 from hastelib.experiments import Grid
 from hastelib.finetune import predict
 from hastelib.models import language as networks
-from hastelib.report import language, paper_numbers, selection
 from hastelib.specs.texts import Corpus
 from hastelib.store import Store
 from hastelib.suites import Suite
@@ -69,12 +66,12 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
 
 @pytest.fixture(scope="module")
 def tasks(grid: Grid):
-    return language.tasks(grid)
+    return experiments.tasks(grid)
 
 
 @pytest.fixture(scope="module")
-def rows(tasks):
-    return selection.rows(tasks, ["leep", "gbc"], section="5.5")
+def frame(tasks) -> pd.DataFrame:
+    return tasks.frame("5.5", ["leep", "gbc"])
 
 
 def test_padding_does_not_change_an_embedding(source: networks.TextSource, tweets) -> None:
@@ -225,29 +222,13 @@ def test_nothing_imports_transformers_before_it_is_needed() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_pairs_are_those_of_table_5(tasks, grid: Grid) -> None:
-    found = {language.pair(s, t) for s, targets in tasks.pairs.items() for t in targets}
-    assert found == {
-        "emotions → reviews",
-        "emotions → tweets",
-        "topics → tweets",
-        "topics → emotions",
-    }
-    asked = language.tasks(grid, target="reviews")
-    assert all(targets == ("reviews",) for targets in asked.pairs.values())
-    assert "**Subsets**: 3 of reviews, 3 of tweets, 3 of emotions, which makes 12" in (
-        language.about(tasks, "")
-    )
-
-
-def test_rows_of_the_grid(tasks, rows) -> None:
-    assert len(rows) == 4 * 3 * 2 * 4  # pairs, subsets, metrics, variants
-    assert {row.section for row in rows} == {"5.5"}
-    assert all(0 <= row.accuracy <= 1 and row.seeds == 1 for row in rows)
-    hard = [row for row in rows if row.variant in ("ca", "cs")]
-    assert all(row.hardness_source == row.source for row in hard)
-    part = [r for r in rows if r.target == "reviews#1" and r.variant == "all"]
-    assert part[0].samples == len(tasks.grid.data("reviews#1")["train"])
+def test_the_frame_of_texts(tasks, frame: pd.DataFrame) -> None:
+    assert set(frame["section"]) == {"5.5"}
+    assert frame["accuracy"].between(0, 1).all()
+    hard = frame[frame["variant"].isin(["ca", "cs"])]
+    assert (hard["hardness_source"] == hard["source"]).all()
+    part = frame[(frame["target"] == "reviews#1") & (frame["variant"] == "all")]
+    assert part["samples"].iloc[0] == len(tasks.grid.data("reviews#1")["train"])
     features = tasks.grid.features("bert2@corpus+topics", "tweets#0")
     again = tasks.grid.features("bert2@corpus+topics", "tweets")
     assert len(features) <= len(again)
@@ -255,106 +236,9 @@ def test_rows_of_the_grid(tasks, rows) -> None:
     assert set(features.labels.tolist()) == set(range(len(names)))
 
 
-def test_everything_is_read_from_the_store(tasks, rows) -> None:
+def test_everything_is_read_from_the_store(tasks, frame: pd.DataFrame) -> None:
     grid = tasks.grid
     fresh = Grid(grid.suite, grid.store)
     for source, targets in tasks.pairs.items():
         named = tasks.named(targets)
         assert not fresh.jobs([source], named, ["leep"], (0,), {source: source})
-
-
-def test_the_report(tasks, rows) -> None:
-    turned = language.by_pair(rows)
-    assert set(turned["target"]) == {language.pair(s, t) for s, n in tasks.pairs.items() for t in n}
-    correlations = report.correlations(turned, resamples=50)
-    assert len(correlations) == 4 * 2 * 4
-    beside = language.tables(correlations)
-    assert {b.title for t in beside.tables for b in t.blocks} == {"LEEP", "GBC"}
-    counted = language.counting(turned)
-    frame = counted.frame.set_index(["target", "count"])["value"]
-    assert math.isnan(frame["emotions → reviews", "classes"])
-    text = language.findings(turned, correlations, counted)
-    assert "**Subsets of texts** (emotions → reviews)" in text
-    assert "**Subsets of classes** (emotions → tweets, topics → tweets, topics → emotions)" in text
-    assert "emotions → reviews" not in set(language.of_classes(turned)["target"])
-    kinds = dict(
-        zip(("reviews", "tweets", "emotions"), ("texts", "classes", "classes"), strict=True)
-    )
-    described = language.described(tasks, rows)
-    assert {name: cells[0].text for name, cells in described.blocks[0].rows} == kinds
-    assert len(language.sources(tasks).blocks[0].rows) == 2
-
-
-def test_counting_is_pearson_with_the_counts() -> None:
-    sizes, texts, accuracies = [2, 3, 4, 4], [20, 30, 40, 44], [0.9, 0.7, 0.5, 0.4]
-    turned = pd.DataFrame(
-        {
-            "target": "a → b",
-            "source": [f"b#{i}" for i in range(4)],
-            "variant": "all",
-            "size": sizes,
-            "samples": texts,
-            "accuracy": accuracies,
-        }
-    )
-    frame = language.counting(turned).frame.set_index("count")["value"]
-    assert frame["classes"] == pytest.approx(np.corrcoef(-np.log(sizes), accuracies)[0, 1])
-    assert frame["texts"] == pytest.approx(np.corrcoef(np.log(texts), accuracies)[0, 1])
-
-
-def test_extremes_are_the_ends_of_the_ranking(tasks) -> None:
-    by, target = language.example(tasks)
-    assert target == "tweets"
-    found = language.extremes(tasks.grid, target, by, count=2, most=20)
-    hardness = tasks.grid.hardness(target, by=by)
-    for variant in ("ca", "cs"):
-        hardest, easiest = (
-            [one.hardness for one in found if (one.variant, one.end) == (variant, end)]
-            for end in ("hardest", "easiest")
-        )
-        values = sorted(hardness[variant].tolist())
-        assert hardest == pytest.approx(values[:-3:-1])
-        assert easiest == pytest.approx(values[:2])
-    assert all(len(one.text) <= 20 for one in found)
-    data = tasks.grid.data(target)["train"]
-    row = int(hardness["cs"].argmax())
-    first = next(one for one in found if (one.variant, one.end) == ("cs", "hardest"))
-    assert data[row]["text"].startswith(first.text.rstrip("…"))
-    assert first.label == data.features["label"].names[data[row]["label"]]
-    assert "tokens on average" in language.extreme_words(tasks.grid, target, by)
-
-
-def test_extremes_are_escaped() -> None:
-    found = [language.Extreme("hardest", "ca", "<b>a & b</b>", "<i>", 1.0)]
-    text = language.extremes_html(found)
-    assert "<b>" not in text
-    assert "&lt;b&gt;a &amp; b&lt;/b&gt;" in text
-    assert "<strong>&lt;i&gt;</strong> (1.00)" in text
-
-
-def test_padding_is_verified(tasks) -> None:
-    table = language.padding(tasks.grid, "bert2@corpus+topics", "tweets", 16)
-    assert table.frame["got"].iloc[0] <= 1e-5
-
-
-def test_the_headline_is_one_pair() -> None:
-    lines = language.headline().frame.set_index(["metric", "pairs"])["relative"]
-    printed = paper_numbers(5)
-    leep = printed[printed["metric"] == "leep"].pivot(  # noqa: PD010
-        index=["source", "target"], columns="variant", values="value"
-    )
-    changes = leep[["ca", "cs"]].sub(leep["all"], axis=0).div(leep["all"].abs(), axis=0)
-    assert lines["leep", "all"] == pytest.approx(100 * changes.to_numpy().mean())
-    few = changes.drop(index="IMDB", level="target")
-    assert lines["leep", "without"] == pytest.approx(100 * few.to_numpy().mean())
-    assert "3 of 3" in language.headline_words()
-    assert "an r of up to 0.28" in language.headline_words()
-
-
-def test_the_notebook_is_clean() -> None:
-    nbformat = pytest.importorskip("nbformat")
-    path = Path(__file__).parents[1] / "notebooks" / "5_5_language.ipynb"
-    book = nbformat.read(path, as_version=4)
-    nbformat.validate(book)
-    assert [cell["id"] for cell in book.cells] == [f"cell-{i:02d}" for i in range(len(book.cells))]
-    assert not any(cell.get("outputs") for cell in book.cells)

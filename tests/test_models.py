@@ -76,6 +76,33 @@ def test_tapped_outputs_are_the_pooled_stages_and_the_classifiers_input(networks
         torch.testing.assert_close(head(found["embedding"]), logits)
 
 
+def test_a_classifier_of_a_kind_of_its_own_is_found():
+    """Tracing goes through a subclass of a layer, as timm's MobileNets have one."""
+
+    class Own(nn.Linear):
+        def forward(self, x):
+            return nn.functional.linear(x, self.weight, self.bias)
+
+    module = CifarResNet(1)
+    module.linear = Own(64, 10)
+    source = models.wrap("r", module, Preprocessing(32, 32))
+    assert source.head == "linear"
+    x = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        found = source.tapped()(x)
+        torch.testing.assert_close(module.linear(found["embedding"]), module(x))
+        assert source.with_classes(3)(x).shape == (2, 3)
+
+
+def test_a_network_that_cannot_be_traced_is_refused():
+    class Branching(CifarResNet):
+        def forward(self, x):
+            return super().forward(x) if x.sum() > 0 else super().forward(-x)
+
+    with pytest.raises(ValueError, match="Branching cannot be traced"):
+        models.wrap("b", Branching(1), Preprocessing(32, 32))
+
+
 def test_cifar_resnets_use_layers_2_and_3():
     source = models.wrap("r", CifarResNet(3), Preprocessing(32, 32))
     assert [_stage(s) for s in source.stages] == ["layer2", "layer3"]

@@ -8,8 +8,8 @@ import nbformat
 import papermill
 import pytest
 
-from hastelib import notebooks
-from hastelib.records import read_csv
+from hastelib import analysis, records
+from hastelib.analysis import notebook
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "notebooks" / "5_1_source.ipynb"
@@ -25,7 +25,7 @@ def _namespace(**values) -> dict:
 
 
 def test_parameters_are_what_the_cell_annotates():
-    assert notebooks.parameters(_namespace(epochs=3)) == {"suite": "", "epochs": 3}
+    assert analysis.parameters(_namespace(epochs=3)) == {"suite": "", "epochs": 3}
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_parameters_are_what_the_cell_annotates():
 )
 def test_wrong_parameters(values, message):
     with pytest.raises(ValueError, match=message):
-        notebooks.parameters(_namespace(**values))
+        analysis.parameters(_namespace(**values))
 
 
 @pytest.mark.parametrize(
@@ -55,16 +55,24 @@ def test_wrong_parameters(values, message):
 )
 def test_start_refuses(given, message):
     with pytest.raises(ValueError, match=message):
-        notebooks.start(given)
+        analysis.start(given)
 
 
 def test_start_applies_overrides():
-    grid, targets = notebooks.start(
+    grid, targets = analysis.start(
         {"suite": "", "target": "greek", "seeds": 2, "epochs": None, "fraction": 0.5, "output": "x"}
     )
     assert targets == ("greek",)
     assert grid.suite.seeds == (0, 1)
     assert grid.suite.hardness.fraction == 0.5
+
+
+def test_own_parameters_are_left_to_the_notebook():
+    with pytest.raises(ValueError, match="unknown parameter 'sizes'"):
+        analysis.start({"target": "greek", "sizes": "1"})
+    grid, targets = analysis.start({"target": "greek", "sizes": "1"}, own=["sizes"])
+    assert targets == ("greek",)
+    assert "greek" in notebook.setting(grid, targets).loc["Targets"].item()
 
 
 def _run(folder: Path, **parameters) -> nbformat.NotebookNode:
@@ -85,9 +93,9 @@ def test_a_small_run_writes_its_rows(tmp_path: Path):
         seeds=1,
         epochs=1,
     )
-    rows = read_csv(tmp_path / "5_1_source-glyphs-digits.csv")
-    assert len(rows) == 3 * 4 * 4
-    assert {row.target for row in rows} == {"digits"}
+    rows = records.read(tmp_path / "5_1_source-glyphs-digits.csv")
+    assert len(rows) == 3 * 4 * (1 + 20 + 2 + 1 + 1)  # all, random, CA twice, CS, static
+    assert set(rows["target"]) == {"digits"}
 
 
 def test_a_wrong_parameter_stops_in_the_first_cell(tmp_path: Path):

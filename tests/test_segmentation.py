@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -16,12 +17,7 @@ from hastelib import extract, finetune, metrics, models
 from hastelib.data.scenes import IGNORE, Pictures, load_scenes
 from hastelib.data.scenes.pictures import NO_CLASS
 from hastelib.experiments import Grid
-from hastelib.figures import segmentation as figures
 from hastelib.models import segmentation
-from hastelib.records import frame
-from hastelib.report import correlations
-from hastelib.report import segmentation as report
-from hastelib.report.segmentation import pixels
 from hastelib.specs.scenes import Scenes
 from hastelib.store import Store
 from hastelib.suites import Recipe, Suite
@@ -236,8 +232,16 @@ def grid(store: Store) -> Grid:
 
 
 @pytest.fixture(scope="module")
-def rows(grid: Grid) -> Any:
-    return frame(report.rows(grid, ["paper", "noisy"], ["leep", "nce"]))
+def rows(grid: Grid) -> pd.DataFrame:
+    parts = []
+    for target in ("paper", "noisy"):
+        sources = [name for name in grid.suite.sources if name != f"{NAME}+{target}"]
+        rankers = {name: name for name in sources}
+        names = ["leep", "nce"]
+        parts.append(
+            grid.frame("5.3", [target], names, sources=sources, rankers=rankers, static=False)
+        )
+    return pd.concat(parts)
 
 
 def test_rows_have_three_variants_and_each_source_ranks_for_itself(grid, rows):
@@ -255,7 +259,7 @@ def test_rows_have_three_variants_and_each_source_ranks_for_itself(grid, rows):
     features = grid.features(f"{NAME}+night", "paper")
     assert len(features) == 12
     assert len(features.labels) == 12 * segmentation.PIXELS
-    assert set(grid.hardness("paper", by=f"{NAME}+night")) == {"ca"}
+    assert set(grid.hardness("paper", by=f"{NAME}+night")) == {"ca", "dot"}
 
 
 def test_a_hard_subset_has_all_pixels_of_its_scenes_and_no_others(grid):
@@ -274,87 +278,4 @@ def test_a_source_keeps_what_it_learnt(grid):
     taught = grid.source(f"{NAME}+night")
     assert isinstance(taught, segmentation.SegmentationSource)
     assert taught.module.classifier[4].out_channels == 6
-    assert report.set_of(taught.name) == "night"
     assert taught.fingerprint != grid.source(f"{NAME}+colour").fingerprint
-
-
-def test_the_tables_of_the_page(grid, rows):
-    assert report.targets(grid.suite, "") == ("paper", "noisy")
-    assert report.targets(grid.suite, "night") == ("night",)
-    names = [name for name, _ in report.described(grid).blocks[0].rows]
-    assert names == ["paper", "night", "colour", "noisy"]
-    best, worst = report.best_and_worst(rows, "paper")
-    ranked = rows[rows["target"] == "paper"].set_index("source")["accuracy"]
-    assert ranked[best].max() == ranked.max()
-    assert ranked[worst].min() == ranked.min()
-    ious = report.class_ious(grid, "paper", [best, worst]).blocks[0]
-    assert ious.head == ("Class", "Pixels", report.set_of(best), report.set_of(worst))
-    assert len(ious.rows) == 7
-    hard = report.hard_scenes(grid, "paper")
-    assert list(hard.frame["source"]) == ["night", "colour", "noisy"]
-    assert "of 3 sources" in report.hard_words(hard, "paper")
-    assert "Mean IoU" in report.mean_ious(report.by_set(rows)).caption
-    told = "- **Hardness**: hardest 25%; class-specific with spherical covariance; 3 random draws"
-    assert report.about(told) == "- **Hardness**: hardest 25%; 3 random draws"
-
-
-def test_the_claims_of_the_page_hold(grid):
-    for claim, (expected, got) in report.claims(grid, "paper").items():
-        assert got == pytest.approx(expected, abs=1e-5), claim
-
-
-def test_one_ranker_gives_all_sources_the_same_scenes(grid, rows):
-    both = report.one_ranker(grid, ["paper", "noisy"], ["leep"], rows)
-    common = both[both["variant"] == report.COMMON]
-    assert (common["hardness_source"] == grid.suite.hardness.source).all()
-    night = both[(both["source"] == f"{NAME}+night") & (both["metric"] == "leep")]
-    wide = night.pivot(index="target", columns="variant", values="score")
-    np.testing.assert_allclose(wide["ca"], wide[report.COMMON])
-    found = correlations(both[both["metric"] == "leep"])
-    head = report.ranker_table(found, grid.suite.hardness.source).blocks[0].head
-    assert head == ("Target", "Baseline", "Random", "CA, own", "CA, one")
-    assert "of 2 comparisons" in report.ranker_words(found)
-    assert "[−0.68, 0.96] for 5" in report.interval_words(found)
-    assert "no interval at all for 3" in report.interval_words(found)
-
-
-def test_the_effect_of_drawing_pixels_falls_with_their_number(grid, rows):
-    scores = report.pixel_scores(grid, "paper", ["leep"], sizes=(2, 64), draws=6)
-    assert scores.attrs["scenes"] == 12
-    assert scores.groupby(["source", "pixels"]).size().tolist() == 3 * [1, 6, 6]
-    effect = report.pixel_effect(scores, rows, "paper").set_index("pixels")
-    assert effect.loc[2, "spread"] > 2 * effect.loc[64, "spread"]
-    assert effect.loc[2, "between"] == effect.loc[64, "between"]
-    assert (effect["low"] <= effect["high"]).all()
-    effect = effect.reset_index()
-    assert report.pixel_table(effect, "paper", 12).blocks[0].rows[0][0] == "2"
-    assert "With 64 pixels a scene" in report.pixel_words(effect, 0.25)
-    figures.pixel_effect(effect)
-    assert "at 64" in figures.pixel_effect_alt(effect)
-
-
-def test_no_scene_gives_more_pixels_than_asked_for():
-    sample = torch.tensor([0] * 5 + [1] * 2 + [3] * 9)
-    rows = pixels._drawn(sample, 4, 0)
-    assert torch.bincount(sample[rows]).tolist() == [4, 2, 0, 4]
-    assert len(rows.unique()) == len(rows)
-    assert rows.tolist() != pixels._drawn(sample, 4, 1).tolist()
-
-
-def test_the_figures_of_the_page(grid, rows):
-    best, worst = report.best_and_worst(rows, "paper")
-    figure = figures.predictions(grid, "paper", [best, worst], range(2))
-    assert len(figure.axes) == 8
-    assert report.set_of(best) in figures.predictions_alt(grid, "paper", [best, worst], range(2))
-    assert len(figures.sets(grid, 2).axes) == 16
-    assert "noisy (background, stars, arrows)" in figures.sets_alt(grid, 2)
-    images, titles, values = figures.hard_and_easy(grid, "paper", best, 3)
-    assert titles[0].startswith("hardest")
-    assert min(values[0]) >= max(values[1])
-    assert images[0][0].shape == (32, 32, 3)
-    mask = np.array([[0, 1, IGNORE]], np.uint8)
-    names = ["background", "letters"]
-    painted = figures.coloured(mask, names)[0]
-    assert (painted[2] == figures.VOID).all()
-    assert (painted[0] == figures.GROUND).all()
-    assert len(np.unique(figures.colours([str(i) for i in range(20)]), axis=0)) == 20

@@ -5,6 +5,7 @@ are all that is ever computed: an ensemble's accuracy and its scores follow from
 made of the target.
 """
 
+from hastelib.ensembles.frame import JOIN, frame
 from hastelib.ensembles.pools import (
     Members,
     Pool,
@@ -16,43 +17,24 @@ from hastelib.ensembles.pools import (
     targets,
     with_sources,
 )
-from hastelib.ensembles.records import JOIN, rows
 from hastelib.ensembles.scoring import METRICS, Scores, accuracies, candidates, scores, shuffled
-from hastelib.ensembles.statistics import (
-    FEWEST,
-    additivity,
-    correlation,
-    interval,
-    multiplicities,
-    of_members,
-    replicates,
-    weights,
-)
 
 __all__ = [
-    "FEWEST",
     "JOIN",
     "METRICS",
     "Members",
     "Pool",
     "Scores",
     "accuracies",
-    "additivity",
     "candidates",
-    "correlation",
+    "frame",
     "gather",
-    "interval",
-    "multiplicities",
-    "of_members",
     "parse_sizes",
     "pool",
     "prepare",
-    "replicates",
-    "rows",
     "scores",
     "shuffled",
     "source_classes",
     "targets",
-    "weights",
     "with_sources",
 ]

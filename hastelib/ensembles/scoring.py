@@ -54,13 +54,13 @@ class Scores:
 
     Attributes:
         values: (d, e), a line for each draw.
-        samples: (e,) that were used, mean over the draws.
-        classes: (e,) among them, mean over the draws.
+        samples: (d, e) that were used; of MS-LEEP the mean over its members.
+        classes: (d, e) among them.
     """
 
     values: Float64[ndarray, "d e"]
-    samples: Float64[ndarray, " e"]
-    classes: Float64[ndarray, " e"]
+    samples: Float64[ndarray, "d e"]
+    classes: Float64[ndarray, "d e"]
 
 
 def scores(
@@ -146,7 +146,7 @@ Drawn = tuple[Float64[ndarray, " e"], Float64[ndarray, " e"], Float64[ndarray, "
 
 def _joined(drawn: Sequence[Drawn]) -> Scores:
     values, samples, classes = (np.stack(part) for part in zip(*drawn, strict=True))
-    return Scores(values, samples.mean(0), classes.mean(0))
+    return Scores(values, samples, classes)
 
 
 def _ms_leep(

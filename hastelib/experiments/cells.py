@@ -189,13 +189,15 @@ class Cells:
             with extract.threaded(self.suite.recipe.threads):
                 return extract.signature(network, samples).arrays(), {}
 
-        entry = self.features_entry(network, data, "train")
+        entry = key(features=self.features_entry(network, data, "train"), sums=["unit", "raw"])
         return hardness.Signature.of(self.store.get("signatures", entry, make)[0])
 
     def hardness(
         self, target: str, split: Split = "train", by: str | None = None
     ) -> dict[str, Tensor]:
-        """The hardness of every sample of a split: ``ca`` and ``cs``; of scenes ``ca`` alone.
+        """The hardness of every sample of a split: ``ca``, ``dot`` and ``cs``; of scenes no ``cs``.
+
+        ``ca`` is class-agnostic by the cosine, ``dot`` by the dot product (Eq. 1 as printed).
 
         Args:
             target: of the suite.
@@ -208,7 +210,11 @@ class Cells:
         def make() -> dict[str, Tensor]:
             features = self.features(name, target, split)
             layers = list(features.layers.values())
-            found = {"ca": hardness.class_agnostic(layers, self.signature(name))}
+            signature = self.signature(name)
+            found = {
+                "ca": hardness.class_agnostic(layers, signature),
+                "dot": hardness.class_agnostic(layers, signature, "dot"),
+            }
             if features.sample is None:
                 found["cs"] = hardness.class_specific(
                     features.embedding, features.labels, self.suite.hardness.covariance
@@ -218,7 +224,7 @@ class Cells:
         return self._once(("hardness", target, split, name), make)
 
     def subsets(self, target: str, by: str | None = None) -> list[Subset]:
-        """The rows that scores are computed on: all, the random draws, and the two hard subsets.
+        """The rows that scores are computed on: all, the random draws, and the hard subsets.
 
         The random ones have the size of the hard ones and are the same for every source. ``by``
         ranks, as in :meth:`hardness`.
@@ -235,11 +241,10 @@ class Cells:
                 torch.randperm(n, generator=torch.Generator().manual_seed(draw))[:k]
                 for draw in range(settings.draws)
             ]
-            return [
-                Subset("all", torch.arange(n)),
-                *(Subset("random", rows) for rows in draws),
-                *(Subset(variant, rows) for variant, rows in hard.items()),
-            ]
+            found = [Subset("all", torch.arange(n))]
+            found += [Subset("random", rows, draw=draw) for draw, rows in enumerate(draws)]
+            found += [Subset("ca", hard["ca"], "cosine"), Subset("ca", hard["dot"], "dot")]
+            return found + [Subset("cs", hard["cs"])] * ("cs" in hard)
 
         return self._once(("subsets", target, by or settings.source), make)
 
@@ -256,7 +261,7 @@ class Cells:
     def scores(
         self, source: str, target: str, names: Sequence[str], by: str | None = None
     ) -> dict[str, list[dict[str, Any]]]:
-        """The scores of some metrics: of each, one a variant, as the columns of a row.
+        """The scores of some metrics: of each a line a subset, as the columns of a row.
 
         ``by`` ranks, as in :meth:`hardness`.
         """
@@ -268,9 +273,13 @@ class Cells:
 
         def make(name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
             if name not in made:  # with it all others that are missing: they share much
-                gone = [n for n in names if not self.store.path("scores", entries[n]).exists()]
+                gone = [
+                    n
+                    for n in names
+                    if n == name or not self.store.path("scores", entries[n]).exists()
+                ]
                 with extract.threaded(self.suite.recipe.threads):
-                    made.update(scoring.score({name, *gone}, features, subsets))
+                    made.update(scoring.score(gone, features, subsets))
             return {}, {"scores": made[name]}
 
         return {

@@ -10,13 +10,15 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
-from hastelib import finetune
+from hastelib import finetune, stats
 from hastelib.experiments.cells import Cells
 from hastelib.experiments.names import of_classes, taught_on
+from hastelib.experiments.scoring import HARD
 from hastelib.extract import default_device
-from hastelib.records import Row
+from hastelib.records import SCHEMA, check
 from hastelib.runner import Job, run
 from hastelib.store import Store
 from hastelib.suites import Suite
@@ -140,68 +142,110 @@ class Grid(Cells):
         _grids[self.suite.model_dump_json(), str(self.store.folder)] = self
         run(list(found.values()), self.scheduler, name="jobs")
 
-    def accuracies(
-        self, targets: Sequence[str], sources: Sequence[str] | None = None
-    ) -> dict[tuple[str, str], list[float]]:
-        """Test accuracies by (source, target), one a seed."""
-        sources = self.suite.sources if sources is None else sources
-        self.prepare(sources, targets, seeds=self.suite.seeds)
-        return {
-            (source, target): [self.outcome(source, target, s).accuracy for s in self.suite.seeds]
-            for target in targets
-            for source in sources
-        }
-
-    def rows(
+    def frame(
         self,
         section: str,
         targets: Sequence[str],
-        names: Sequence[str],
-        accuracies: bool = True,
+        metrics: Sequence[str],
+        *,
         sources: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
         rankers: Mapping[str, str] = NO_RANKERS,
-    ) -> list[Row]:
-        """The tidy rows of a section: every target, source, metric and variant.
+        similarity: Sequence[str] = (),
+        static: bool = True,
+    ) -> pd.DataFrame:
+        """The long frame of a section, see :data:`hastelib.records.COLUMNS`.
 
         Args:
             section: the paper's section, such as ``5.1``.
             targets: of the suite.
-            names: metrics, of :data:`hastelib.metrics.METRICS`.
-            accuracies: fine-tune too; without, the accuracy columns are ``nan``.
+            metrics: of :data:`hastelib.metrics.METRICS`.
             sources: the suite's where they are not given.
+            seeds: of the fine-tunings; the suite's where they are not given. None of them, ``()``:
+                the accuracies are NaN.
             rankers: source -> the network that ranks the samples for it; the suite's
                 ``hardness.source`` for those that are not in it.
+            similarity: the readings of Eq. 1 that have rows of ``ca``, ``cosine`` and ``dot``; the
+                suite's where they are not given.
+            static: add the rows of that control (:func:`static_rows`).
+
+        Raises:
+            JobsFailedError: some cells failed; the others are kept.
         """
         sources = self.suite.sources if sources is None else sources
-        seeds = self.suite.seeds if accuracies else ()
-        self.prepare(sources, targets, names, seeds, rankers)
+        seeds = self.suite.seeds if seeds is None else seeds
+        readings = {"", *(similarity or [self.suite.hardness.similarity])}
+        self.prepare(sources, targets, metrics, seeds, rankers)
         here = finetune.describe(default_device())
         rows = []
-        for target in targets:
-            for source in sources:
-                outcomes = [self.outcome(source, target, seed) for seed in seeds]
-                values = np.array([outcome.accuracy for outcome in outcomes])
-                told = [outcome.provenance["device"] for outcome in outcomes]
-                hardware = "; ".join(dict.fromkeys(told)) or here
-                by = rankers.get(source, self.suite.hardness.source)
-                shared = {
-                    "section": section,
-                    "suite": self.suite.name,
-                    "target": target,
-                    "source": source,
-                    "accuracy": float(values.mean()) if len(values) else math.nan,
-                    "accuracy_std": float(values.std(ddof=1)) if len(values) > 1 else math.nan,
-                    "seeds": len(values),
-                    "data": self.fingerprint(target, "train")[:12],
-                    "weights": self.source(source).fingerprint[:12],
-                    "device": f"{hardware}, threads a job: {self.suite.recipe.threads}",
-                    "versions": finetune.versions(),
-                }
-                for metric, scores in self.scores(source, target, names, by).items():
-                    for score in scores:
-                        ranker = by if score["variant"] in ("ca", "cs") else ""
-                        rows.append(Row(**shared, **score, metric=metric, hardness_source=ranker))
-        return rows
+        for target, source in itertools.product(targets, sources):
+            outcomes = [self.outcome(source, target, seed) for seed in seeds]
+            told = [outcome.provenance["device"] for outcome in outcomes]
+            hardware = "; ".join(dict.fromkeys(told)) or here
+            by = rankers.get(source, self.suite.hardness.source)
+            shared = {
+                "schema": SCHEMA,
+                "section": section,
+                "suite": self.suite.name,
+                "target": target,
+                "source": source,
+                **mean_and_deviation([outcome.accuracy for outcome in outcomes]),
+                "seeds": len(outcomes),
+                "data": self.fingerprint(target, "train")[:12],
+                "weights": self.source(source).fingerprint[:12],
+                "device": f"{hardware}, threads a job: {self.suite.recipe.threads}",
+                "versions": finetune.versions(),
+            }
+            for metric, scores in self.scores(source, target, metrics, by).items():
+                rows += [
+                    shared | line | {"metric": metric, "hardness_source": ranker}
+                    for line in scores
+                    if line["similarity"] in readings
+                    for ranker in [by if line["variant"] in HARD else ""]
+                ]
+        found = check(pd.DataFrame(rows))
+        return check(pd.concat([found, static_rows(found)])) if static else found
+
+
+def mean_and_deviation(accuracies: Sequence[float] | np.ndarray) -> dict[str, float]:
+    """The columns ``accuracy`` and ``accuracy_std`` from the accuracies of all seeds."""
+    values = np.array(accuracies)
+    return {
+        "accuracy": float(values.mean()) if len(values) else math.nan,
+        "accuracy_std": float(values.std(ddof=1)) if len(values) > 1 else math.nan,
+    }
+
+
+def static_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """The static control: rank the sources by how they did on the other targets.
+
+    A source's score is its accuracy, standardised over the sources of a target, in the mean over
+    all targets but the row's own (:func:`hastelib.stats.static`). It has seen nothing of this
+    target; what a metric adds to a fixed list shows beside it.
+
+    Args:
+        frame: of one suite, with accuracies.
+
+    Returns:
+        A row of the variant ``static`` for each target, source and metric. With a single target
+        the score is NaN, and the reason says so.
+    """
+    one = frame.drop_duplicates(["target", "source", "metric"]).copy()
+    wide = one.drop_duplicates(["target", "source"]).pivot_table(
+        "accuracy", "target", "source", sort=False, dropna=False
+    )
+    scores = pd.DataFrame(stats.static(wide.to_numpy(float)), wide.index, wide.columns)
+    one["score"] = [scores.loc[t, s] for t, s in zip(one["target"], one["source"], strict=True)]
+    one["reason"] = np.where(one["score"].isna(), "no accuracy on another target", "")
+    return one.assign(
+        variant="static",
+        similarity="",
+        hardness_source="",
+        draw=0,
+        fraction=0.0,
+        samples=0,
+        classes=0.0,
+    )
 
 
 def _training(source: str) -> str:

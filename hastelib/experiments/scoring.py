@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from hastelib import metrics
@@ -29,45 +28,40 @@ class Subset:
     Attributes:
         variant: ``all``, ``random``, ``ca`` or ``cs``.
         rows: (k,) indices; of a hard subset the hardest first.
+        similarity: of ``ca``, as :func:`hastelib.hardness.class_agnostic` has it.
+        draw: number of the random subset.
     """
 
     variant: str
     rows: Tensor
+    similarity: str = ""
+    draw: int = 0
 
 
 def score(
     names: Iterable[str], features: Features, subsets: Sequence[Subset]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Metric -> one line a variant, each subset's features factored once for all metrics."""
-    found: dict[tuple[str, str], list[float]] = {}
-    reasons: dict[tuple[str, str], str] = {}
-    sizes: dict[str, list[tuple[int, int]]] = {}
+    """Metric -> a line for each subset, whose features are factored once for all metrics."""
+    names = list(names)
+    lines: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for subset in subsets:
         part = features.at(subset.rows)
-        sample, counted = metrics.Sample(part), (len(subset.rows), len(part.labels.unique()))
-        sizes.setdefault(subset.variant, []).append(counted)
+        sample = metrics.Sample(part)
+        told = {
+            "variant": subset.variant,
+            "similarity": subset.similarity,
+            "draw": subset.draw,
+            "fraction": len(subset.rows) / len(features),
+            "samples": len(subset.rows),
+            "classes": len(part.labels.unique()),
+        }
         for name in names:
-            cell = name, subset.variant
+            score, reason = math.nan, ""
             try:
                 score = metrics.METRICS[name](sample)
             except ValueError as error:  # not computable on these rows: recorded, never dropped
-                score, reasons[cell] = math.nan, str(error)
-            found.setdefault(cell, []).append(score)
-    lines: dict[str, list[dict[str, Any]]] = {}
-    for (name, variant), scores in found.items():
-        values = np.array([score for score in scores if not math.isnan(score)])
-        samples = sizes[variant][0][0]
-        line = {
-            "variant": variant,
-            "score": float(values.mean()) if len(values) else math.nan,
-            "score_std": float(values.std(ddof=1)) if len(values) > 1 else math.nan,
-            "reason": "" if len(values) else reasons[name, variant],
-            "fraction": samples / len(features),
-            "samples": samples,
-            "classes": float(np.mean([classes for _, classes in sizes[variant]])),
-            "draws": len(scores),
-        }
-        lines.setdefault(name, []).append(line)
+                reason = str(error)
+            lines[name].append(told | {"score": score, "reason": reason})
     return lines
 
 

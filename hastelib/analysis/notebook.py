@@ -1,0 +1,159 @@
+"""A notebook's first cell: its parameters, checked, and the grid and targets they ask for.
+
+papermill only warns of an unknown parameter and passes on a value of the wrong type, so both are
+refused here, before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+import torch
+from pydantic import ValidationError, create_model
+
+from hastelib import plugins, records, suites
+from hastelib.experiments import Grid
+from hastelib.extract import default_device
+from hastelib.finetune import describe, versions
+from hastelib.metrics import METRICS
+
+_IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+
+
+def parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The notebook's parameters: the names its parameters cell annotates, with checked types.
+
+    Args:
+        namespace: ``globals()`` of the notebook, before anything but modules is added to it.
+
+    Raises:
+        ValueError: a name that the parameters cell does not define, or a value of another type.
+    """
+    annotations = namespace["__annotations__"]
+    for name, value in namespace.items():
+        if not (name.startswith("_") or name in _IPYTHON or isinstance(value, ModuleType)):
+            suites.one_of("parameter", name, annotations)
+    fields: dict[str, Any] = {name: (kind, ...) for name, kind in annotations.items()}
+    try:
+        checked = create_model("Parameters", **fields)(**{n: namespace[n] for n in fields})
+    except ValidationError as error:
+        problems = [f"{e['loc'][0]}: {e['msg']}, got {e['input']!r}" for e in error.errors()]
+        raise ValueError("wrong parameters:\n  " + "\n  ".join(problems)) from None
+    return checked.model_dump()
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The comma-separated words of a parameter."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def start(
+    given: Mapping[str, Any], part: suites.Part | None = None, own: Sequence[str] = ()
+) -> tuple[Grid, tuple[str, ...]]:
+    """The grid and the targets that checked parameters ask for.
+
+    Of the suite it is the ``part``, where one is named. The notebook computes with its number of
+    threads from here on.
+
+    ``suite``, ``target``, ``sources``, ``seeds`` and ``metrics`` are read as their comments in the
+    notebooks say; a parameter that is a field of the suite's recipe or hardness replaces it;
+    ``output`` and those in ``own`` are left to the notebook.
+
+    Raises:
+        ValueError: an unknown suite, target, source or metric (lists the choices), or a value
+            that the suite does not admit.
+    """
+    plugins.load()
+    rest = {name: value for name, value in given.items() if name not in own}
+    suite = suites.find(rest.pop("suite", None), rest.pop("target", None) or None, part)
+    metrics = rest.pop("metrics", None)
+    if metrics is not None:
+        for metric in words(metrics) or ("",):
+            suites.one_of("metric", metric, METRICS)
+    if output := rest.pop("output", None):
+        try:
+            Path(output).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"output: cannot write to {output} ({error})") from error
+    sources = words(rest.pop("sources", None) or "")
+    seeds = rest.pop("seeds", None)
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"seeds: expected the number of fine-tunings, at least 1, got {seeds}")
+    chosen, targets = suite.select(
+        targets=given.get("target") or None,
+        sources=sources or None,
+        seeds=None if seeds is None else tuple(range(seeds)),
+        **rest,
+    )
+    torch.set_num_threads(chosen.recipe.threads)
+    return Grid(chosen), targets
+
+
+def setting(grid: Grid, targets: Sequence[str]) -> pd.DataFrame:
+    """What is run on what: suite, sources, targets, recipe, hardness, hardware, software."""
+    suite, recipe, hardness = grid.suite, grid.suite.recipe, grid.suite.hardness
+    unit = "px" if suite.image_size else "tokens"
+    rows = {
+        "Suite": f"{suite.name}: {suite.about}",
+        "Sources": ", ".join(suite.sources),
+        "Targets": ", ".join(targets),
+        "Fine-tuning": f"{recipe.method}, {recipe.epochs} epochs, learning rate "
+        f"{recipe.learning_rate:g} ({recipe.schedule}), batches of {recipe.batch_size}, "
+        f"{suite.size} {unit}, seeds {', '.join(map(str, suite.seeds))}",
+        "Hardness": f"by {hardness.source}, the hardest {hardness.fraction:.0%}; class-specific "
+        f"with {hardness.covariance} covariance; {hardness.draws} random draws",
+        "Hardware": describe(default_device()),
+        "Software": versions(),
+    }
+    return pd.DataFrame({"": rows}).rename_axis("")
+
+
+def save(frame: pd.DataFrame, stem: str | Path) -> None:
+    """Write the frame (:func:`hastelib.records.write`), and link to the file from the page."""
+    from IPython.display import Markdown, display  # belongs to the book's extra
+
+    path = records.write(frame, stem)
+    one = frame.iloc[0]
+    display(
+        Markdown(
+            f"[`{path.name}`](../rows/{path.name}) has the {len(frame):,} rows of this page. "
+            f"Measured on: {one['device']}; {one['versions']}."
+        )
+    )
+
+
+def outcomes(grid: Grid, targets: Sequence[str]) -> pd.DataFrame:
+    """Every test sample of some targets: its hardness, and who gets it right.
+
+    Returns:
+        The columns target, source, sample, label, correct (by the source, fine-tuned with the
+        first seed), and the hardness ``ca``, ``dot`` and ``cs`` (of scenes no ``cs``).
+    """
+    parts = []
+    for target in targets:
+        hardness = {name: h.numpy() for name, h in grid.hardness(target, "test").items()}
+        for source in grid.suite.sources:
+            made = grid.outcome(source, target, grid.suite.seeds[0])
+            told = {"label": made.labels, "correct": made.probs.argmax(1) == made.labels}
+            part = pd.DataFrame({name: value.numpy() for name, value in told.items()} | hardness)
+            parts.append(part.assign(target=target, source=source, sample=part.index))
+    return pd.concat(parts, ignore_index=True)
+
+
+def hardness_bins(samples: pd.DataFrame, variant: str, bins: int = 5) -> pd.DataFrame:
+    """The samples of :func:`outcomes` with a column ``bin``: 1 holds the hardest of a target.
+
+    Bins are equally large, but for the first ones, which have a sample more where the number does
+    not divide; of equally hard samples the one of lower index counts as harder.
+    """
+    per = samples.groupby(["target", "source"], sort=False)[variant]
+    place, size = per.rank(method="first", ascending=False) - 1, per.transform("size")
+    larger = size % bins  # the first bins, each of size // bins + 1
+    cut = larger * (size // bins + 1)
+    early = place // (size // bins + 1)
+    late = larger + (place - cut) // (size // bins)
+    return samples.assign(bin=early.where(place < cut, late).astype(int) + 1)

@@ -1,0 +1,112 @@
+"""Target selection (the paper, Secs. 5.2 and 5.5): on which class subset will a source do best?
+
+The units are random class subsets of a target (``greek#3``), one source at a time; every source
+ranks the samples by hardness for itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from hastelib.data import subset_classes
+from hastelib.experiments.grid import Grid
+from hastelib.experiments.names import of_classes, taught_on
+
+DEFAULT_SUBSETS = 50
+"""The paper's number, for a suite that names none."""
+FEWEST = 3
+"""A correlation needs this many points: through two of them it is always 1 or -1."""
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """Which sources meet class subsets of which targets.
+
+    Attributes:
+        grid: of the suite, with the sources that have targets.
+        pairs: source -> its targets, those it was not trained on; possibly none.
+        subsets: target -> the class indices of its subsets, ``target#0`` first.
+    """
+
+    grid: Grid
+    pairs: Mapping[str, tuple[str, ...]]
+    subsets: Mapping[str, tuple[tuple[int, ...], ...]]
+
+    def named(self, targets: Iterable[str]) -> list[str]:
+        """The subsets of some targets by name."""
+        return [f"{target}#{i}" for target in targets for i in range(len(self.subsets[target]))]
+
+    def frame(self, section: str, metrics: Sequence[str]) -> pd.DataFrame:
+        """The long frame (:data:`hastelib.records.COLUMNS`) with the class subsets set apart.
+
+        Returns:
+            ``target`` holds the subset, such as ``greek#3``, as in every frame. Two columns more:
+            ``whole``, the target it is a subset of, and ``size``, its number of classes.
+        """
+        grid, rankers = self.grid, {source: source for source in self.pairs}
+        jobs = []  # of all pairs at once, so that the work is spread over the workers
+        for source, targets in self.pairs.items():
+            named = self.named(targets)
+            jobs += grid.jobs([source], named, metrics, grid.suite.seeds, rankers)
+        grid.run(jobs)
+        found = pd.concat(
+            [
+                grid.frame(
+                    section,
+                    self.named(targets),
+                    metrics,
+                    sources=[source],
+                    rankers=rankers,
+                    static=False,
+                )
+                for source, targets in self.pairs.items()
+                if targets
+            ],
+            ignore_index=True,
+        )
+        sizes = found[found["variant"] == "all"].groupby("target")["classes"].first()
+        whole = [of_classes(name)[0] for name in found["target"]]
+        return found.assign(whole=whole, size=found["target"].map(sizes).astype(int))
+
+
+def tasks(
+    grid: Grid, target: str = "", sources: Sequence[str] = (), subsets: int | None = None
+) -> Tasks:
+    """What a section on target selection runs.
+
+    Args:
+        grid: of the suite.
+        target: one of the suite's; the suite's selection where it is not given. Without a
+            selection in the suite's file, all its targets.
+        sources: the suite's selection where they are not given. Without a selection, the suite's
+            first source fine-tuned on its first target, and its second on its second.
+        subsets: of each target, or as many as there are; the suite's number where it is not given.
+
+    Raises:
+        ValueError: an unknown source or target, fewer than three subsets, no source that was not
+            trained on the target.
+    """
+    suite, told = grid.suite, grid.suite.selection
+    if subsets is not None and subsets < FEWEST:
+        raise ValueError(
+            f"subsets: expected at least {FEWEST}, since a correlation needs them, got {subsets}"
+        )
+    count = subsets or (told.subsets if told else DEFAULT_SUBSETS)
+    targets = (target,) if target else told.targets if told else (*suite.targets,)
+    both = zip(suite.sources[:2], suite.targets, strict=False)
+    chosen = sources or (told.sources if told else [f"{one}+{data}" for one, data in both])
+    pairs = {one: tuple(t for t in targets if t != taught_on(one)[1]) for one in chosen}
+    if not any(pairs.values()):
+        raise ValueError(
+            f"sources: expected one that was not trained on {', '.join(targets)}, got "
+            f"{', '.join(chosen)}"
+        )
+    found = {}
+    for name in targets:
+        found[name] = tuple(itertools.islice(subset_classes(grid.data(name)), count))
+    changed = suite.select(sources=tuple(one for one in chosen if pairs[one]))[0]
+    return Tasks(Grid(changed, grid.store, grid.scheduler), pairs, found)

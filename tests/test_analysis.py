@@ -1,0 +1,350 @@
+"""One bootstrap for every correlation, and tables and figures that show what they are given."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from synthetic import SOURCES, TARGETS, gone, rows
+
+from hastelib import analysis, stats
+from hastelib.analysis import paper, plots, tables
+from hastelib.analysis.notebook import hardness_bins
+
+BY = ["metric", "target", "variant"]
+FEW = {"resamples": 50}
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    return rows()
+
+
+@pytest.fixture(scope="module")
+def boot(frame: pd.DataFrame) -> pd.DataFrame:
+    return analysis.bootstrap(frame, BY, **FEW)
+
+
+def of(frame: pd.DataFrame, metric: str, target: str, variant: str, draw: int = 0) -> pd.DataFrame:
+    return frame.query(
+        "metric == @metric and target == @target and variant == @variant and draw == @draw"
+    )
+
+
+# The bootstrap
+
+
+@pytest.mark.parametrize("statistic", ["pearson", "spearman", "kendall", "weighted_kendall"])
+def test_a_cell_is_the_statistic_of_its_rows(frame: pd.DataFrame, statistic: str):
+    boot = analysis.bootstrap(frame, BY, statistic=statistic, **FEW)
+    assert boot.shape == (51, 2 * 3 * 4)
+    one = of(frame, "gbc", "greek", "cs")
+    expected = stats.replicates(statistic, one["score"].to_numpy(), one["accuracy"].to_numpy(), 50)
+    np.testing.assert_array_equal(boot["gbc", "greek", "cs"], expected)
+
+
+def test_random_is_the_mean_of_the_draws_correlations(frame, boot):
+    each = [of(frame, "leep", "greek", "random", draw) for draw in range(4)]
+    values = [np.corrcoef(one["score"], one["accuracy"])[0, 1] for one in each]
+    assert boot["leep", "greek", "random"].iloc[0] == pytest.approx(np.mean(values), abs=1e-12)
+    steady = np.mean([one["score"].to_numpy() for one in each], axis=0)
+    stricter = np.corrcoef(steady, each[0]["accuracy"])[0, 1]
+    assert stricter > np.mean(values)  # averaging the scores first is another control
+
+
+def test_regret_is_what_the_first_choice_loses(frame):
+    boot = analysis.bootstrap(frame, BY, statistic="regret", **FEW)
+    one = of(frame, "leep", "greek", "all")
+    lost = one["accuracy"].max() - one.loc[one["score"].idxmax(), "accuracy"]
+    assert boot["leep", "greek", "all"].iloc[0] == pytest.approx(lost)
+    assert (boot >= -1e-12).all(axis=None)
+
+
+def test_the_order_of_rows_and_targets_does_not_matter(frame, boot):
+    turned = analysis.bootstrap(frame[frame["target"] != "cyrillic"].iloc[::-1], BY, **FEW)
+    ours = boot[turned.columns].iloc[0]
+    np.testing.assert_allclose(turned.iloc[0], ours, rtol=0, atol=1e-12)
+
+
+def test_a_source_that_lacks_one_variant_is_left_out_of_all(frame):
+    hole = gone(frame, frame["source"].eq(SOURCES[0]) & frame["variant"].eq("cs"))
+    boot = analysis.bootstrap(hole, BY, **FEW)
+    rest = analysis.bootstrap(frame[frame["source"] != SOURCES[0]], BY, **FEW)
+    pd.testing.assert_frame_equal(boot, rest)
+
+
+def test_a_variant_without_any_score_is_nan_and_takes_nothing_with_it(frame, boot):
+    lost = gone(frame, frame["variant"].eq("cs"))
+    found = analysis.bootstrap(lost, BY, **FEW)
+    assert found.xs("cs", axis=1, level="variant").isna().all(axis=None)
+    rest = [column for column in found if column[2] != "cs"]
+    pd.testing.assert_frame_equal(found[rest], boot[rest])
+
+
+def test_few_units_have_no_interval_and_two_no_value(frame):
+    four = analysis.bootstrap(frame[frame["source"].isin(SOURCES[:4])], BY, **FEW)
+    found = analysis.summary(four)
+    assert found["value"].notna().all()
+    assert found[["low", "high"]].isna().all(axis=None)
+    two = analysis.bootstrap(frame[frame["source"].isin(SOURCES[:2])], BY, **FEW)
+    assert two.isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "by", "message"),
+    [
+        (lambda f: f.drop(columns="score"), BY, r"missing \['score'\]"),
+        (lambda f: f, ["metric", "target"], "expected 'variant'"),
+        (lambda f: f.iloc[:0], BY, "expected rows, got none"),
+        (lambda f: f, ["metric", "variant"], "expected each cell, source and draw once"),
+    ],
+)
+def test_frames_that_mean_nothing_are_refused(frame, change, by, message):
+    with pytest.raises(ValueError, match=message):
+        analysis.bootstrap(change(frame), by, **FEW)
+
+
+# Arithmetic on its columns
+
+
+def test_gains_are_paired(frame, boot):
+    gains = analysis.against(boot, "all")
+    assert "all" not in gains.columns.get_level_values("variant")
+    difference = boot["leep", "greek", "cs"] - boot["leep", "greek", "all"]
+    np.testing.assert_array_equal(gains["leep", "greek", "cs"], difference)
+    with pytest.raises(ValueError, match=r"other: expected one of .*, got 'static'"):
+        analysis.against(boot, "static")
+
+
+def test_means_are_over_the_cells_that_have_a_value(frame):
+    lost = gone(frame, frame["target"].eq("greek") & frame["variant"].eq("cs"))
+    mean = analysis.mean(analysis.bootstrap(lost, BY, **FEW))
+    boot = analysis.bootstrap(frame, BY, **FEW)
+    assert list(mean.columns.names) == ["metric", "variant"]
+    two = boot.loc[:, [("leep", target, "cs") for target in TARGETS[1:]]].mean(axis=1)
+    np.testing.assert_allclose(mean["leep", "cs"], two)
+    three = boot.loc[:, [("leep", target, "all") for target in TARGETS]].mean(axis=1)
+    np.testing.assert_allclose(mean["leep", "all"], three)
+
+
+def test_against_and_mean_work_on_a_single_level(frame):
+    boot = analysis.bootstrap(frame.query("metric == 'leep' and target == 'greek'"), ["variant"])
+    gain = analysis.against(boot, "all")["cs"].iloc[0]
+    assert gain.item() == pytest.approx((boot["cs"] - boot["all"]).iloc[0].item())
+
+
+def test_the_summary_is_the_value_and_the_middle_of_the_resamples(boot):
+    found = analysis.summary(boot).loc[("leep", "greek", "all")]
+    column = boot["leep", "greek", "all"]
+    assert found["value"] == column.iloc[0]
+    low, high = np.quantile(column.iloc[1:], [0.025, 0.975])
+    assert (found["low"], found["high"]) == pytest.approx((low, high), abs=1e-12)
+
+
+def test_the_interval_covers(capsys):
+    """Of 200 samples of 12 units with r = 0.6, the 95% interval holds it in about nine of ten."""
+    generator = np.random.default_rng(0)
+    hit = 0
+    for _ in range(200):
+        x, y = generator.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], size=12).T
+        one = pd.DataFrame({"source": range(12), "variant": "all", "score": x, "accuracy": y})
+        found = analysis.summary(analysis.bootstrap(one, ["variant"], resamples=300)).iloc[0]
+        hit += bool(found["low"] <= 0.6 <= found["high"])
+    assert 0.83 <= hit / 200 <= 0.97
+
+
+# Ensembles
+
+
+def ensembles_of(count: int, size: int) -> list[str]:
+    return ["|".join(f"m{i}" for i in line) for line in itertools.combinations(range(count), size)]
+
+
+def test_ensembles_are_weighted_by_copies_of_their_members():
+    names = ensembles_of(6, 3)
+    generator = np.random.default_rng(3)
+    scores, accuracies = generator.normal(size=(2, len(names))) + 100
+    frame = pd.DataFrame(
+        {"source": names, "variant": "all", "score": scores, "accuracy": accuracies}
+    )
+    found = analysis.bootstrap(frame, ["variant"], members="|", resamples=40, seed=5)["all"]
+    assert found.iloc[0].item() == pytest.approx(np.corrcoef(scores, accuracies)[0, 1])
+    weights = analysis.ensemble_weights(names, "|", 40, 5)
+    often = np.random.default_rng(5).multinomial(6, np.full(6, 1 / 6), size=40)
+    checked = 0
+    for line, weight, value in zip(often, weights[1:], found.to_numpy()[1:], strict=True):
+        copies = [(i, c) for i, n in enumerate(line) for c in range(n)]
+        lines = [[i for i, _ in some] for some in itertools.combinations(copies, 3)]
+        there = [names.index("|".join(f"m{i}" for i in s)) for s in lines if len(set(s)) == 3]
+        assert np.array_equal(np.bincount(there, minlength=len(names)), weight)
+        if len(set(there)) < analysis.FEWEST:
+            assert math.isnan(value.item())
+            continue
+        assert value.item() == pytest.approx(np.corrcoef(scores[there], accuracies[there])[0, 1])
+        checked += 1
+    assert checked > 20
+
+
+def test_a_pool_too_small_has_no_interval():
+    """Of four members and ensembles of three, only resamples without repetition have any."""
+    scores, accuracies = np.random.default_rng(0).normal(size=(2, 4))
+    frame = pd.DataFrame({"source": ensembles_of(4, 3), "variant": "all", "score": scores})
+    boot = analysis.bootstrap(frame.assign(accuracy=accuracies), ["variant"], members="|")
+    found = analysis.summary(boot).iloc[0]
+    assert -1 <= found["value"] <= 1
+    assert found[["low", "high"]].isna().all()
+
+
+def test_intervals_over_members_cover_and_those_over_ensembles_do_not():
+    """Scores are sums over members, accuracies nearly so; the truth is r = 0.46 in the limit."""
+    names, generator = ensembles_of(11, 4), np.random.default_rng(0)
+    chosen = np.array(list(itertools.combinations(range(11), 4)))
+    truth = 0.5 * math.sqrt(4 / (4 + 0.35**2 * 4 * 3 / 2))
+    hit = missed = 0
+    for _ in range(60):
+        a, b = generator.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], size=11).T
+        pairs = np.triu(generator.normal(size=(11, 11)), 1)
+        pairs += pairs.T
+        extra = np.array([pairs[np.ix_(line, line)].sum() / 2 for line in chosen])
+        told = {"score": a[chosen].sum(1), "accuracy": b[chosen].sum(1) + 0.35 * extra}
+        frame = pd.DataFrame({"source": names, "variant": "all"} | told)
+        for members in ("|", ""):
+            boot = analysis.bootstrap(frame, ["variant"], members=members, resamples=200)
+            found = analysis.summary(boot).iloc[0]
+            inside = bool(found["low"] <= truth <= found["high"])
+            hit, missed = hit + (inside and bool(members)), missed + (not inside and not members)
+    assert hit >= 0.85 * 60
+    assert missed >= 0.5 * 60
+
+
+# Claims, accuracies, bins
+
+
+def test_claims_that_fail_stop_the_page():
+    analysis.verify({"one": (1, 1.0), "yes": (True, np.bool_(True))})
+    with pytest.raises(ValueError, match=r"do not hold:\n  wins: expected 3, got 4"):
+        analysis.verify({"wins": (3, 4), "right": (1, 1)})
+
+
+def test_claims_of_another_run_are_passed_over_aloud(capsys):
+    assert analysis.verify({"wins": (3, 4)}, when=False) is None
+    assert "Not checked: 1 claims" in capsys.readouterr().out
+
+
+def test_accuracies_that_do_not_differ_are_nothing_to_predict():
+    frame = rows(targets=["greek"])
+    found = analysis.spread(frame).loc["greek"]
+    values = frame.drop_duplicates("source")["accuracy"]
+    assert found["range"] == pytest.approx(values.max() - values.min())
+    assert found["times"] == pytest.approx(found["range"] / 0.012)
+    assert found["verdict"] == ""
+    noisy = analysis.spread(frame.assign(accuracy_std=0.2)).loc["greek"]
+    assert noisy["verdict"] == "nothing to predict"
+    once = analysis.spread(frame.assign(accuracy_std=math.nan)).loc["greek"]
+    assert math.isnan(once["times"])
+    assert once["verdict"] == ""
+
+
+@pytest.mark.parametrize(("n", "bins"), [(10, 5), (13, 5), (7, 3)])
+def test_bins_are_those_of_array_split(n: int, bins: int):
+    values = np.random.default_rng(n).permutation(n).astype(float)
+    samples = pd.DataFrame({"target": "t", "source": "s", "ca": values})
+    found = hardness_bins(samples, "ca", bins)["bin"].to_numpy()
+    for place, part in enumerate(np.array_split(np.argsort(-values, kind="stable"), bins), 1):
+        assert (found[part] == place).all()
+
+
+# The paper, tables and figures
+
+
+def test_the_papers_numbers_are_one_frame():
+    assert len(paper.read()) == sum(len(paper.read(which)) for which in range(1, 14)) == 466
+    assert list(paper.read(12, 1)["table"].unique()) == [12, 1]
+    with pytest.raises(ValueError, match=r"from 1 to 13, got \[14\]"):
+        paper.read(14)
+
+
+def test_numbers_and_intervals_read_as_they_are():
+    assert tables.number(-0.0004) == "0.000"
+    assert tables.number(-1.5, 1) == "−1.5"
+    assert tables.number(0.25, 2, sign=True) == "+0.25"
+    assert tables.number(math.nan) == "–"
+    assert tables.interval(-0.5, 0.0004) == "[−0.50, +0.00]"  # does not end below zero
+    assert tables.interval(-0.0004, 0.5) == "[−0.00, 0.50]"
+    assert tables.interval(math.nan, 1) == ""
+
+
+def test_a_table_joins_value_and_interval(boot):
+    shown = tables.plain(analysis.summary(boot).loc["leep"], "r < 1 & more").to_html()
+    assert "<caption>r &lt; 1 &amp; more</caption>" in shown
+    value, low, high = analysis.summary(boot).loc[("leep", "greek", "cs")]
+    ends = tables.short(tables.interval(low, high, 3))
+    assert f"{tables.number(value)}<br><small>{ends}</small>" in shown
+    assert ">low<" not in shown
+    with pytest.raises(ValueError, match="expected each row's name once"):
+        tables.plain(pd.DataFrame({"a": [1, 2]}, index=["x", "x"]))
+
+
+def test_the_wide_table_has_groups_means_and_bold(boot):
+    summary = analysis.summary(boot)
+    html = tables.wide(summary, mean=analysis.summary(analysis.mean(boot))).to_html()
+    rows = html.count("<tr>")
+    assert rows == 1 + 2 * (3 + 1)  # a head, then targets and their mean for each metric
+    for (metric, target, variant), value in summary["value"].items():
+        text = tables.number(value)
+        bold = variant in ("ca", "cs") and round(value, 3) > round(
+            summary["value"][metric, target, "all"], 3
+        )
+        assert (f"<b>{text}</b>" if bold else f">{text}<") in html
+    mean = analysis.summary(analysis.mean(boot)).loc[("leep", "all")]
+    assert tables.short(tables.interval(mean["low"], mean["high"])) in html
+    both = tables.beside(tables.wide(summary), tables.wide(summary))._repr_html_()
+    assert both.count("<table") == 2
+
+
+def test_labels():
+    assert tables.label("h_score") == "H-score"
+    assert tables.source("resnet14@glyphs+greek") == "resnet14+greek"
+    assert [tables.family(n) for n in ("densenet22@glyphs", "mobilenet_v2@x")] == [
+        "DenseNet",
+        "MobileNet",
+    ]
+
+
+def test_figures_have_a_caption_and_a_description(boot, capsys):
+    figure = plots.forest(analysis.summary(boot))
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["LEEP", "GBC"]
+    text = plots.html(figure, "What <b> to see.", 'A "plot".', "Figure 5.1b")
+    assert 'id="figure-5-1b"' in text
+    assert 'alt="A &quot;plot&quot;."' in text
+    assert "What &lt;b&gt; to see." in text
+    with pytest.raises(ValueError, match="needs a caption"):
+        plots.html(figure, " ", "alt")
+    plt.close(figure)
+
+
+def test_a_gallery_shows_every_picture():
+    pictures = [np.zeros((4, 4), np.uint8)] * 5
+    figure = plots.gallery({"Hard": (pictures, list("abcde"))}, columns=3)
+    shown = [axes for part in figure.subfigs for axes in part.axes]
+    assert [axes.get_xlabel() for axes in shown] == list("abcde")
+    with pytest.raises(ValueError, match="Hard: expected pictures and as many texts, got 5 and 1"):
+        plots.gallery({"Hard": (pictures, ["a"])})
+    plt.close(figure)
+
+
+def test_static_is_the_mean_standardised_accuracy_on_the_others():
+    a = np.random.default_rng(0).uniform(size=(4, 6))
+    z = scipy.stats.zscore(a, axis=1)
+    np.testing.assert_allclose(stats.static(a), [np.delete(z, t, 0).mean(0) for t in range(4)])
+    assert np.isnan(stats.static(a[:1])).all()
+    a[1, 2] = np.nan
+    found = stats.static(a)
+    assert np.isfinite(found).all()
+    same = stats.static(np.vstack([a[:, :2], np.full(2, 0.5)]))  # the last says nothing
+    np.testing.assert_allclose(same[:4] * 4, stats.static(a[:, :2]) * 3)
