@@ -101,7 +101,7 @@ def forest(
     heads, names, marks = (list(dict.fromkeys(table[n])) for n in (panels, rows, variant))
     columns = min(columns, len(heads))
     lines = -(-len(heads) // columns)
-    size = (WIDTH, 0.8 + lines * (0.4 + len(names) * (0.12 + 0.085 * len(marks))))
+    size = (WIDTH, 0.8 + lines * (0.4 + len(names) * (0.12 + 0.075 * len(marks))))
     fig, axes = plt.subplots(lines, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
     steps = dict(zip(marks, np.linspace(-0.36, 0.36, len(marks)), strict=True))
     for place, ax in enumerate(axes.flat):
@@ -141,7 +141,7 @@ def gallery(groups: dict[str, tuple[Sequence[Any], Sequence[str]]], columns: int
             )
     heights = [-(-len(images) // columns) for images, _ in groups.values()]
     size = WIDTH / columns
-    figure = plt.figure(figsize=(WIDTH, sum(heights) * (size + 0.22) + 0.3 * len(groups)))
+    figure = plt.figure(figsize=(WIDTH, sum(heights) * (size + 0.2) + 0.27 * len(groups)))
     parts = figure.subfigures(len(groups), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, height, (title, (images, texts)) in zip(parts, heights, groups.items(), strict=True):
         part.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")

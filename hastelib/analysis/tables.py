@@ -226,6 +226,7 @@ def wide(
     bold: Sequence[str] = ("ca", "dot", "cs", "haste"),
     mean: pd.DataFrame | bool = True,
     intervals: bool = False,
+    across: bool = False,
 ) -> Styler:
     """Correlations in the paper's form: a group of rows a metric, variants across, means below.
 
@@ -244,6 +245,7 @@ def wide(
             rows, for its intervals; True for the means of the values; False for none.
         intervals: show those of single rows too, beneath the values. A figure
             (:func:`hastelib.analysis.plots.forest`) shows so many better.
+        across: put the panels beside each other, with a head of their own: for three variants.
     """
     table = values.reset_index()
     order: dict[str, list[Any]] = {
@@ -274,6 +276,11 @@ def wide(
         lines, orient="index", columns=[label(c) for c in order[columns]]
     )
     frame.index = pd.MultiIndex.from_tuples(lines)
+    if across:
+        parts = {panel: frame.loc[panel] for panel in dict.fromkeys(head for head, _ in lines)}
+        frame = pd.concat(parts, axis=1, sort=False)
+        last = [name for name in frame.index if name == "Mean"]
+        frame = frame.loc[[*frame.index.difference(last, sort=False), *last]]
     return plain(frame, caption)
 
 
