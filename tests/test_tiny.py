@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import papermill
 import pytest
 import yaml
@@ -87,4 +88,67 @@ def test_the_notebook_runs(environment: Path, notebook: Path) -> None:
     )
     assert any(cell.get("outputs") for cell in done.cells)
     if given and notebook.stem != "results":  # which reads what the others wrote
-        assert list((environment / "runs").glob(f"{notebook.stem}*.csv"))
+        assert list((environment / "runs").glob(f"{notebook.stem}*.*"))
+
+
+# Three edits that a new user would make, each in a copy of a notebook.
+
+METRIC = {
+    "names = analysis.words(metrics)": """from hastelib.metrics import METRICS
+def compact(sample):
+    return -sample.embedding.double().var(0).sum().item()
+METRICS["compact"] = compact
+names = (*analysis.words(metrics), "compact")"""
+}
+HARDNESS = {
+    '    return {\n        "ca"': """
+    means = torch.stack([e[y == c].mean(0) for c in y.unique()])
+    own = torch.searchsorted(y.unique(), y)[:, None]
+    near = torch.cdist(e, means).scatter(1, own, torch.inf).amin(1)
+    return {"near": -near,
+        "ca\""""
+}
+FAMILY = {
+    'part["network"] = part["source"].map(tables.source)': """
+part["network"] = part["source"].map(tables.family)"""
+}
+
+
+def edited(notebook: str, edits: dict[str, str], folder: Path) -> Path:
+    """A copy of a notebook with some lines replaced; at most five are changed."""
+    book = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4)
+    for old, new in edits.items():
+        (cell,) = [cell for cell in book.cells if old in cell.source]
+        before, cell.source = cell.source, cell.source.replace(old, new.lstrip("\n"))
+        changed = set(cell.source.splitlines()) - set(before.splitlines())
+        assert 1 <= len(changed) <= 5, changed
+    nbformat.write(book, folder / f"{notebook}-edited.ipynb")
+    return folder / f"{notebook}-edited.ipynb"
+
+
+@pytest.mark.parametrize(
+    ("notebook", "edits", "words"),
+    [
+        ("5_1_source", METRIC, ["compact"]),
+        ("5_6_ablations", HARDNESS, ["near"]),
+        ("5_1_source", FAMILY, []),
+    ],
+    ids=["metric", "hardness", "family"],
+)
+def test_an_edit_of_five_lines_works(
+    environment: Path, notebook: str, edits: dict[str, str], words: list[str]
+) -> None:
+    copy = edited(notebook, edits, environment)
+    done = papermill.execute_notebook(
+        copy,
+        copy.with_suffix(".out.ipynb"),
+        {"output": str(environment / "edited"), "metrics": "leep"},
+        kernel_name="python3",
+        cwd=ROOT,
+        progress_bar=False,
+    )
+    shown = [str(output.get("data", {}).get("text/html", "")) for cell in done.cells
+             for output in cell.get("outputs", ())]  # fmt: skip
+    for word in words:  # in the tables, beside what was there
+        assert sum(f">{word}<" in html and "<table" in html for html in shown) >= 1
+    assert any("<img" in html for html in shown)
