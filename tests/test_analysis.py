@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,7 +18,7 @@ from hastelib.analysis import paper, plots, tables
 from hastelib.analysis.notebook import hardness_bins
 
 BY = ["metric", "target", "variant"]
-FEW = {"resamples": 50}
+FEW: Any = {"resamples": 50}
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,6 +136,10 @@ def test_shuffled_labels_leave_only_the_fit(members: Members):
     assert (fit["random"] > fit["all"]).all()  # fewer samples are fitted more closely
 
 
+SOURCES = ("resnet8@glyphs", "densenet16@glyphs")
+POOL = (*SOURCES, "resnet8@glyphs+greek", "densenet16@glyphs+greek")
+
+
 @pytest.fixture(scope="module")
 def suite() -> Suite:
     chosen, _ = suites.load("glyphs").select(sources=SOURCES, seeds=(0,), epochs=1, draws=3)
@@ -222,7 +227,7 @@ def test_rows_of_a_real_pool_without_computing_anything_twice(
         for name, by in zip(POOL, pools[0].rankers, strict=True)
     }
     outcomes = {name: grid.outcome(name, "cyrillic", 0) for name in POOL}
-    of = found[found["variant"] == "ca"].set_index(["source", "metric"])
+    of: Any = found[found["variant"] == "ca"].set_index(["source", "metric"])
     for pair in itertools.combinations(POOL, 2):
         row = of.loc[("|".join(pair), "ms_leep")]
         each = [metrics.leep(features[n].probs[hard[n]], labels[hard[n]]) for n in pair]

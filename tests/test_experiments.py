@@ -164,7 +164,7 @@ def test_a_score_that_does_not_exist_is_recorded_with_its_reason(suite: Suite, f
     """A hard subset of one sample has one class left, too few for LogME."""
     tiny, targets = suite.select(fraction=0.02)
     rows = Grid(tiny, Store(folder)).frame("5.1", targets, ["logme", "leep"], seeds=())
-    found = rows[rows["draw"] == 0].set_index(["source", "metric", "variant"])
+    found: Any = rows[rows["draw"] == 0].set_index(["source", "metric", "variant"])
     row = found.loc[(SOURCES[0], "logme", "ca")]
     assert math.isnan(row["score"])
     assert "2 classes" in row["reason"] or "two classes" in row["reason"]

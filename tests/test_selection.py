@@ -97,8 +97,8 @@ def test_the_frame_is_of_the_subsets_and_each_source_ranks_for_itself(grid: Grid
     ]
     assert set(frame["variant"]) == {"all", "random", "ca", "cs"}
     for one in frame.to_dict("records"):
-        hard = one["variant"] in ("ca", "cs")
-        assert one["hardness_source"] == (one["source"] if hard else "")
+        ranked = one["variant"] in ("ca", "cs")
+        assert one["hardness_source"] == (one["source"] if ranked else "")
         assert one["whole"] == one["target"].partition("#")[0]
         kept = tasks.subsets[one["whole"]][int(one["target"].partition("#")[2])]
         assert one["size"] == len(kept)
