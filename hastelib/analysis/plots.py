@@ -98,6 +98,11 @@ def forest(
         columns: panels side by side.
     """
     table = summary.reset_index().dropna(subset="value")
+    if table.empty:
+        fig, ax = plt.subplots(figsize=(WIDTH, 0.6))
+        ax.text(0.5, 0.5, "no value", ha="center")
+        ax.set_axis_off()
+        return fig
     heads, names, marks = (list(dict.fromkeys(table[n])) for n in (panels, rows, variant))
     columns = min(columns, len(heads))
     lines = -(-len(heads) // columns)

@@ -244,7 +244,9 @@ class Cells:
             found = [Subset("all", torch.arange(n))]
             found += [Subset("random", rows, draw=draw) for draw, rows in enumerate(draws)]
             found += [Subset("ca", hard["ca"], "cosine"), Subset("ca", hard["dot"], "dot")]
-            return found + [Subset("cs", hard["cs"])] * ("cs" in hard)
+            if "cs" in hard:  # not of scenes
+                found.append(Subset("cs", hard["cs"]))
+            return found
 
         return self._once(("subsets", target, by or settings.source), make)
 
