@@ -82,8 +82,7 @@ def check(frame: pd.DataFrame) -> pd.DataFrame:
     words = [name for name in COLUMNS if name not in types]
     frame[words] = frame[words].astype(object).fillna("")
     # A section's own column may tell rows apart too, such as the bucket of 5.6.
-    own = [name for name in rest if not pd.api.types.is_float_dtype(frame[name])]
-    if (twice := frame.duplicated([*KEYS, *own])).any():
+    if (twice := frame.duplicated([*KEYS, *rest])).any():
         first = frame.loc[twice, KEYS].iloc[0].to_dict()
         raise ValueError(f"frame: expected each row once, got several of {first}")
     wrong = frame["score"].isna() != (frame["reason"] != "")

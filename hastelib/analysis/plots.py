@@ -79,6 +79,16 @@ def html(figure: Figure, caption: str, alt: str, name: str = "") -> str:
     )
 
 
+def legend_below(grid: sns.FacetGrid, columns: int = 4) -> None:
+    """Put the legend of a seaborn grid below its panels, which then share the whole width."""
+    legend, figure = grid.legend, grid.figure
+    names = [text.get_text() for text in legend.texts]
+    handles = legend.legend_handles
+    legend.remove()
+    figure.set_layout_engine("constrained")
+    figure.legend(handles, names, loc="outside lower center", ncols=columns)
+
+
 def forest(
     summary: pd.DataFrame,
     rows: str = "target",
