@@ -149,7 +149,6 @@ def stage() -> None:
         Path("_config.yml"): ROOT / "_config.yml",
         Path("_toc.yml"): ROOT / "_toc.yml",
         **{f.relative_to(ROOT): f for f in files(ROOT / "book") if f.suffix != ".py"},
-        **{Path("rows") / f.name: f for f in files(ROWS)},
     }
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         executed = EXECUTED / notebook.name
@@ -175,6 +174,7 @@ def render() -> bool:
     options = ["--path-output", str(ROOT), "-W", "-n", "--keep-going"]
     if subprocess.run(command + options).returncode != 0:
         return False
+    shutil.copytree(ROWS, HTML / "rows", dirs_exist_ok=True)  # pages link to their rows
     RENDERED.touch()
     return True
 
