@@ -86,7 +86,7 @@ def test_files_that_are_no_signature_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"path: expected a file of Signature.save"):
         hardness.Signature.load(path)
     save_file({"weights": torch.zeros(3)}, path)
-    with pytest.raises(ValueError, match=r"layer.0, layer.1, ... and count, got .'weights'"):
+    with pytest.raises(ValueError, match=r"layer.0, raw.0, ... and count, got .'weights'"):
         hardness.Signature.load(path)
     with pytest.raises(FileNotFoundError):
         hardness.Signature.load(tmp_path / "nowhere")

@@ -336,9 +336,10 @@ def test_the_profile_has_logme_as_its_maximum(n: int, d: int) -> None:
     assert curves.shape == (4, 4001)
     assert curves.max(1).mean() == pytest.approx(metrics.logme(x, labels), abs=1e-5)
     largest = math.log(np.linalg.norm(x, 2) ** 2)
-    for at in (0, 1500, 4000):
+    # At the least t the reference inverts a matrix of condition e^23, which costs it ten digits.
+    for at, digits in ((0, 1e-6), (1500, 1e-9), (4000, 1e-9)):
         expected = references.log_evidence(x, (labels == 3).astype(float), log_t[at] + largest)
-        assert curves[1, at] == pytest.approx(expected, rel=1e-9)
+        assert curves[1, at] == pytest.approx(expected, rel=digits)
     assert isinstance(metrics.logme_profile(torch.tensor(x), labels, log_t), torch.Tensor)
 
 
