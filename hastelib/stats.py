@@ -409,13 +409,13 @@ def replicates(
     units = np.concatenate([np.arange(n)[None], units])
     if statistic == "regret":  # the one that constant values have too
         values = _regret(x, y, units)
-        values[1:] = values[1:] if n >= FEWEST else np.nan
-        return values
-    varied = (np.ptp(x[units], axis=1) > 0) & (np.ptp(y[units], axis=1) > 0)
-    values = np.full(len(units), np.nan)
-    if varied.any():
-        values[varied] = _STATISTICS[statistic](x, y, units[varied])
-    values[1:] = values[1:] if n >= FEWEST else np.nan
+    else:
+        varied = (np.ptp(x[units], axis=1) > 0) & (np.ptp(y[units], axis=1) > 0)
+        values = np.full(len(units), np.nan)
+        if varied.any():
+            values[varied] = _STATISTICS[statistic](x, y, units[varied])
+    if n < FEWEST:
+        values[1:] = np.nan
     return values
 
 

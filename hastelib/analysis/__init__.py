@@ -24,6 +24,7 @@ from pandas.io.formats.style import Styler
 from hastelib import stats
 from hastelib.analysis import tables
 from hastelib.analysis.notebook import parameters, save, start, words
+from hastelib.experiments.selection import FEWEST
 
 __all__ = [
     "against",
@@ -38,9 +39,6 @@ __all__ = [
     "verify",
     "words",
 ]
-
-FEWEST = 3
-"""A correlation needs this many units: through two of them it is always 1 or -1."""
 
 ENOUGH = 3
 """The accuracies' range must be so many times the seeds' deviation, else it is noise."""

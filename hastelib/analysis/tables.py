@@ -232,8 +232,7 @@ def wide(
 
     Args:
         values: by metric, target and variant: what :func:`hastelib.analysis.summary` gives (values
-            with intervals), or a column ``value`` alone. Further levels of the index go before the
-            rows' names.
+            with intervals), or a column ``value`` alone.
         caption: says what is shown and how to read it.
         rows: level or column that goes down.
         panels: level or column that makes groups of rows.
@@ -253,12 +252,14 @@ def wide(
     }
     both = {(p, r, c): (v, *ends) for p, r, c, v, *ends in _lines(table, panels, rows, columns)}
     means: dict[tuple, tuple] = {}
-    if isinstance(mean, pd.DataFrame):
-        told = mean.reset_index()
-        means = {(p, c): (v, *ends) for p, _, c, v, *ends in _lines(told, panels, "", columns)}
-    elif mean and len(order[rows]) > 1:
-        found = table.groupby([panels, columns])[["value"]].mean().reset_index()
-        means = {(p, c): (v, *ends) for p, _, c, v, *ends in _lines(found, panels, "", columns)}
+    if isinstance(mean, pd.DataFrame) or (mean and len(order[rows]) > 1):
+        own = (
+            mean
+            if isinstance(mean, pd.DataFrame)
+            else table.groupby([panels, columns])[["value"]].mean()
+        )
+        told = _lines(own.reset_index(), panels, "", columns)
+        means = {(p, c): (v, *ends) for p, _, c, v, *ends in told}
     lines: dict[tuple[str, str], list[str]] = {}
     for panel in order[panels]:
         names = [

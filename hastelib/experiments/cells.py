@@ -144,7 +144,7 @@ class Cells:
         """
         name, which = (None, None) if target is None else of_classes(target)
         if which is None:
-            return self._extracted(source, target, split)[0]
+            return self._extracted(source, target, split)
 
         def make() -> Features:
             whole = self.features(source, name, split)
@@ -154,11 +154,7 @@ class Cells:
 
         return self._once(("features", source, target, split), make)
 
-    def throughput(self, source: str, target: str) -> float:
-        """Samples per second when the features of the train split were extracted."""
-        return self._extracted(source, target, "train")[1]
-
-    def _extracted(self, source: str, target: str | None, split: Split) -> tuple[Features, float]:
+    def _extracted(self, source: str, target: str | None, split: Split) -> Features:
         network = self.source(source)
         entry = self.features_entry(network, target, split)
 
@@ -168,11 +164,9 @@ class Cells:
                 found, speed = extract.extract(network, samples)
             return found.arrays(), {"images_per_second": round(speed, 1)}
 
-        def read() -> tuple[Features, float]:
-            arrays, notes = self.store.get("features", entry, make)
-            return Features.of(arrays), notes["images_per_second"]
-
-        return self._once(("features", entry), read)
+        return self._once(
+            ("features", entry), lambda: Features.of(self.store.get("features", entry, make)[0])
+        )
 
     def signature(self, by: str | None = None) -> hardness.Signature:
         """A source's signature of its own source data, their train split.

@@ -203,8 +203,8 @@ class Grid(Cells):
                     if line["similarity"] in readings
                     for ranker in [by if line["variant"] in HARD else ""]
                 ]
-        found = check(pd.DataFrame(rows))
-        return check(pd.concat([found, static_rows(found)])) if static else found
+        found = pd.DataFrame(rows)
+        return check(pd.concat([found, static_rows(found)]) if static else found)
 
 
 def mean_and_deviation(accuracies: Sequence[float] | np.ndarray) -> dict[str, float]:
