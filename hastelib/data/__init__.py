@@ -9,7 +9,7 @@ or what the network's modality has instead.
 from hastelib.data.batches import Batches
 from hastelib.data.files import MissingDataError, data_folder
 from hastelib.data.fingerprints import class_names, fingerprint
-from hastelib.data.images import Images
+from hastelib.data.images import Images, Preprocessing
 from hastelib.data.load import load
 from hastelib.data.subsets import class_subsets, subset, subset_classes, subset_rows
 
@@ -17,6 +17,7 @@ __all__ = [
     "Batches",
     "Images",
     "MissingDataError",
+    "Preprocessing",
     "class_names",
     "class_subsets",
     "data_folder",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import datasets
 import numpy as np
@@ -19,8 +21,48 @@ from tqdm import tqdm
 from hastelib._machine import cores
 from hastelib.data.fingerprints import class_names
 
-if TYPE_CHECKING:
-    from hastelib.models import Preprocessing
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From an image to a network's input.
+
+    The shorter side is resized to ``resize`` pixels (antialiased), the centre ``crop`` x ``crop``
+    cut out, and x / 255 normalised with ``mean`` and ``std`` per channel.
+    """
+
+    resize: int
+    crop: int
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    interpolation: str = "bilinear"
+
+    @property
+    def geometry(self) -> tuple[Any, ...]:
+        """What the pixels depend on, before they are normalised."""
+        return self.resize, self.crop, self.interpolation
+
+    def at(self, size: int) -> Preprocessing:
+        """The same at another size, at which nothing is cropped from a square image."""
+        return replace(self, resize=size, crop=size)
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """The (3, crop, crop) bytes of an image."""
+        mode = InterpolationMode(self.interpolation)
+        image = tvf.center_crop(tvf.resize(image, self.resize, mode), [self.crop, self.crop])
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """(n, 3, h, w) bytes to channels-last floats, on the device they are on."""
+        mean, std = (
+            torch.tensor(values, device=pixels.device)[:, None, None]
+            for values in (self.mean, self.std)
+        )
+        scaled = pixels.float().div_(255).sub_(mean).div_(std)
+        return scaled.contiguous(memory_format=torch.channels_last)
+
 
 IN_MEMORY = 2 << 30  # bytes; a larger split is decoded anew in every pass, by worker processes
 
@@ -84,30 +126,37 @@ def loaded(
 
 
 class Images(Dataset[tuple[Tensor, Tensor]]):
-    """A split, resized and cropped for a network, as bytes.
+    """A split of images as a network sees them.
 
     Args:
         split: columns ``image`` and ``label``.
-        preprocessing: resize, crop and interpolation are used; normalising is left to the device.
+        transform: from an image in three colours to a tensor: :class:`Preprocessing`, which gives
+            bytes (normalising is left to the device), or any other.
         name: for messages.
     """
 
     def __init__(
-        self, split: datasets.Dataset, preprocessing: Preprocessing, name: str = "data"
+        self,
+        split: datasets.Dataset,
+        transform: Callable[[Image.Image], Tensor],
+        name: str = "data",
     ) -> None:
-        self.split, self.preprocessing, self.name = split, preprocessing, name
+        self.split, self.transform, self.name = split, transform, name
         self.labels = torch.tensor(split.with_format("numpy")["label"][:], dtype=torch.int64)
         self.classes = class_names(split)
         self.order: Tensor | None = None
-        size = len(split) * 3 * preprocessing.crop**2
         self._pixels: Tensor | None = None
-        self._keep = size <= IN_MEMORY
 
     def __len__(self) -> int:
         return len(self.split)
 
+    @functools.cached_property
+    def _keep(self) -> bool:
+        """Whether all fits into memory; else it is decoded anew in every pass."""
+        return len(self) == 0 or self._decode(0).nbytes * len(self) <= IN_MEMORY
+
     def __getitem__(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The (n, 3, crop, crop) bytes and the (n,) labels of these rows."""
+        """The (n, 3, h, w) inputs and the (n,) labels of these rows."""
         if self._keep:
             if self._pixels is None:
                 everything = tqdm(range(len(self)), desc=f"decoding {self.name}", leave=False)
@@ -116,11 +165,7 @@ class Images(Dataset[tuple[Tensor, Tensor]]):
         return torch.stack([self._decode(row) for row in rows]), self.labels[rows]
 
     def _decode(self, row: int) -> Tensor:
-        image = decoded(self.split, row, "image", self.name).convert("RGB")
-        want = self.preprocessing
-        mode = InterpolationMode(want.interpolation)
-        image = tvf.center_crop(tvf.resize(image, want.resize, mode), [want.crop, want.crop])
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+        return self.transform(decoded(self.split, row, "image", self.name).convert("RGB"))
 
     def batches(
         self,
@@ -129,7 +174,7 @@ class Images(Dataset[tuple[Tensor, Tensor]]):
         shuffle: torch.Generator | None = None,
         drop_single: bool = False,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The split in batches on a device: (n, 3, crop, crop) bytes and (n,) labels.
+        """The split in batches on a device: (n, 3, h, w) inputs and (n,) labels.
 
         In order, or shuffled by a generator. ``drop_single`` leaves out a last batch of one,
         which batch normalisation cannot train on.

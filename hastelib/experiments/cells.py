@@ -11,12 +11,12 @@ import datasets
 import torch
 from torch import Tensor
 
-from hastelib import extract, finetune, hardness, metrics, models, plugins
+from hastelib import finetune, hardness, metrics, models, plugins
 from hastelib.data import Batches, class_names, fingerprint, load, subset, subset_rows
 from hastelib.experiments import scoring
 from hastelib.experiments.names import of_classes, taught_on
 from hastelib.experiments.scoring import Subset
-from hastelib.extract import Features
+from hastelib.features import Features, default_device, extract, signature, threaded
 from hastelib.specs import Split
 from hastelib.store import Store, digest, key
 from hastelib.suites import Suite, one_of
@@ -133,7 +133,7 @@ class Cells:
         return key(
             **_network(source),
             data=self.fingerprint(target, split),
-            layers=source.stages,
+            layers=source.structure.layers,
             precision="float32",
         )
 
@@ -160,8 +160,8 @@ class Cells:
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
             samples = self.read(target, split, network)
-            with extract.threaded(self.suite.recipe.threads):
-                found, speed = extract.extract(network, samples)
+            with threaded(self.suite.recipe.threads):
+                found, speed = extract(network, samples)
             return found.arrays(), {"images_per_second": round(speed, 1)}
 
         return self._once(
@@ -180,8 +180,8 @@ class Cells:
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
             samples = self.read(data, "train", network)
-            with extract.threaded(self.suite.recipe.threads):
-                return extract.signature(network, samples).arrays(), {}
+            with threaded(self.suite.recipe.threads):
+                return signature(network, samples).arrays(), {}
 
         entry = key(features=self.features_entry(network, data, "train"), sums=["unit", "raw"])
         return hardness.Signature.of(self.store.get("signatures", entry, make)[0])
@@ -274,7 +274,7 @@ class Cells:
                     for n in names
                     if n == name or not self.store.path("scores", entries[n]).exists()
                 ]
-                with extract.threaded(self.suite.recipe.threads):
+                with threaded(self.suite.recipe.threads):
                     made.update(scoring.score(gone, features, subsets))
             return {}, {"scores": made[name]}
 
@@ -344,6 +344,6 @@ def _network(source: models.Source) -> dict[str, Any]:
     return {
         "weights": source.fingerprint,
         "preprocessing": repr(source.preprocessing),
-        "device": torch.device(extract.default_device()).type,
+        "device": torch.device(default_device()).type,
         "versions": finetune.versions(),
     }

@@ -17,7 +17,7 @@ from hastelib import finetune, stats
 from hastelib.experiments.cells import Cells
 from hastelib.experiments.names import of_classes, taught_on
 from hastelib.experiments.scoring import HARD
-from hastelib.extract import default_device
+from hastelib.features import default_device
 from hastelib.records import SCHEMA, check
 from hastelib.runner import Job, run
 from hastelib.store import Store

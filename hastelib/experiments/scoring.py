@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hastelib import metrics
 from hastelib.download import sha256_of
-from hastelib.extract import Features
+from hastelib.features import Features
 from hastelib.metrics import together
 
 HARD = ("ca", "cs")

@@ -19,7 +19,7 @@ from hastelib.metrics.separation import between_classes, rate_reduction, separat
 
 @runtime_checkable
 class Features(Protocol):
-    """What a source makes of n target samples; :class:`hastelib.extract.Features` is one."""
+    """What a source makes of n target samples; :class:`hastelib.features.Features` is one."""
 
     @property
     def embedding(self) -> ArrayLike:

@@ -1,31 +1,24 @@
 """Networks by name: architecture, weights, preprocessing, and the layers to tap.
 
-A source is named ``architecture@weights``:
-
 ========================================  ==================================================
-``resnet50@IMAGENET1K_V2``                torchvision's, any architecture and any of its weights
-``ResNet50_Weights.IMAGENET1K_V2``        the same, by torchvision's own id
+``torchvision/resnet50[@WEIGHTS]``        torchvision's, with any of its weights
+``timm/convnext_tiny.in12k``              timm's (``hastelib[timm]``)
+``transformers/NAME[@REVISION]``          the hub's, of images or texts (``hastelib[language]``)
+``resnet50@IMAGENET1K_V2``                torchvision's again, as its suites write it
+``densenet121@imagenet/x.safetensors``    a file under ``HASTE_WEIGHTS`` in torchvision's layout
+``densenet121@pocket``                    ten small ImageNet networks (``hastelib[pocket]``)
 ``resnet20@cifar10``                      the published CIFAR-10 ResNets, 20, 32, 44 and 56
 ``resnet8@glyphs``                        the small ones that ship with this package
-``densenet121@imagenet/x.safetensors``    a file under ``HASTE_WEIGHTS`` in torchvision's layout
 ========================================  ==================================================
 
-Any other network goes by the name it has in :data:`SOURCES`, see :mod:`hastelib.plugins`.
-
-Which layers to tap follows from the network's own structure, see :func:`stages`.
+Any other network goes by the name it has in :data:`SOURCES`, see :mod:`hastelib.plugins`. Where
+nobody says a size, a network sees images as its publisher prepares them.
 """
 
-from hastelib.models.load import (
-    GLYPHS_INPUT,
-    SOURCES,
-    Preprocessing,
-    Source,
-    load,
-    parse,
-    wrap,
-)
+from hastelib.models.catalogue import GLYPHS_INPUT, POCKET, SOURCES, load, parse, timm_top1
+from hastelib.models.hooks import placed, replace_head
 from hastelib.models.networks import GLYPHS, CifarResNet
-from hastelib.models.structure import head, placed, replace_head, stages
+from hastelib.models.source import Source, wrap
 from hastelib.models.weights import (
     CIFAR10_FILES,
     GLYPHS_FOLDER,
@@ -38,17 +31,16 @@ __all__ = [
     "GLYPHS",
     "GLYPHS_FOLDER",
     "GLYPHS_INPUT",
+    "POCKET",
     "SOURCES",
     "CifarResNet",
-    "Preprocessing",
     "Source",
-    "head",
     "load",
     "parse",
     "placed",
     "read_state",
     "replace_head",
-    "stages",
+    "timm_top1",
     "weights_folder",
     "wrap",
 ]

