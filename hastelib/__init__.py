@@ -17,5 +17,15 @@ __version__ = "0.1.0"
 from hastelib import hardness, metrics, stats  # noqa: E402
 from hastelib.features import Features, features  # noqa: E402
 from hastelib.hardness import Signature  # noqa: E402
+from hastelib.ranking import Ranking, rank  # noqa: E402
 
-__all__ = ["Features", "Signature", "features", "hardness", "metrics", "stats"]
+__all__ = [
+    "Features",
+    "Ranking",
+    "Signature",
+    "features",
+    "hardness",
+    "metrics",
+    "rank",
+    "stats",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -274,7 +275,8 @@ def test_torchvision_by_the_name_of_its_catalogue(folder: Path, monkeypatch):
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8))
     ours = source.inputs(source.preprocessing(image)[None])[0]
     torch.testing.assert_close(ours, weights.transforms()(image))
-    assert source.prior == weights.meta["_metrics"]["ImageNet-1K"]["acc@1"]
+    assert models.prior("torchvision/resnet18") == weights.meta["_metrics"]["ImageNet-1K"]["acc@1"]
+    assert math.isnan(models.prior("resnet8@glyphs"))
 
 
 def test_timm_keeps_its_own_preprocessing_and_has_a_prior(monkeypatch):
@@ -285,7 +287,8 @@ def test_timm_keeps_its_own_preprocessing_and_has_a_prior(monkeypatch):
     own = timm.data.create_transform(**config, is_training=False)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 270, 3), np.uint8))
     assert torch.equal(source.inputs(source.preprocessing(image)[None])[0], own(image))
-    assert source.prior == models.timm_top1()["vit_tiny_patch16_224.augreg_in21k_ft_in1k"]
+    assert 75 < models.prior("timm/vit_tiny_patch16_224") < 76
+    assert models.prior("timm/resnet50.a1_in1k") == models.prior("timm/resnet50")
     at64 = models.load("timm/resnet10t.c3_in1k", size=64).preprocessing
     assert at64 == Preprocessing(64, 64, interpolation="bicubic")
 

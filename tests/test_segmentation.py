@@ -13,7 +13,7 @@ from torch import nn
 from torchmetrics.classification import MulticlassJaccardIndex
 from torchvision.models.segmentation import fcn_resnet50
 
-from hastelib import extract, finetune, metrics, models
+from hastelib import finetune, metrics, models
 from hastelib.data.scenes import IGNORE, Pictures, load_scenes
 from hastelib.data.scenes.pictures import NO_CLASS
 from hastelib.experiments import Grid
@@ -55,8 +55,8 @@ def test_dilation_keeps_what_the_strided_stage_computes(
     plain: Any = models.load("resnet8@glyphs").module
     x = torch.randn(2, 3, 32, 32)
     with torch.inference_mode():
-        strided = plain.layer3(plain.layer2(plain.layer1(plain.relu(plain.bn1(plain.conv1(x))))))
-        dilated = segmentation.stage_maps(source.module, x)["layer3"]
+        x = plain.layer2(plain.layer1(plain.relu(plain.bn1(plain.conv1(x)))))
+        strided, dilated = plain.layer3(x), source.module.backbone.layer3(x)
     assert dilated.shape[-1] == 2 * strided.shape[-1]
     torch.testing.assert_close(dilated[:, :, ::2, ::2], strided)
 
@@ -89,21 +89,21 @@ def test_the_papers_fcn_loads_from_torchvisions_files(tmp_path, monkeypatch):
     torch.save(whole.state_dict(), path)
     monkeypatch.setattr(segmentation, "find", lambda *_: path)
     found = segmentation.load("fcn_resnet50@COCO_WITH_VOC_LABELS_V1", 32)
-    assert found.stages == ("layer2", "layer3", "layer4")
+    assert found.structure.layers == tuple(f"backbone.layer{i}" for i in (2, 3, 4))
     assert segmentation.load("fcn_resnet50@COCO_WITH_VOC_LABELS_V1").preprocessing.resize == 520
     images = torch.randint(0, 256, (1, 3, 32, 40), dtype=torch.uint8)
     whole.eval()
     with torch.inference_mode():
         expected = whole(found.inputs(images))["out"]
         logits = found.logits(found.module, images)
-        tapped = found.tapped()(found.inputs(images))
+        tapped = found.reader()(found.inputs(images))
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
     read = segmentation.read_at(tapped["logits"][0], torch.arange(32 * 40), (32, 40))
     torch.testing.assert_close(read, expected[0].flatten(1).T, rtol=1e-3, atol=1e-4)
     assert {name: x.shape[1] for name, x in tapped.items() if "layer" in name} == {
-        "layer.layer2": 512,
-        "layer.layer3": 1024,
-        "layer.layer4": 2048,
+        "layer.backbone.layer2": 512,
+        "layer.backbone.layer3": 1024,
+        "layer.backbone.layer4": 2048,
     }
     changed: Any = found.with_classes(3)
     assert changed.classifier[4].out_channels == 3
@@ -116,10 +116,10 @@ def test_the_papers_fcn_loads_from_torchvisions_files(tmp_path, monkeypatch):
 
 
 def test_pixels_are_the_same_for_every_batch_size_and_source(source, split):
-    few, many = (extract.extract(source, split, batch_size=size)[0] for size in (2, 12))
+    few, many = (extract(source, split, batch_size=size)[0] for size in (2, 12))
     for name, values in few.arrays().items():
         torch.testing.assert_close(values, many.arrays()[name], rtol=1e-4, atol=1e-5)
-    other = extract.extract(segmentation.load("fcn_resnet14@glyphs", 32), split)[0]
+    other = extract(segmentation.load("fcn_resnet14@glyphs", 32), split)[0]
     assert (few.labels == other.labels).all()
     assert (few.sample == other.sample).all()
     counts = torch.bincount(few.sample)
@@ -140,7 +140,7 @@ def test_pixels_without_a_class_are_never_drawn():
 
 
 def test_pixel_leep_is_the_leep_of_the_flattened_pixels(source, split):
-    rows = extract.extract(source.with_pixels(None), split)[0]
+    rows = extract(source.with_pixels(None), split)[0]
     images, truth = split[range(len(split))]
     with torch.inference_mode():
         probs = source.logits(source.module, images).softmax(1)

@@ -15,7 +15,7 @@ Any other network goes by the name it has in :data:`SOURCES`, see :mod:`hastelib
 nobody says a size, a network sees images as its publisher prepares them.
 """
 
-from hastelib.models.catalogue import GLYPHS_INPUT, POCKET, SOURCES, load, parse, timm_top1
+from hastelib.models.catalogue import GLYPHS_INPUT, POCKET, SOURCES, load, parse, prior
 from hastelib.models.hooks import placed, replace_head
 from hastelib.models.networks import GLYPHS, CifarResNet
 from hastelib.models.source import Source, wrap
@@ -38,9 +38,9 @@ __all__ = [
     "load",
     "parse",
     "placed",
+    "prior",
     "read_state",
     "replace_head",
-    "timm_top1",
     "weights_folder",
     "wrap",
 ]

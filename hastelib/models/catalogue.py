@@ -6,6 +6,7 @@ import csv
 import functools
 import importlib
 import importlib.util
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -49,7 +50,7 @@ def _mobilenet_v1(width: float) -> nn.Module:
 
 
 def _timm(name: str, **options: Any) -> nn.Module:
-    return _extra("timm", "pocket").create_model(name, **options)
+    return _extra("timm", "timm").create_model(name, **options)
 
 
 # Ten small ImageNet networks: how they are built, side, mean and std of their input, and for three
@@ -155,21 +156,21 @@ def load(name: str, size: int | None = None) -> Source:
         return found
     with torch.random.fork_rng(devices=[]):  # the weights that are overwritten are drawn at random
         if name in SOURCES:
-            (module, own), rest = SOURCES[name](), {}
+            module, own = SOURCES[name]()
         elif architecture.startswith("timm/"):
-            module, own, rest = _of_timm(architecture.removeprefix("timm/"))
+            module, own = _of_timm(architecture.removeprefix("timm/"))
         elif architecture.startswith("transformers/"):
             from hastelib.models import language
 
             return language.published(name, size)
         else:
-            module, own, rest = _built(architecture, weights)
+            module, own = _built(architecture, weights)
     if size is not None:
         if not isinstance(own, Preprocessing):
             own = _plain(name, own)
         if size != own.crop:  # at another size nothing is cropped from a square image
             own = own.at(size)
-    return wrap(name, module, own, **rest)
+    return wrap(name, module, own)
 
 
 def _plain(name: str, transform: Any) -> Preprocessing:
@@ -184,16 +185,16 @@ def _plain(name: str, transform: Any) -> Preprocessing:
     return Preprocessing(0, 0, mean, std, resize.interpolation.value)
 
 
-def _built(architecture: str, weights: str) -> tuple[nn.Module, Any, dict[str, Any]]:
+def _built(architecture: str, weights: str) -> tuple[nn.Module, Any]:
     if weights == "glyphs":
         module = GLYPHS[architecture](2)
         fill(module, GLYPHS_FOLDER / f"{architecture}.safetensors")
-        return module, GLYPHS_INPUT, {}
+        return module, GLYPHS_INPUT
     if weights == "cifar10":
         file = CIFAR10_FILES[architecture]
         module = CifarResNet((int(architecture.removeprefix("resnet")) - 2) // 6)
         fill(module, find(f"cifar10/{file}", CIFAR10_URL.format(file=file)))
-        return module, Preprocessing(32, 32), {}
+        return module, Preprocessing(32, 32)
     if weights == "pocket":
         return _of_pocket(architecture)
     # The checkpoints of these two expect inputs scaled to [-1, 1], which they do themselves.
@@ -203,7 +204,7 @@ def _built(architecture: str, weights: str) -> tuple[nn.Module, Any, dict[str, A
     )
     if "." in weights:
         fill(module, find(weights))
-        return module, Preprocessing(256, 224), {}
+        return module, Preprocessing(256, 224)
     chosen = torchvision.models.get_model_weights(architecture)[weights]
     fill(module, find(chosen.url.rpartition("/")[2], chosen.url))
     preset = chosen.transforms()
@@ -214,11 +215,10 @@ def _built(architecture: str, weights: str) -> tuple[nn.Module, Any, dict[str, A
         tuple(preset.std),
         preset.interpolation.value,
     )
-    top1 = chosen.meta["_metrics"].get("ImageNet-1K", {}).get("acc@1")
-    return module, own, {"prior": top1}
+    return module, own
 
 
-def _of_pocket(name: str) -> tuple[nn.Module, Any, dict[str, Any]]:
+def _of_pocket(name: str) -> tuple[nn.Module, Any]:
     build, side, mean, std, file = _POCKET[name]
     module = build()
     own = Preprocessing(round(side / 0.875), side, interpolation="bicubic")
@@ -236,11 +236,11 @@ def _of_pocket(name: str) -> tuple[nn.Module, Any, dict[str, Any]]:
         module.load_state_dict(dict(zip(module.state_dict(), state.values(), strict=True)))
     else:
         fill(module, find(f"imagenet/{name}.safetensors"))
-    return module, own, {}
+    return module, own
 
 
-def _of_timm(name: str) -> tuple[nn.Module, Any, dict[str, Any]]:
-    timm = _extra("timm", "pocket")
+def _of_timm(name: str) -> tuple[nn.Module, Any]:
+    timm = _extra("timm", "timm")
     plain = name.partition(".")[0]
     if not timm.is_model(plain):
         one_of("timm network", plain, timm.list_models())
@@ -249,9 +249,7 @@ def _of_timm(name: str) -> tuple[nn.Module, Any, dict[str, Any]]:
     except (OSError, RuntimeError) as error:
         raise _not_there(f"timm/{name}", error) from error
     config = timm.data.resolve_model_data_config(module)
-    own = timm.data.create_transform(**config, is_training=False)
-    tag = module.pretrained_cfg.get("tag")
-    return module, own, {"prior": timm_top1().get(f"{plain}.{tag}" if tag else plain)}
+    return module, timm.data.create_transform(**config, is_training=False)
 
 
 def _not_there(name: str, error: Exception) -> OSError:
@@ -259,11 +257,28 @@ def _not_there(name: str, error: Exception) -> OSError:
     return OSError(f"the weights of {name} could not be downloaded ({first}); connect and try again")
 
 
-@functools.cache
-def timm_top1() -> dict[str, float]:
-    """ImageNet top-1 in percent of 1,556 timm networks at their listed size.
+def prior(name: str) -> float:
+    """The published top-1 accuracy on ImageNet of a named source, in percent; NaN where none is.
 
-    Source: huggingface/pytorch-image-models, results/results-imagenet.csv, Apache-2.0.
+    Of torchvision's from the weights' own metadata. Of 1,556 timm networks at their listed size
+    from huggingface/pytorch-image-models, results/results-imagenet.csv (Apache-2.0).
     """
+    if name.startswith("timm/"):
+        name = name.removeprefix("timm/")
+        if "." not in name:  # its default weights
+            tag = _extra("timm", "timm").models.get_pretrained_cfg(name).tag
+            name = f"{name}.{tag}" if tag else name
+        return _timm_top1().get(name, math.nan)
+    architecture, weights = parse(name)
+    if architecture not in torchvision.models.list_models(torchvision.models):
+        return math.nan
+    known = torchvision.models.get_model_weights(architecture)
+    if weights not in [*known.__members__, "DEFAULT"]:
+        return math.nan
+    return known[weights].meta["_metrics"].get("ImageNet-1K", {}).get("acc@1", math.nan)
+
+
+@functools.cache
+def _timm_top1() -> dict[str, float]:
     with _TIMM_TOP1.open() as file:
         return {row["model"]: float(row["top1"]) for row in csv.DictReader(file)}

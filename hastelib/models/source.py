@@ -29,7 +29,6 @@ class Source:
             from an image to a tensor, such as torchvision's and timm's own.
         fingerprint: hexadecimal SHA-256 of architecture and weights.
         classifies: whether its classifier has learnt something, so that it has probabilities.
-        prior: its published accuracy on ImageNet, in percent, where there is one.
     """
 
     name: str
@@ -37,7 +36,6 @@ class Source:
     preprocessing: Any
     fingerprint: str
     classifies: bool = True
-    prior: float | None = None
     unit: ClassVar[str] = "image"
 
     @functools.cached_property
@@ -95,7 +93,7 @@ class Source:
         """A module like this source's, trained further, as a source of its own."""
         module = placed(module.eval())
         trained = {"name": name, "module": module, "fingerprint": fingerprint(module)}
-        return replace(self, **trained, classifies=True, prior=None)
+        return replace(self, **trained, classifies=True)
 
     def outputs(
         self, found: dict[str, Tensor], labels: Tensor, generator: torch.Generator
