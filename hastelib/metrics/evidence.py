@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from hastelib import _check
-from hastelib._check import ArrayLike
-from hastelib._linalg import Embedded
+from hastelib import checks
+from hastelib.checks import ArrayLike
+from hastelib.linalg import Embedded
 
 DECADES = 10
 POINTS = 200
@@ -224,8 +224,8 @@ def logme_profile(
         ValueError: bad input, as :mod:`hastelib.metrics` says; fewer than two classes.
     """
     problem = _problem(Embedded(embeddings, labels))
-    points = _check.vector("log_t", log_t).to(problem.values.device)
-    return _check.like(embeddings, _grid(problem, points))
+    points = checks.vector("log_t", log_t).to(problem.values.device)
+    return checks.like(embeddings, _grid(problem, points))
 
 
 def logme_fixed_point(embeddings: ArrayLike, labels: ArrayLike) -> float:
@@ -268,7 +268,7 @@ def logme_fixed_point(embeddings: ArrayLike, labels: ArrayLike) -> float:
 def fixed_point(given: Embedded) -> float:
     """The value of :func:`logme_fixed_point`, of embeddings that may be factored already."""
     if not len(given.raw.values):
-        raise _check.refuse("embeddings", "a number that is not 0", "only zeros")
+        raise checks.refuse("embeddings", "a number that is not 0", "only zeros")
     return float(iterated(given).value.mean())
 
 

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from hastelib import _check
-from hastelib._check import ArrayLike
-from hastelib._linalg import Embedded
+from hastelib import checks
+from hastelib.checks import ArrayLike
+from hastelib.linalg import Embedded
 
 
 def empirical_conditional(
@@ -48,17 +48,17 @@ def eep(probs: ArrayLike, labels: ArrayLike) -> np.ndarray | Tensor:
     Raises:
         ValueError: bad input, as the module says.
     """
-    p = _check.probabilities("probs", probs)
-    index, counts = _check.classes("labels", _check.labels("labels", labels, len(p), p.device))
-    return _check.like(probs, _expected_predictions(p, index, len(counts)))
+    p = checks.probabilities("probs", probs)
+    index, counts = checks.classes("labels", checks.labels("labels", labels, len(p), p.device))
+    return checks.like(probs, _expected_predictions(p, index, len(counts)))
 
 
 def _several(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> list[Float64[Tensor, " n"]]:
     """The expected empirical predictions of each source."""
-    sources = _check.matrices("probs_list", probs_list, _check.probabilities)
+    sources = checks.matrices("probs_list", probs_list, checks.probabilities)
     first = sources[0]
-    y = _check.labels("labels", labels, len(first), first.device)
-    index, counts = _check.classes("labels", y)
+    y = checks.labels("labels", labels, len(first), first.device)
+    index, counts = checks.classes("labels", y)
     return [
         _expected_predictions(probs, index.to(probs.device), len(counts)).to(first.device)
         for probs in sources
@@ -158,9 +158,9 @@ def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         ValueError: bad input, as the module says.
     """
-    z = _check.labels("source_labels", source_labels, None)
-    y = _check.labels("labels", labels, len(z), z.device)
-    index, counts = _check.classes("source_labels", z)
+    z = checks.labels("source_labels", source_labels, None)
+    y = checks.labels("labels", labels, len(z), z.device)
+    index, counts = checks.classes("source_labels", z)
     pairs, joint = torch.unique(torch.stack([index, y]), dim=1, return_counts=True)
     of_source = counts[pairs[0]].double()
     return min(float((joint * (joint / of_source).log()).sum()) / len(z), 0.0)
@@ -207,13 +207,13 @@ def n_leep(
     """
     from sklearn.mixture import GaussianMixture
 
-    _check.choice("covariance", covariance, ("full", "tied", "diag", "spherical"))
-    energy = _check.positive("energy", energy, most=1)
-    gaussians = _check.whole("gaussians", gaussians, 1)
+    checks.choice("covariance", covariance, ("full", "tied", "diag", "spherical"))
+    energy = checks.positive("energy", energy, most=1)
+    gaussians = checks.whole("gaussians", gaussians, 1)
     given = Embedded(embeddings, labels, least=1)
     values = given.centred.values.flip(0)
     if not len(values):
-        raise _check.refuse("embeddings", "samples that differ", "identical ones")
+        raise checks.refuse("embeddings", "samples that differ", "identical ones")
     held = values.cumsum(0) / values.sum()
     kept = 1 + int((held < energy - 1e-12).sum())
     components = given.centred.components(kept)

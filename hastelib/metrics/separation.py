@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from hastelib import _check, _linalg
-from hastelib._check import ArrayLike
-from hastelib._linalg import Embedded
+from hastelib import checks, linalg
+from hastelib.checks import ArrayLike
+from hastelib.linalg import Embedded
 
 VARIANCE_FLOOR = 1e-4
 """The least class variance in :func:`gbc` and in :func:`hastelib.hardness.class_specific`."""
@@ -52,10 +52,10 @@ def gbc(
     Raises:
         ValueError: bad input, as the module says; fewer than two classes; no such choice.
     """
-    _check.choice("covariance", covariance, ("spherical", "diagonal"))
-    _check.choice("log_det", log_det, ("exact", "published"))
+    checks.choice("covariance", covariance, ("spherical", "diagonal"))
+    checks.choice("log_det", log_det, ("exact", "published"))
     if components is not None:
-        _check.whole("components", components, 1)
+        checks.whole("components", components, 1)
     return separation(Embedded(embeddings, labels), covariance, components, log_det)
 
 
@@ -65,7 +65,7 @@ def separation(given: Embedded, covariance: str, components: int | None, log_det
     if components is not None:
         kept = min(components, X.shape[1], len(X) - 1)
         X = given.centred.components(kept) * given.centred.scale
-    means, variances = _linalg.class_moments(X, index, counts)
+    means, variances = linalg.class_moments(X, index, counts)
     spherical = covariance == "spherical"
     if spherical:
         variances = variances.mean(1, keepdim=True)
@@ -116,7 +116,7 @@ def h_score(embeddings: ArrayLike, labels: ArrayLike, shrinkage: str | None = No
     Raises:
         ValueError: bad input, as the module says; fewer than two classes; no such choice.
     """
-    _check.choice("shrinkage", shrinkage, (None, "ledoit_wolf"))
+    checks.choice("shrinkage", shrinkage, (None, "ledoit_wolf"))
     return between_classes(Embedded(embeddings, labels), shrinkage)
 
 
@@ -159,14 +159,14 @@ def transrate(
     Raises:
         ValueError: bad input, as the module says; fewer than two classes; eps not positive.
     """
-    eps = _check.positive("eps", eps)
+    eps = checks.positive("eps", eps)
     return rate_reduction(Embedded(embeddings, labels), eps, weighted)
 
 
 def rate_reduction(given: Embedded, eps: float, weighted: bool) -> float:
     """:func:`transrate` of embeddings that may be factored already."""
     whole, counts = given.centred, given.counts
-    parts = [whole.X[rows] for rows in _linalg.groups(given.index, counts)]
+    parts = [whole.X[rows] for rows in linalg.groups(given.index, counts)]
     total = _coding_rate(whole.gram, len(whole.X), whole.scale, eps)
     rates = [
         _coding_rate(Z @ Z.T if len(Z) <= Z.shape[1] else Z.T @ Z, len(Z), whole.scale, eps)

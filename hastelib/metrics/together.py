@@ -9,9 +9,9 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Protocol, runtime_checkable
 
-from hastelib import _check
-from hastelib._check import ArrayLike
-from hastelib._linalg import Embedded
+from hastelib import checks
+from hastelib.checks import ArrayLike
+from hastelib.linalg import Embedded
 from hastelib.metrics.evidence import fixed_point, maximum_evidence
 from hastelib.metrics.predictions import leep, n_leep, nce
 from hastelib.metrics.separation import between_classes, rate_reduction, separation
@@ -56,7 +56,7 @@ class Sample:
     @functools.cached_property
     def source_labels(self) -> ArrayLike:
         """(n,), the most probable class of the source."""
-        return _check.matrix("probs", self.probs).argmax(1)
+        return checks.matrix("probs", self.probs).argmax(1)
 
 
 METRICS: dict[str, Callable[[Sample], float]] = {
@@ -92,8 +92,8 @@ def score_all(features: Features, names: Iterable[str] = CLOSED) -> dict[str, fl
     Raises:
         ValueError: bad input, as the module says; an unknown name (lists the choices).
     """
-    chosen = _check.several("names", names)
+    chosen = checks.several("names", names)
     for name in chosen:
-        _check.choice("names", name, tuple(METRICS))
+        checks.choice("names", name, tuple(METRICS))
     sample = Sample(features)
     return {name: METRICS[name](sample) for name in chosen}

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from hastelib import _check
-from hastelib._check import ArrayLike
+from hastelib import checks
+from hastelib.checks import ArrayLike
 
 EPS = torch.finfo(torch.float64).eps
 
@@ -161,7 +161,7 @@ class Embedded:
     """
 
     def __init__(self, embeddings: ArrayLike, labels: ArrayLike, least: int = 2) -> None:
-        self.F, self.index, self.counts = _check.embedded(embeddings, labels, least)
+        self.F, self.index, self.counts = checks.embedded(embeddings, labels, least)
 
     @functools.cached_property
     def raw(self) -> Factors:
