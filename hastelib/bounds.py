@@ -227,7 +227,8 @@ def linear_head(
     A = torch.nn.functional.pad(math.sqrt(n) * found.left(), (0, 1), value=1.0)
     ridge = l2 * n / (found.values * found.scale**2)
     ridge = torch.nn.functional.pad(ridge, (0, 1))[:, None]
-    return _newton(A, given.index, given.indicators(), ridge, tolerance, stop=l2 == 0)
+    Y = torch.nn.functional.one_hot(given.index).double()
+    return _newton(A, given.index, Y, ridge, tolerance, stop=l2 == 0)
 
 
 def _newton(

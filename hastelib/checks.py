@@ -6,7 +6,7 @@ Nothing here changes its input: tensors that come out may share its memory, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any, TypeVar
 
@@ -35,9 +35,14 @@ def matrix(name: str, value: ArrayLike, shape: str = "(n, d)") -> Float64[Tensor
     return _real(name, value, shape, 2)
 
 
-def stored(name: str, value: ArrayLike, shape: str = "(n, d)") -> Float[Tensor, "n d"]:
-    """As :func:`matrix`, but in the float type it came in: for what is converted piece by piece."""
-    return _real(name, value, shape, 2, double=False)
+def stored(
+    name: str, value: ArrayLike, shape: str = "(n, d)", finite: bool = True
+) -> Float[Tensor, "n d"]:
+    """As :func:`matrix`, but in the float type it came in: for what is converted piece by piece.
+
+    Without ``finite`` that is left to the caller to see to.
+    """
+    return _real(name, value, shape, 2, double=False, finite=finite)
 
 
 def vector(name: str, value: ArrayLike) -> Float64[Tensor, " n"]:
@@ -93,9 +98,9 @@ def classes(
 
 def embedded(
     embeddings: ArrayLike, target: ArrayLike, least: int = 2
-) -> tuple[Float64[Tensor, "n d"], Int64[Tensor, " n"], Int64[Tensor, " c"]]:
-    """The arguments ``embeddings`` and ``labels``: the matrix, the class indices, their sizes."""
-    F = matrix("embeddings", embeddings)
+) -> tuple[Float[Tensor, "n d"], Int64[Tensor, " n"], Int64[Tensor, " c"]]:
+    """The arguments ``embeddings`` (as they are stored) and ``labels``: class indices and sizes."""
+    F = stored("embeddings", embeddings)
     y = labels("labels", target, len(F), F.device)
     return (F, *classes("labels", y, least))
 
@@ -108,12 +113,12 @@ def several(name: str, values: Iterable[T]) -> list[T]:
 
 
 def matrices(
-    name: str,
-    values: Iterable[ArrayLike],
-    check: Callable[[str, ArrayLike], Float64[Tensor, "n _"]] = matrix,
-) -> list[Float64[Tensor, "n _"]]:
-    """A list of at least one matrix, each checked, all with the same number of rows."""
-    tensors = [check(f"{name}[{i}]", value) for i, value in enumerate(several(name, values))]
+    name: str, values: Iterable[ArrayLike], shape: str = "(n, d)", finite: bool = True
+) -> list[Float[Tensor, "n _"]]:
+    """A list of at least one matrix, each as :func:`stored`, all with the same number of rows."""
+    tensors = [
+        stored(f"{name}[{i}]", x, shape, finite) for i, x in enumerate(several(name, values))
+    ]
     if not tensors:
         raise refuse(name, "at least one matrix", "an empty list")
     lengths = [len(tensor) for tensor in tensors]
@@ -179,6 +184,8 @@ def _tensor(array: np.ndarray | Tensor, kind: type[np.generic] | None) -> Tensor
     if isinstance(array, Tensor):
         return array
     wanted = np.dtype(kind) if kind else array.dtype.newbyteorder("=")
+    if wanted.itemsize > 8:
+        wanted = np.dtype(np.float64)  # torch has no longer one
     # torch shares neither negative strides nor other byte orders nor read-only memory.
     shared = array.flags.c_contiguous and array.flags.writeable and min(array.strides) >= 0
     if not shared or array.dtype != wanted:
@@ -186,7 +193,14 @@ def _tensor(array: np.ndarray | Tensor, kind: type[np.generic] | None) -> Tensor
     return torch.from_numpy(array)
 
 
-def _real(name: str, value: ArrayLike, shape: str, dimensions: int, double: bool = True) -> Tensor:
+def _real(
+    name: str,
+    value: ArrayLike,
+    shape: str,
+    dimensions: int,
+    double: bool = True,
+    finite: bool = True,
+) -> Tensor:
     array = _array(name, value)
     floating = (
         array.dtype.kind == "f" if isinstance(array, np.ndarray) else array.is_floating_point()
@@ -201,10 +215,10 @@ def _real(name: str, value: ArrayLike, shape: str, dimensions: int, double: bool
     if double or not tensor.is_floating_point():
         tensor = tensor.to(torch.float64)
     # One pass without a buffer: the sum is finite unless an entry is not, or it overflows.
-    if not torch.isfinite(tensor.sum()):
-        finite = torch.isfinite(tensor)
-        if not finite.all():
-            first = tuple((~finite).nonzero()[0].tolist())
+    if finite and not torch.isfinite(tensor.sum()):
+        wrong = ~torch.isfinite(tensor)
+        if wrong.any():
+            first = tuple(wrong.nonzero()[0].tolist())
             at = ", ".join(map(str, first))
             raise refuse(name, "finite numbers", f"{tensor[first].item()} at [{at}]")
     return tensor

@@ -28,7 +28,6 @@ from hastelib.checks import ArrayLike
 from hastelib.linalg import Factors
 from hastelib.metrics import VARIANCE_FLOOR
 
-BLOCK = 256  # rows at a time: they stay in the processor's cache
 COVARIANCES = ("spherical", "diagonal", "ledoit_wolf", "tied", "full")
 SIMILARITIES = ("cosine", "dot")
 
@@ -43,15 +42,11 @@ def _unit(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
 def _unit_blocks(
     x: Float[Tensor, "n d"],
 ) -> Iterator[tuple[Float64[Tensor, "k d"], Float64[Tensor, " k"]]]:
-    """Some rows after the others, float64, with the factors that give them norm 1.
+    """Blocks of rows, float64, with the factors that give them norm 1.
 
-    Piece by piece, so that nothing of the size of x is made; a piece is valid until the next.
     Where a norm may have over- or underflowed the rows are units already, and the factors 1.
     """
-    room = x.new_empty(min(BLOCK, len(x)), x.shape[1], dtype=torch.float64)
-    for block in x.split(BLOCK):
-        if block.dtype != torch.float64:
-            block = room[: len(block)].copy_(block)
+    for _, block in linalg.blocks(x):
         norms = block.norm(dim=1)
         if not ((norms > 1e-140) & (norms < 1e140)).all():
             block, norms = _unit(block), torch.ones_like(norms)
@@ -100,7 +95,7 @@ class Signature:
         Raises:
             ValueError: bad input, as the module says; other layers or widths than before.
         """
-        tensors = checks.matrices("layers", layers, checks.stored)
+        tensors = checks.matrices("layers", layers)
         self._fits("layers", [x.shape[1] for x in tensors])
         return self.merge(_signed(tensors, self.kind))
 
@@ -175,7 +170,7 @@ def source_signature(layers: Iterable[ArrayLike]) -> Signature:
         ValueError: bad input, as the module says.
     """
     values = checks.several("layers", layers)
-    tensors = checks.matrices("layers", values, checks.stored)
+    tensors = checks.matrices("layers", values)
     kind = "torch" if isinstance(values[0], Tensor) else "numpy"
     return _signed(tensors, kind)
 
@@ -219,7 +214,7 @@ def class_agnostic(
     """
     checks.choice("similarity", similarity, SIMILARITIES)
     values = checks.several("layers", layers)
-    tensors = checks.matrices("layers", values, checks.stored)
+    tensors = checks.matrices("layers", values)
     signature._fits("layers", [x.shape[1] for x in tensors])
     device = tensors[0].device
     found = []
@@ -229,7 +224,7 @@ def class_agnostic(
         if similarity == "cosine":
             parts = [(block @ mean) * factors for block, factors in _unit_blocks(x)]
         else:
-            parts = [block.double() @ mean for block in x.split(BLOCK)]
+            parts = [block @ mean for _, block in linalg.blocks(x)]
         found.append(torch.cat(parts).to(device))
     result = 1 - torch.stack(found).mean(0)
     return checks.like(values[0], result)
@@ -280,24 +275,24 @@ def class_specific(
     checks.choice("covariance", covariance, COVARIANCES)
     X, index, counts = checks.embedded(embeddings, labels, least=1)
     groups = linalg.groups(index, counts)
-    residuals = torch.empty_like(X)
-    for rows in groups:
-        residuals[rows] = linalg.centred(X[rows])
-    if covariance in ("spherical", "diagonal"):
-        variances = linalg.class_means(residuals**2, index, counts)
-        if covariance == "spherical":
-            variances = variances.mean(1, keepdim=True)
-        squares = (residuals**2 / variances.clamp(min=VARIANCE_FLOOR)[index]).sum(1)
-    elif covariance == "tied":
+    squares = X.new_empty(len(X), dtype=torch.float64)
+    if covariance == "tied":
+        residuals = X.new_empty(X.shape, dtype=torch.float64)
+        for rows in groups:
+            residuals[rows] = linalg.centred(X[rows].double())
         squares = _shrunk(residuals)
     else:
         names = checks.labels("labels", labels, len(X), X.device)
-        squares = torch.empty_like(X[:, 0])
         for rows in groups:
-            own = residuals[rows]
-            squares[rows] = (
-                _shrunk(own) if covariance == "ledoit_wolf" else _full(own, int(names[rows[0]]))
-            )
+            own = linalg.centred(X[rows].double())
+            if covariance == "full":
+                squares[rows] = _full(own, int(names[rows[0]]))
+            elif covariance == "ledoit_wolf":
+                squares[rows] = _shrunk(own)
+            else:
+                own.square_()
+                variances = own.mean(0) if covariance == "diagonal" else own.mean()
+                squares[rows] = (own / variances.clamp(min=VARIANCE_FLOOR)).sum(1)
     return checks.like(embeddings, squares.clamp(min=0).sqrt())
 
 

@@ -124,7 +124,7 @@ def between_classes(given: Embedded, shrinkage: str | None) -> float:
     """:func:`h_score` of embeddings that may be factored already."""
     found, counts = given.centred, given.counts
     # The share of each left singular vector that lies between the classes.
-    between = (found.energies(given.indicators()) / counts).sum(1)
+    between = (found.energies(given.index, counts) / counts[:, None]).sum(0)
     if shrinkage is None:
         return min(float(between.sum()), len(counts) - 1.0)
     n = len(given.F)
@@ -166,15 +166,15 @@ def transrate(
 def rate_reduction(given: Embedded, eps: float, weighted: bool) -> float:
     """:func:`transrate` of embeddings that may be factored already."""
     whole, counts = given.centred, given.counts
-    parts = [whole.X[rows] for rows in linalg.groups(given.index, counts)]
-    total = _coding_rate(whole.gram, len(whole.X), whole.scale, eps)
-    rates = [
-        _coding_rate(Z @ Z.T if len(Z) <= Z.shape[1] else Z.T @ Z, len(Z), whole.scale, eps)
-        for Z in parts
-    ]
+    total = _coding_rate(whole.gram, len(given.F), whole.scale, eps)
+    rates = []
+    for rows in linalg.groups(given.index, counts):
+        Z = whole.rows(rows)
+        gram = Z @ Z.T if len(Z) <= Z.shape[1] else Z.T @ Z
+        rates.append(_coding_rate(gram, len(Z), whole.scale, eps))
     if not weighted:
         return total - sum(rates) / len(rates)
-    within = sum(int(n) * rate for n, rate in zip(counts, rates, strict=True)) / len(whole.X)
+    within = sum(int(n) * rate for n, rate in zip(counts, rates, strict=True)) / len(given.F)
     return max(total - within, 0.0)  # rounding may lead below 0
 
 
