@@ -89,7 +89,12 @@ def classes(
     name: str, tensor: Int64[Tensor, " n"], least: int = 1
 ) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " c"]]:
     """The labels renumbered 0 to c - 1 over the classes present, and the size of each class."""
-    present, index, counts = torch.unique(tensor, return_inverse=True, return_counts=True)
+    if tensor.max() < 64 * len(tensor):  # counting takes a fifth of the time of sorting
+        table = torch.bincount(tensor)
+        present = table.nonzero()[:, 0]
+        index, counts = ((table > 0).cumsum(0) - 1)[tensor], table[present]
+    else:
+        present, index, counts = torch.unique(tensor, return_inverse=True, return_counts=True)
     if len(present) < least:
         only = f"only class {int(present[0])} in {len(tensor)} samples"
         raise refuse(name, f"at least {least} classes", only)

@@ -20,6 +20,7 @@ from hastelib.metrics.evidence import (
     logme_profile,
 )
 from hastelib.metrics.predictions import e_leep, eep, leep, ms_leep, n_leep, nce
+from hastelib.metrics.probes import knn, linear_probe
 from hastelib.metrics.separation import VARIANCE_FLOOR, gbc, h_score, transrate
 from hastelib.metrics.together import METRICS, Features, Sample, score_all
 
@@ -33,7 +34,9 @@ __all__ = [
     "eep",
     "gbc",
     "h_score",
+    "knn",
     "leep",
+    "linear_probe",
     "logme",
     "logme_fixed_point",
     "logme_profile",

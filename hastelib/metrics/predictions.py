@@ -180,9 +180,13 @@ def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
     y = checks.labels("labels", labels, len(z), z.device)
     source, counts = checks.classes("source_labels", z)
     target, classes = checks.classes("labels", y)
-    pairs, joint = torch.unique(source * len(classes) + target, return_counts=True)
-    shares = joint / counts.double()[pairs // len(classes)]
-    return min(float((joint * shares.log()).sum()) / len(z), 0.0)
+    pair = source * len(classes) + target
+    if pair.max() < 64 * len(pair):  # a table of all pairs is quick
+        together = torch.bincount(pair)[pair]
+    else:
+        pair, sizes = checks.classes("labels", pair)
+        together = sizes[pair]
+    return min(float((together.double() / counts[source]).log().mean()), 0.0)
 
 
 def n_leep(
