@@ -102,10 +102,10 @@ def classes(
 
 
 def embedded(
-    embeddings: ArrayLike, target: ArrayLike, least: int = 2
+    embeddings: ArrayLike, target: ArrayLike, least: int = 2, name: str = "embeddings"
 ) -> tuple[Float[Tensor, "n d"], Int64[Tensor, " n"], Int64[Tensor, " c"]]:
-    """The arguments ``embeddings`` (as they are stored) and ``labels``: class indices and sizes."""
-    F = stored("embeddings", embeddings)
+    """Embeddings, as they are stored, and the argument ``labels``: class indices and sizes."""
+    F = stored(name, embeddings)
     y = labels("labels", target, len(F), F.device)
     return (F, *classes("labels", y, least))
 

@@ -236,8 +236,10 @@ class Embedded:
         counts: (c,) their sizes.
     """
 
-    def __init__(self, embeddings: ArrayLike, labels: ArrayLike, least: int = 2) -> None:
-        self.F, self.index, self.counts = checks.embedded(embeddings, labels, least)
+    def __init__(
+        self, embeddings: ArrayLike, labels: ArrayLike, least: int = 2, name: str = "embeddings"
+    ) -> None:
+        self.F, self.index, self.counts = checks.embedded(embeddings, labels, least, name)
 
     @functools.cached_property
     def raw(self) -> Factors:

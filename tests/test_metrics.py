@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections import Counter
@@ -21,6 +22,8 @@ from sklearn.linear_model import Ridge
 from sklearn.mixture import GaussianMixture
 
 from hastelib import linalg, metrics
+
+pytestmark = pytest.mark.filterwarnings("ignore::hastelib.metrics.SaturatedScoreWarning")
 
 LIGHT = settings(deadline=None, max_examples=25, derandomize=True)
 
@@ -309,6 +312,20 @@ def test_h_score_of_one_point_is_zero(shrinkage: str | None) -> None:
     assert metrics.h_score(np.full((6, 3), 0.1), np.tile([0, 1], 3), shrinkage) == 0
 
 
+@pytest.mark.parametrize(("n", "d", "warned"), [(12, 30, 1), (10, 10, 1), (11, 10, 1), (12, 10, 0)])
+def test_h_score_warns_where_the_labels_do_not_matter(n: int, d: int, warned: int) -> None:
+    x, labels = problem(n, n, d)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        score = metrics.h_score(x, labels)
+        metrics.h_score(x, labels, shrinkage="ledoit_wolf")
+        metrics.METRICS["h_score"](metrics.Sample(Made(3, n, d)))  # nor does a grid of scores
+        x[1] = x[0]
+        metrics.h_score(x, labels)
+    assert [type(w.message) for w in told] == [metrics.SaturatedScoreWarning] * warned
+    assert bool(warned) == (score == pytest.approx(3, rel=1e-9))
+
+
 @pytest.mark.parametrize(("n", "d"), SIZES)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_transrate(n: int, d: int, weighted: bool) -> None:
@@ -415,6 +432,97 @@ def test_the_profile_has_logme_as_its_maximum(n: int, d: int) -> None:
         expected = references.log_evidence(x, (labels == 3).astype(float), log_t[at] + largest)
         assert curves[1, at] == pytest.approx(expected, rel=digits)
     assert isinstance(metrics.logme_profile(torch.tensor(x), labels, log_t), torch.Tensor)
+
+
+def split(x: Any, labels: Any, *sizes: int) -> list[metrics.Moments]:
+    """Moments of so many samples each, and of those that are left."""
+    ends = np.cumsum([0, *sizes, len(x) - sum(sizes)])
+    return [
+        metrics.Moments().update(x[a:b], labels[a:b]) for a, b in itertools.pairwise(ends) if a < b
+    ]
+
+
+@pytest.mark.parametrize(("n", "d"), [*SIZES, (2000, 7), (60, 40), (30, 60)])
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+@pytest.mark.parametrize("rank", [None, 3])
+def test_moments_equal_what_is_in_memory(n: int, d: int, offset: float, rank: int | None) -> None:
+    x, labels = problem(n, n, d)
+    if rank is not None:
+        x = x[:, :rank] @ np.random.default_rng(0).normal(size=(min(rank, d), d))
+    x += offset
+    order = np.argsort(labels) if n == 60 else np.arange(n)  # classes that come one by one
+    x, labels = x[order], labels[order]
+    h_score, logme = metrics.h_score(x, labels), metrics.logme(x, labels)
+    for sizes in ((), (1,), (1, 1, 4), (n // 2, 2)):
+        first, *others = split(x, labels, *sizes)
+        for other in others:
+            before = other.h_score() if len(other.classes) > 1 else None
+            assert first.merge(other) is first
+            assert before is None or before == other.h_score()
+        assert first.n == n
+        assert sorted(first.classes) == sorted(set(labels.tolist()))
+        assert first.h_score() == pytest.approx(h_score, rel=1e-8)
+        assert first.logme() == pytest.approx(logme, rel=1e-8)
+
+
+def test_moments_give_the_principal_components() -> None:
+    x, labels = problem(4, 50, 6)
+    found = metrics.Moments().update(x[:20], labels[:20]).update(x[20:], labels[20:])
+    mean, axes, variances = found.pca(4)
+    pca = PCA(4, svd_solver="full").fit(x)
+    np.testing.assert_allclose(mean, pca.mean_, rtol=1e-12)
+    np.testing.assert_allclose(variances, pca.explained_variance_, rtol=1e-10)
+    np.testing.assert_allclose(abs((axes * pca.components_).sum(1)), 1, rtol=1e-10)
+    on_torch = metrics.Moments().update(torch.tensor(x).float(), labels)
+    assert all(isinstance(part, torch.Tensor) for part in on_torch.pca(4))
+    np.testing.assert_allclose(on_torch.pca(9)[2], PCA().fit(x).explained_variance_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-8, 1e150])
+def test_moments_of_any_scale(scale: float) -> None:
+    x, labels = problem(4, 50, 6)
+    x[:9] *= 1e-3  # so that the scale rises on the way
+    found = metrics.Moments().update(x[:9] * scale, labels[:9]).update(x[9:] * scale, labels[9:])
+    assert found.logme() == pytest.approx(metrics.logme(x, labels), rel=1e-8)
+    assert found.h_score() == pytest.approx(metrics.h_score(x, labels), rel=1e-8)
+
+
+@pytest.mark.parametrize(("left", "digits"), [(1e-2, 1e-8), (1e-4, 1e-6), (1e-5, 1e-4)])
+def test_moments_of_a_near_fit_lose_digits_as_they_say(left: float, digits: float) -> None:
+    """The embeddings are the indicators, but for noise of which about ``left`` squared is left."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    x = (np.eye(3)[labels] + left * rng.normal(size=(60, 3))) @ rng.normal(size=(3, 8))
+    found = metrics.Moments().update(x, labels)
+    assert found.logme() == pytest.approx(metrics.logme(x, labels), abs=digits)
+
+
+def test_moments_of_an_exact_fit_warn() -> None:
+    x, labels = np.random.default_rng(0).normal(size=(3, 8))[np.arange(60) % 3], np.arange(60) % 3
+    with pytest.warns(metrics.UnboundedEvidenceWarning):
+        expected = metrics.logme(x, labels)
+    with pytest.warns(metrics.UnboundedEvidenceWarning):
+        assert metrics.Moments().update(x, labels).logme() == pytest.approx(expected, rel=1e-8)
+
+
+def test_bad_moments_are_refused() -> None:
+    found = metrics.Moments().update(X, Y)
+    with pytest.raises(ValueError, match=r"batch: expected embeddings of width 3, got 2"):
+        found.update(X[:, :2], Y)
+    with pytest.raises(ValueError, match=r"other: expected embeddings of width 3, got 2"):
+        found.merge(metrics.Moments().update(X[:, :2], Y))
+    with pytest.raises(ValueError, match="batch: expected finite numbers"):
+        found.update(spoilt(X, (2, 1), np.nan), Y)
+    with pytest.raises(ValueError, match=r"labels: expected shape \(8,\)"):
+        found.update(X, Y[1:])
+    assert found.merge(metrics.Moments()).n == 8
+    assert found.logme() == pytest.approx(metrics.logme(X, Y), rel=1e-8)
+    one = metrics.Moments().update(X, Y * 0)
+    for call in (one.logme, one.h_score, metrics.Moments().logme):
+        with pytest.raises(ValueError, match="labels: expected at least 2 classes, got"):
+            call()
+    with pytest.raises(ValueError, match="batch: expected at least 2 samples, got 0 so far"):
+        metrics.Moments().pca(2)
 
 
 def test_a_source_without_probabilities_has_no_leep_and_says_so() -> None:

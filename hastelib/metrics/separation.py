@@ -5,6 +5,8 @@ The public names are those of :mod:`hastelib.metrics`.
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from jaxtyping import Float64
 from torch import Tensor
@@ -15,6 +17,10 @@ from hastelib.linalg import Embedded
 
 VARIANCE_FLOOR = 1e-4
 """The least class variance in :func:`gbc` and in :func:`hastelib.hardness.class_specific`."""
+
+
+class SaturatedScoreWarning(UserWarning):
+    """The score is the same whatever the labels: there are too few samples for the dimensions."""
 
 
 def gbc(
@@ -95,8 +101,9 @@ def h_score(embeddings: ArrayLike, labels: ArrayLike, shrinkage: str | None = No
 
     where g replaces each embedding f by the mean of its class; both covariances divide by
     n - 1, and the pseudo-inverse keeps the eigenvalues above max(n, d) eps times the largest.
-    Embeddings that are all the same score 0. With ``shrinkage="ledoit_wolf"`` (Ibrahim et al.
-    2021)
+    Embeddings that are all the same score 0. Where the centred embeddings have rank n - 1, the rule
+    for n <= d, the score is c - 1 whatever the labels. With ``shrinkage="ledoit_wolf"`` (Ibrahim
+    et al. 2021)
 
     .. math::
 
@@ -115,9 +122,26 @@ def h_score(embeddings: ArrayLike, labels: ArrayLike, shrinkage: str | None = No
 
     Raises:
         ValueError: bad input, as the module says; fewer than two classes; no such choice.
+
+    Warns:
+        SaturatedScoreWarning: without shrinkage, where the labels do not matter.
     """
     checks.choice("shrinkage", shrinkage, (None, "ledoit_wolf"))
-    return between_classes(Embedded(embeddings, labels), shrinkage)
+    given = Embedded(embeddings, labels)
+    if shrinkage is None:
+        saturated(len(given.centred.values), len(given.F))
+    return between_classes(given, shrinkage)
+
+
+def saturated(rank: int, n: int) -> None:
+    """Warn the caller's caller where the H-score is c - 1 whatever the labels."""
+    if rank == n - 1:
+        warnings.warn(
+            f"{n} embeddings of rank {rank} when centred have the H-score c - 1 whatever their "
+            "labels: take more samples than dimensions, or shrinkage='ledoit_wolf'",
+            SaturatedScoreWarning,
+            stacklevel=3,
+        )
 
 
 def between_classes(given: Embedded, shrinkage: str | None) -> float:
