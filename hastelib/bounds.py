@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from hastelib import _check
-from hastelib._check import ArrayLike
-from hastelib._linalg import Embedded
+from hastelib import checks
+from hastelib.checks import ArrayLike
+from hastelib.linalg import Embedded
 from hastelib.metrics.predictions import empirical_conditional, nce
 
 NEWTON_STEPS = 200
@@ -64,8 +64,8 @@ def soft_nce(probs: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         ValueError: bad input, as :mod:`hastelib.metrics` says.
     """
-    p = _check.probabilities("probs", probs)
-    index, counts = _check.classes("labels", _check.labels("labels", labels, len(p), p.device))
+    p = checks.probabilities("probs", probs)
+    index, counts = checks.classes("labels", checks.labels("labels", labels, len(p), p.device))
     return float(empirical_conditional(p, index, len(counts))[index, p.argmax(1)].log().mean())
 
 
@@ -80,7 +80,7 @@ def mean_log_max(probs: ArrayLike) -> float:
     Raises:
         ValueError: bad input, as :mod:`hastelib.metrics` says.
     """
-    return float(_check.probabilities("probs", probs).amax(1).log().mean())
+    return float(checks.probabilities("probs", probs).amax(1).log().mean())
 
 
 def leep_lower_bound(probs: ArrayLike, labels: ArrayLike, joint: str = "soft") -> float:
@@ -105,10 +105,10 @@ def leep_lower_bound(probs: ArrayLike, labels: ArrayLike, joint: str = "soft") -
     Raises:
         ValueError: bad input, as :mod:`hastelib.metrics` says; no such choice.
     """
-    _check.choice("joint", joint, ("soft", "hard"))
+    checks.choice("joint", joint, ("soft", "hard"))
     if joint == "soft":
         return soft_nce(probs, labels) + mean_log_max(probs)
-    most = _check.probabilities("probs", probs).argmax(1)
+    most = checks.probabilities("probs", probs).argmax(1)
     return nce(most, labels) + mean_log_max(probs)
 
 
@@ -136,9 +136,9 @@ def mixture_head(
     Raises:
         ValueError: bad input, as :mod:`hastelib.metrics` says.
     """
-    tolerance, steps = _check.positive("tolerance", tolerance), _check.whole("steps", steps, 1)
-    p = _check.probabilities("probs", probs)
-    index, counts = _check.classes("labels", _check.labels("labels", labels, len(p), p.device))
+    tolerance, steps = checks.positive("tolerance", tolerance), checks.whole("steps", steps, 1)
+    p = checks.probabilities("probs", probs)
+    index, counts = checks.classes("labels", checks.labels("labels", labels, len(p), p.device))
     n, classes = len(p), len(counts)
     p = p[:, p.sum(0) > 0]
     head = empirical_conditional(p, index, classes)
@@ -216,8 +216,8 @@ def linear_head(
         ValueError: bad input, as :mod:`hastelib.metrics` says; a negative penalty.
     """
     if not (isinstance(l2, int | float) and 0 <= l2 < math.inf):
-        raise _check.refuse("l2", "a number of at least 0", repr(l2))
-    tolerance = _check.positive("tolerance", tolerance)
+        raise checks.refuse("l2", "a number of at least 0", repr(l2))
+    tolerance = checks.positive("tolerance", tolerance)
     given = Embedded(embeddings, labels, least=1)
     n, classes, found = len(given.F), len(given.counts), given.centred
     if classes == 1:
@@ -227,7 +227,8 @@ def linear_head(
     A = torch.nn.functional.pad(math.sqrt(n) * found.left(), (0, 1), value=1.0)
     ridge = l2 * n / (found.values * found.scale**2)
     ridge = torch.nn.functional.pad(ridge, (0, 1))[:, None]
-    return _newton(A, given.index, given.indicators(), ridge, tolerance, stop=l2 == 0)
+    Y = torch.nn.functional.one_hot(given.index).double()
+    return _newton(A, given.index, Y, ridge, tolerance, stop=l2 == 0)
 
 
 def _newton(

@@ -23,12 +23,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hastelib import _check, _linalg
-from hastelib._check import ArrayLike
-from hastelib._linalg import Factors
+from hastelib import checks, linalg
+from hastelib.checks import ArrayLike
+from hastelib.linalg import Factors
 from hastelib.metrics import VARIANCE_FLOOR
 
-BLOCK = 256  # rows at a time: they stay in the processor's cache
 COVARIANCES = ("spherical", "diagonal", "ledoit_wolf", "tied", "full")
 SIMILARITIES = ("cosine", "dot")
 
@@ -43,15 +42,11 @@ def _unit(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
 def _unit_blocks(
     x: Float[Tensor, "n d"],
 ) -> Iterator[tuple[Float64[Tensor, "k d"], Float64[Tensor, " k"]]]:
-    """Some rows after the others, float64, with the factors that give them norm 1.
+    """Blocks of rows, float64, with the factors that give them norm 1.
 
-    Piece by piece, so that nothing of the size of x is made; a piece is valid until the next.
     Where a norm may have over- or underflowed the rows are units already, and the factors 1.
     """
-    room = x.new_empty(min(BLOCK, len(x)), x.shape[1], dtype=torch.float64)
-    for block in x.split(BLOCK):
-        if block.dtype != torch.float64:
-            block = room[: len(block)].copy_(block)
+    for _, block in linalg.blocks(x):
         norms = block.norm(dim=1)
         if not ((norms > 1e-140) & (norms < 1e140)).all():
             block, norms = _unit(block), torch.ones_like(norms)
@@ -100,7 +95,7 @@ class Signature:
         Raises:
             ValueError: bad input, as the module says; other layers or widths than before.
         """
-        tensors = _check.matrices("layers", layers, _check.stored)
+        tensors = checks.matrices("layers", layers)
         self._fits("layers", [x.shape[1] for x in tensors])
         return self.merge(_signed(tensors, self.kind))
 
@@ -131,7 +126,7 @@ class Signature:
         """
         names = [[f"{part}.{i}" for i in range(len(arrays) // 2)] for part in ("layer", "raw")]
         if not names[0] or {*names[0], *names[1], "count"} != set(arrays):
-            raise _check.refuse("arrays", "layer.0, raw.0, ... and count", sorted(arrays))
+            raise checks.refuse("arrays", "layer.0, raw.0, ... and count", sorted(arrays))
         sums, raw = ([arrays[name] for name in part] for part in names)
         return cls(sums, raw, int(arrays["count"]), kind)
 
@@ -152,12 +147,12 @@ class Signature:
                 kind = (file.metadata() or {}).get("kind", "torch")
                 return cls.of({n: file.get_tensor(n) for n in file.keys()}, kind)  # noqa: SIM118
         except (SafetensorError, ValueError) as error:
-            raise _check.refuse("path", "a file of Signature.save", f"{path} ({error})") from error
+            raise checks.refuse("path", "a file of Signature.save", f"{path} ({error})") from error
 
     def _fits(self, name: str, widths: list[int]) -> None:
         expected = [len(total) for total in self.sums]
         if widths != expected:
-            raise _check.refuse(name, f"layers of widths {expected}, as the signature's", widths)
+            raise checks.refuse(name, f"layers of widths {expected}, as the signature's", widths)
 
 
 def _signed(tensors: list[Tensor], kind: str) -> Signature:
@@ -174,8 +169,8 @@ def source_signature(layers: Iterable[ArrayLike]) -> Signature:
     Raises:
         ValueError: bad input, as the module says.
     """
-    values = _check.several("layers", layers)
-    tensors = _check.matrices("layers", values, _check.stored)
+    values = checks.several("layers", layers)
+    tensors = checks.matrices("layers", values)
     kind = "torch" if isinstance(values[0], Tensor) else "numpy"
     return _signed(tensors, kind)
 
@@ -217,9 +212,9 @@ def class_agnostic(
     Raises:
         ValueError: bad input, as the module says; other layers or widths than the signature's.
     """
-    _check.choice("similarity", similarity, SIMILARITIES)
-    values = _check.several("layers", layers)
-    tensors = _check.matrices("layers", values, _check.stored)
+    checks.choice("similarity", similarity, SIMILARITIES)
+    values = checks.several("layers", layers)
+    tensors = checks.matrices("layers", values)
     signature._fits("layers", [x.shape[1] for x in tensors])
     device = tensors[0].device
     found = []
@@ -229,10 +224,10 @@ def class_agnostic(
         if similarity == "cosine":
             parts = [(block @ mean) * factors for block, factors in _unit_blocks(x)]
         else:
-            parts = [block.double() @ mean for block in x.split(BLOCK)]
+            parts = [block @ mean for _, block in linalg.blocks(x)]
         found.append(torch.cat(parts).to(device))
     result = 1 - torch.stack(found).mean(0)
-    return _check.like(values[0], result)
+    return checks.like(values[0], result)
 
 
 @overload
@@ -277,28 +272,28 @@ def class_specific(
     Raises:
         ValueError: bad input, as the module says; a class that ``full`` cannot serve.
     """
-    _check.choice("covariance", covariance, COVARIANCES)
-    X, index, counts = _check.embedded(embeddings, labels, least=1)
-    groups = _linalg.groups(index, counts)
-    residuals = torch.empty_like(X)
-    for rows in groups:
-        residuals[rows] = _linalg.centred(X[rows])
-    if covariance in ("spherical", "diagonal"):
-        variances = _linalg.class_means(residuals**2, index, counts)
-        if covariance == "spherical":
-            variances = variances.mean(1, keepdim=True)
-        squares = (residuals**2 / variances.clamp(min=VARIANCE_FLOOR)[index]).sum(1)
-    elif covariance == "tied":
+    checks.choice("covariance", covariance, COVARIANCES)
+    X, index, counts = checks.embedded(embeddings, labels, least=1)
+    groups = linalg.groups(index, counts)
+    squares = X.new_empty(len(X), dtype=torch.float64)
+    if covariance == "tied":
+        residuals = X.new_empty(X.shape, dtype=torch.float64)
+        for rows in groups:
+            residuals[rows] = linalg.centred(X[rows].double())
         squares = _shrunk(residuals)
     else:
-        names = _check.labels("labels", labels, len(X), X.device)
-        squares = torch.empty_like(X[:, 0])
+        names = checks.labels("labels", labels, len(X), X.device)
         for rows in groups:
-            own = residuals[rows]
-            squares[rows] = (
-                _shrunk(own) if covariance == "ledoit_wolf" else _full(own, int(names[rows[0]]))
-            )
-    return _check.like(embeddings, squares.clamp(min=0).sqrt())
+            own = linalg.centred(X[rows].double())
+            if covariance == "full":
+                squares[rows] = _full(own, int(names[rows[0]]))
+            elif covariance == "ledoit_wolf":
+                squares[rows] = _shrunk(own)
+            else:
+                own.square_()
+                variances = own.mean(0) if covariance == "diagonal" else own.mean()
+                squares[rows] = (own / variances.clamp(min=VARIANCE_FLOOR)).sum(1)
+    return checks.like(embeddings, squares.clamp(min=0).sqrt())
 
 
 def _shrunk(residuals: Float64[Tensor, "n d"]) -> Float64[Tensor, " n"]:
@@ -314,7 +309,7 @@ def _full(residuals: Float64[Tensor, "n d"], label: int) -> Float64[Tensor, " n"
     n, d = residuals.shape
     remedy = "choose another covariance, such as 'ledoit_wolf', or fewer dimensions"
     if n <= d + 1:
-        raise _check.refuse(
+        raise checks.refuse(
             "labels",
             f"more than d + 1 = {d + 1} samples in each class for covariance 'full'",
             f"{n} in class {label}: with so few in general position every sample is at "
@@ -322,7 +317,7 @@ def _full(residuals: Float64[Tensor, "n d"], label: int) -> Float64[Tensor, " n"
         )
     found = Factors(residuals)
     if len(found.values) < d:
-        raise _check.refuse(
+        raise checks.refuse(
             "embeddings",
             f"rank d = {d} in each class for covariance 'full'",
             f"rank {len(found.values)} in class {label}, whose covariance has no inverse; {remedy}",
@@ -355,17 +350,17 @@ def hardest(
     Raises:
         ValueError: bad input, as the module says, or a fraction that leaves no sample.
     """
-    values = _check.vector("scores", scores)
-    fraction = _check.positive("fraction", fraction, most=1)
+    values = checks.vector("scores", scores)
+    fraction = checks.positive("fraction", fraction, most=1)
     order: Int64[Tensor, " n"] = torch.argsort(values, descending=True, stable=True)
     if labels is not None:
-        ranked = _check.labels("labels", labels, len(values), values.device)[order]
+        ranked = checks.labels("labels", labels, len(values), values.device)[order]
         kept = torch.zeros(len(order), dtype=torch.bool, device=order.device)
         for name in ranked.unique():
             own = (ranked == name).nonzero()[:, 0]
             kept[own[: max(1, math.ceil(fraction * len(own) - 1e-9))]] = True
-        return _check.like(scores, order[kept])
+        return checks.like(scores, order[kept])
     k = math.ceil(fraction * len(values) - 1e-9)
     if k < 1:
-        raise _check.refuse("fraction", f"at least one of {len(values)} samples", repr(fraction))
-    return _check.like(scores, order[:k])
+        raise checks.refuse("fraction", f"at least one of {len(values)} samples", repr(fraction))
+    return checks.like(scores, order[:k])

@@ -21,8 +21,8 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from hastelib import metrics
-from hastelib._check import ArrayLike
-from hastelib._linalg import Embedded
+from hastelib.checks import ArrayLike
+from hastelib.linalg import Embedded
 from hastelib.metrics.evidence import DECADES, POINTS, iterated, maximum_evidence
 
 Claims = dict[str, tuple[float, float]]

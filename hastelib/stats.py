@@ -21,8 +21,8 @@ import scipy.stats
 from jaxtyping import Float64, Int64
 from numpy import ndarray
 
-from hastelib import _check
-from hastelib._check import ArrayLike
+from hastelib import checks
+from hastelib.checks import ArrayLike
 
 LEVEL = 0.95
 """The nominal level of the intervals."""
@@ -220,13 +220,13 @@ def williams_t(r1: float, r2: float, r12: float, n: int) -> tuple[float, float]:
     Raises:
         ValueError: a correlation outside [-1, 1], three that no data can have, n below 4.
     """
-    n = _check.whole("n", n, 4)
+    n = checks.whole("n", n, 4)
     for name, value in (("r1", r1), ("r2", r2), ("r12", r12)):
         if not -1 <= value <= 1:
-            raise _check.refuse(name, "a correlation in [-1, 1]", repr(value))
+            raise checks.refuse(name, "a correlation in [-1, 1]", repr(value))
     determinant = 1 - r1**2 - r2**2 - r12**2 + 2 * r1 * r2 * r12
     if determinant < -1e-9:
-        raise _check.refuse("r12", f"one that r1 = {r1:g} and r2 = {r2:g} leave possible", r12)
+        raise checks.refuse("r12", f"one that r1 = {r1:g} and r2 = {r2:g} leave possible", r12)
     if r1 == r2:
         return 0.0, 1.0
     spread = 2 * (n - 1) / (n - 3) * max(determinant, 0.0)
@@ -270,9 +270,9 @@ def permutation(
         ValueError: an unknown statistic, shapes that are wrong or disagree, NaN or infinity,
             fewer than two units.
     """
-    _check.choice("statistic", statistic, sorted(_STATISTICS))
+    checks.choice("statistic", statistic, sorted(_STATISTICS))
     x, y, a = _triple(first, second, accuracies, least=2)
-    draws = _check.whole("draws", draws, 1)
+    draws = checks.whole("draws", draws, 1)
     n = len(x)
     if not all(np.ptp(values) > 0 for values in (x, y, a)):
         return Difference(math.nan, math.nan)
@@ -282,7 +282,7 @@ def permutation(
     if 2**n <= draws:
         swap = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
     else:
-        swap = np.random.default_rng(_check.whole("seed", seed, 0)).random((draws + 1, n)) < 0.5
+        swap = np.random.default_rng(checks.whole("seed", seed, 0)).random((draws + 1, n)) < 0.5
         swap[0] = False
     found = _of_swapped(statistic, np.where(swap, y, x), a)
     found = found - _of_swapped(statistic, np.where(swap, x, y), a)
@@ -329,7 +329,7 @@ def relative_improvement(base: ArrayLike, modified: ArrayLike) -> float:
     """
     b, h = _pair("base", base, "modified", modified)
     if not b.all():
-        raise _check.refuse("base", "no correlation of 0", f"0 at [{int(np.argmin(b != 0))}]")
+        raise checks.refuse("base", "no correlation of 0", f"0 at [{int(np.argmin(b != 0))}]")
     return float(np.mean((h - b) / np.abs(b)) * 100)
 
 
@@ -363,9 +363,9 @@ def static(accuracies: ArrayLike) -> Float64[ndarray, "t s"]:
 def _pair(
     first: str, x: ArrayLike, second: str, y: ArrayLike
 ) -> tuple[Float64[ndarray, " n"], Float64[ndarray, " n"]]:
-    a, b = (_check.vector(name, v).cpu().numpy() for name, v in ((first, x), (second, y)))
+    a, b = (checks.vector(name, v).cpu().numpy() for name, v in ((first, x), (second, y)))
     if len(a) != len(b):
-        raise _check.refuse(second, f"as many numbers as {first}, {len(a)}", len(b))
+        raise checks.refuse(second, f"as many numbers as {first}, {len(a)}", len(b))
     return a, b
 
 
@@ -375,7 +375,7 @@ def _triple(
     x, a = _pair("first", first, "accuracies", accuracies)
     y, _ = _pair("second", second, "accuracies", accuracies)
     if len(a) < least:
-        raise _check.refuse("accuracies", f"at least {least} units", len(a))
+        raise checks.refuse("accuracies", f"at least {least} units", len(a))
     return x, y, a
 
 
@@ -401,11 +401,11 @@ def replicates(
     Raises:
         ValueError: an unknown statistic, or bad input as for :func:`pearson`.
     """
-    _check.choice("statistic", statistic, sorted([*_STATISTICS, "regret"]))
+    checks.choice("statistic", statistic, sorted([*_STATISTICS, "regret"]))
     x, y = _pair("scores", scores, "accuracies", accuracies)
-    resamples = _check.whole("resamples", resamples, 1)
+    resamples = checks.whole("resamples", resamples, 1)
     n = len(x)
-    units = np.random.default_rng(_check.whole("seed", seed, 0)).integers(n, size=(resamples, n))
+    units = np.random.default_rng(checks.whole("seed", seed, 0)).integers(n, size=(resamples, n))
     units = np.concatenate([np.arange(n)[None], units])
     if statistic == "regret":  # the one that constant values have too
         values = _regret(x, y, units)

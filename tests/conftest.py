@@ -12,7 +12,7 @@ from jaxtyping import install_import_hook
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything imports torch
 # The modules whose annotations carry shapes. Not the networks: tracing one passes proxies.
 install_import_hook(
-    [f"hastelib.{name}" for name in ("metrics", "bounds", "hardness", "stats", "_linalg")],
+    [f"hastelib.{name}" for name in ("metrics", "bounds", "hardness", "stats", "linalg")],
     "beartype.beartype",
 )
 

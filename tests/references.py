@@ -160,6 +160,11 @@ def cosine(a: ndarray, b: ndarray) -> float:
     return float(a @ b) / norms if norms else 0.0
 
 
+def cosines(x: ndarray) -> ndarray:
+    """Of all pairs; to 12 digits, so that equal ones are."""
+    return np.array([[round(cosine(a, b), 12) for a in x] for b in x])
+
+
 def class_agnostic(source: list[ndarray], target: list[ndarray]) -> ndarray:
     """Eqs. 1-2 with the whole M x N matrix."""
     m, n = len(source[0]), len(target[0])

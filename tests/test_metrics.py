@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -16,9 +18,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy import ndarray
 from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
 from sklearn.mixture import GaussianMixture
 
-from hastelib import metrics
+from hastelib import linalg, metrics
+
+pytestmark = pytest.mark.filterwarnings("ignore::hastelib.metrics.SaturatedScoreWarning")
 
 LIGHT = settings(deadline=None, max_examples=25, derandomize=True)
 
@@ -54,6 +59,8 @@ METRICS: dict[str, Callable[[Any, Any], float]] = {
     "h_score_regularised": lambda x, y: metrics.h_score(x, y, shrinkage="ledoit_wolf"),
     "transrate": metrics.transrate,
     "n_leep": lambda x, y: metrics.n_leep(x, y, gaussians=1, covariance="diag"),
+    "knn": metrics.knn,
+    "linear_probe": metrics.linear_probe,
 }
 
 
@@ -80,7 +87,7 @@ def test_eep_is_what_leep_averages_the_log_of() -> None:
 def test_leep_with_a_source_class_without_mass() -> None:
     probs, labels = predictions(0, 20, 5), problem(0, 20, 1)[1]
     padded = np.insert(probs, 2, 0.0, axis=1)
-    assert metrics.leep(padded, labels) == metrics.leep(probs, labels)
+    assert metrics.leep(padded, labels) == pytest.approx(metrics.leep(probs, labels), rel=1e-14)
     assert metrics.leep(padded, labels) == pytest.approx(references.leep(padded, labels), rel=1e-9)
 
 
@@ -104,10 +111,31 @@ def test_rows_are_renormalised() -> None:
     assert metrics.leep(off, labels) == pytest.approx(metrics.leep(probs, labels), rel=1e-12)
 
 
-@pytest.mark.parametrize("n", [1, 7, 60])
+def test_blocks_of_rows_are_one_and_are_checked() -> None:
+    rows = 2 * linalg.BLOCK + 3
+    probs, labels = predictions(0, rows, 4).astype(np.float32), np.arange(rows) % 3
+    exact = probs.astype(float) / probs.astype(float).sum(1, keepdims=True)
+    joint = np.stack([exact[labels == y].sum(0) for y in range(3)])
+    expected = ((joint / joint.sum(0))[labels] * exact).sum(1)
+    np.testing.assert_allclose(metrics.eep(probs, labels), expected, rtol=1e-13)
+    for row, value in ((0, np.nan), (linalg.BLOCK, -np.inf), (rows - 1, 1.5)):
+        message = f"got 1.5 in row {row}" if value == 1.5 else rf"got {value} at \[{row}, 1\]"
+        wrong = spoilt(probs, (row,), 0) if value == 1.5 else probs
+        with pytest.raises(ValueError, match=message):
+            metrics.leep(spoilt(wrong, (row, 1), value), labels)
+
+
+@pytest.mark.parametrize("n", [1, 7, 60, 200])
 def test_nce(n: int) -> None:
-    source = np.random.default_rng(n).choice([0, 5, 6], n)
+    rng = np.random.default_rng(n)
+    source = rng.choice([0, 5, 6], n)
     labels = problem(n, n, 1)[1]
+    if n == 200:  # so many pairs of classes that no table of them is made
+        source, labels = (
+            rng.integers(10**15, size=n),
+            rng.choice(10**6, 150)[rng.integers(150, size=n)],
+        )
+        source[:100] = source[100:]
     expected = references.nce(source, labels)
     assert metrics.nce(source, labels) == pytest.approx(expected, rel=1e-9, abs=1e-15)
 
@@ -284,6 +312,20 @@ def test_h_score_of_one_point_is_zero(shrinkage: str | None) -> None:
     assert metrics.h_score(np.full((6, 3), 0.1), np.tile([0, 1], 3), shrinkage) == 0
 
 
+@pytest.mark.parametrize(("n", "d", "warned"), [(12, 30, 1), (10, 10, 1), (11, 10, 1), (12, 10, 0)])
+def test_h_score_warns_where_the_labels_do_not_matter(n: int, d: int, warned: int) -> None:
+    x, labels = problem(n, n, d)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        score = metrics.h_score(x, labels)
+        metrics.h_score(x, labels, shrinkage="ledoit_wolf")
+        metrics.METRICS["h_score"](metrics.Sample(Made(3, n, d)))  # nor does a grid of scores
+        x[1] = x[0]
+        metrics.h_score(x, labels)
+    assert [type(w.message) for w in told] == [metrics.SaturatedScoreWarning] * warned
+    assert bool(warned) == (score == pytest.approx(3, rel=1e-9))
+
+
 @pytest.mark.parametrize(("n", "d"), SIZES)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_transrate(n: int, d: int, weighted: bool) -> None:
@@ -328,6 +370,55 @@ def test_n_leep_has_as_many_gaussians_as_samples_at_most_and_then_says_nothing()
     assert metrics.n_leep(x, np.zeros(12, int), gaussians=1) == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.parametrize(("n", "d"), [(300, 5), (40, 60), (4, 2), (2, 3)])
+def test_knn_is_leave_one_out(n: int, d: int) -> None:
+    x, labels = problem(n, n, d)
+    x[0] = 0
+    x[-1] = x[1]
+    similarity = references.cosines(x)
+    right = 0
+    for i in range(n):
+        others = sorted(set(range(n)) - {i}, key=lambda j: (-similarity[i, j], j))[:5]
+        votes = Counter(labels[others].tolist())
+        right += min(votes, key=lambda y: (-votes[y], y)) == labels[i]
+    assert metrics.knn(x, labels) == right / n
+
+
+def test_knn_takes_the_lower_index_of_equals() -> None:
+    """Of eight equal others five count: those of lowest index, whatever is after them."""
+    x = np.ones((9, 2))
+    labels = np.array([1, 1, 0, 0, 0, 0, 1, 1, 1])
+    # 0, 1: neighbours with a 0 more than 1; 2 to 5: 1 1 0 0 0; 6 to 8: 1 1 0 0 0
+    assert metrics.knn(x, labels) == 4 / 9
+    assert metrics.knn(x * 0, labels) == 4 / 9
+
+
+@pytest.mark.parametrize(("n", "d"), [(80, 6), (40, 60), (23, 23), (3, 2)])
+def test_linear_probe_is_a_cross_validated_ridge(n: int, d: int) -> None:
+    x, labels = problem(n, n, d, classes=3)
+    order = np.random.default_rng(0).permutation(n)
+    order = order[np.argsort(labels[order], kind="stable")]
+    folds = [order[i::5] for i in range(min(n, 5))]
+    rank = min(n - 1, d)
+    mean = ((x - x.mean(0)) ** 2).sum() / rank
+    errors, right = [], []
+    for power in range(-3, 2):
+        Y = (labels[:, None] == np.unique(labels)).astype(float)
+        P = np.zeros_like(Y)
+        for fold in folds:
+            train = np.setdiff1d(np.arange(n), fold)
+            P[fold] = Ridge(10.0**power * mean).fit(x[train], Y[train]).predict(x[fold])
+        errors.append(((P - Y) ** 2).sum())
+        right.append((P.argmax(1) == Y.argmax(1)).mean())
+    assert metrics.linear_probe(x, labels) == pytest.approx(right[int(np.argmin(errors))])
+
+
+def test_a_linear_probe_of_nothing_knows_the_largest_class() -> None:
+    labels = np.array([0] * 4 + [1] * 16)
+    assert metrics.linear_probe(np.ones((20, 3)), labels) == 0.8
+    assert metrics.linear_probe(np.ones((20, 30)), labels) == 0.8
+
+
 @pytest.mark.parametrize(("n", "d"), [(40, 6), (12, 30)])
 def test_the_profile_has_logme_as_its_maximum(n: int, d: int) -> None:
     x, labels = problem(6, n, d)
@@ -343,8 +434,111 @@ def test_the_profile_has_logme_as_its_maximum(n: int, d: int) -> None:
     assert isinstance(metrics.logme_profile(torch.tensor(x), labels, log_t), torch.Tensor)
 
 
+def split(x: Any, labels: Any, *sizes: int) -> list[metrics.Moments]:
+    """Moments of so many samples each, and of those that are left."""
+    ends = np.cumsum([0, *sizes, len(x) - sum(sizes)])
+    return [
+        metrics.Moments().update(x[a:b], labels[a:b]) for a, b in itertools.pairwise(ends) if a < b
+    ]
+
+
+@pytest.mark.parametrize(("n", "d"), [*SIZES, (2000, 7), (60, 40), (30, 60)])
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+@pytest.mark.parametrize("rank", [None, 3])
+def test_moments_equal_what_is_in_memory(n: int, d: int, offset: float, rank: int | None) -> None:
+    x, labels = problem(n, n, d)
+    if rank is not None:
+        x = x[:, :rank] @ np.random.default_rng(0).normal(size=(min(rank, d), d))
+    x += offset
+    order = np.argsort(labels) if n == 60 else np.arange(n)  # classes that come one by one
+    x, labels = x[order], labels[order]
+    h_score, logme = metrics.h_score(x, labels), metrics.logme(x, labels)
+    for sizes in ((), (1,), (1, 1, 4), (n // 2, 2)):
+        first, *others = split(x, labels, *sizes)
+        for other in others:
+            before = other.h_score() if len(other.classes) > 1 else None
+            assert first.merge(other) is first
+            assert before is None or before == other.h_score()
+        assert first.n == n
+        assert sorted(first.classes) == sorted(set(labels.tolist()))
+        assert first.h_score() == pytest.approx(h_score, rel=1e-8)
+        assert first.logme() == pytest.approx(logme, rel=1e-8)
+
+
+def test_moments_give_the_principal_components() -> None:
+    x, labels = problem(4, 50, 6)
+    found = metrics.Moments().update(x[:20], labels[:20]).update(x[20:], labels[20:])
+    mean, axes, variances = found.pca(4)
+    pca = PCA(4, svd_solver="full").fit(x)
+    np.testing.assert_allclose(mean, pca.mean_, rtol=1e-12)
+    np.testing.assert_allclose(variances, pca.explained_variance_, rtol=1e-10)
+    np.testing.assert_allclose(abs((axes * pca.components_).sum(1)), 1, rtol=1e-10)
+    on_torch = metrics.Moments().update(torch.tensor(x).float(), labels)
+    assert all(isinstance(part, torch.Tensor) for part in on_torch.pca(4))
+    np.testing.assert_allclose(on_torch.pca(9)[2], PCA().fit(x).explained_variance_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-8, 1e150])
+def test_moments_of_any_scale(scale: float) -> None:
+    x, labels = problem(4, 50, 6)
+    x[:9] *= 1e-3  # so that the scale rises on the way
+    found = metrics.Moments().update(x[:9] * scale, labels[:9]).update(x[9:] * scale, labels[9:])
+    assert found.logme() == pytest.approx(metrics.logme(x, labels), rel=1e-8)
+    assert found.h_score() == pytest.approx(metrics.h_score(x, labels), rel=1e-8)
+
+
+@pytest.mark.parametrize(("left", "digits"), [(1e-2, 1e-8), (1e-4, 1e-6), (1e-5, 1e-4)])
+def test_moments_of_a_near_fit_lose_digits_as_they_say(left: float, digits: float) -> None:
+    """The embeddings are the indicators, but for noise of which about ``left`` squared is left."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    x = (np.eye(3)[labels] + left * rng.normal(size=(60, 3))) @ rng.normal(size=(3, 8))
+    found = metrics.Moments().update(x, labels)
+    assert found.logme() == pytest.approx(metrics.logme(x, labels), abs=digits)
+
+
+def test_moments_of_an_exact_fit_warn() -> None:
+    x, labels = np.random.default_rng(0).normal(size=(3, 8))[np.arange(60) % 3], np.arange(60) % 3
+    with pytest.warns(metrics.UnboundedEvidenceWarning):
+        expected = metrics.logme(x, labels)
+    with pytest.warns(metrics.UnboundedEvidenceWarning):
+        assert metrics.Moments().update(x, labels).logme() == pytest.approx(expected, rel=1e-8)
+
+
+def test_bad_moments_are_refused() -> None:
+    found = metrics.Moments().update(X, Y)
+    with pytest.raises(ValueError, match=r"batch: expected embeddings of width 3, got 2"):
+        found.update(X[:, :2], Y)
+    with pytest.raises(ValueError, match=r"other: expected embeddings of width 3, got 2"):
+        found.merge(metrics.Moments().update(X[:, :2], Y))
+    with pytest.raises(ValueError, match="batch: expected finite numbers"):
+        found.update(spoilt(X, (2, 1), np.nan), Y)
+    with pytest.raises(ValueError, match=r"labels: expected shape \(8,\)"):
+        found.update(X, Y[1:])
+    assert found.merge(metrics.Moments()).n == 8
+    assert found.logme() == pytest.approx(metrics.logme(X, Y), rel=1e-8)
+    one = metrics.Moments().update(X, Y * 0)
+    for call in (one.logme, one.h_score, metrics.Moments().logme):
+        with pytest.raises(ValueError, match="labels: expected at least 2 classes, got"):
+            call()
+    with pytest.raises(ValueError, match="batch: expected at least 2 samples, got 0 so far"):
+        metrics.Moments().pca(2)
+
+
+def test_a_source_without_probabilities_has_no_leep_and_says_so() -> None:
+    made = Made(3, 40, 5)
+    expected = metrics.score_all(made, ["gbc", "knn"])
+    made.probs = None
+    assert metrics.score_all(made, ["gbc", "knn"]) == expected
+    for name in ("leep", "nce"):
+        with pytest.raises(ValueError, match="the source gives no class probabilities"):
+            metrics.score_all(made, [name])
+
+
 class Made:
     """Features of a made-up source."""
+
+    probs: Any
 
     def __init__(self, seed: int, n: int, d: int) -> None:
         self.embedding, self.labels = problem(seed, n, d)
@@ -371,7 +565,8 @@ def test_all_at_once_is_each_alone(n: int, d: int) -> None:
     found = metrics.score_all(far)
     assert found["logme"] == pytest.approx(metrics.logme(far.embedding, labels), rel=1e-6)
     assert metrics.score_all(made, ["nce"]) == {"nce": found["nce"]}
-    assert list(metrics.METRICS) == [*found, "n_leep", "logme_fixed_point"]
+    assert list(metrics.METRICS)[:6] == [*found]
+    assert set(metrics.METRICS) - {*found} == {"knn", "linear_probe", "n_leep", "logme_fixed_point"}
 
 
 def test_all_at_once_factors_the_embeddings_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,8 +602,8 @@ problems = st.builds(
 )
 
 
-# N-LEEP's mixture starts from samples drawn by their place.
-@pytest.mark.parametrize("name", sorted({*METRICS} - {"n_leep"}))
+# N-LEEP's mixture and the folds are drawn by the samples' place, votes tie by the label.
+@pytest.mark.parametrize("name", sorted({*METRICS} - {"n_leep", "knn", "linear_probe"}))
 @LIGHT
 @given(problems, st.randoms(use_true_random=False))
 def test_neither_names_nor_order_matter(
@@ -465,7 +660,9 @@ def test_inputs_are_unchanged_and_kinds_agree(name: str) -> None:
         assert METRICS[name](tensor, small) == pytest.approx(score, rel=1e-9)
     assert METRICS[name](x, small) == pytest.approx(score, rel=1e-12)
     turned = np.asfortranarray(x[::-1]).astype(">f8"), labels[::-1].astype(np.uint8)
-    assert METRICS[name](*turned) == pytest.approx(score, rel=1e-7)
+    # the folds of a probe depend on the order of the samples
+    turned_score = pytest.approx(score, rel=1e-7, abs=0.3 if name == "linear_probe" else 0)
+    assert METRICS[name](*turned) == turned_score
     for given_input, before in zip((x, labels), kept, strict=True):
         assert (given_input == before).all()
 
@@ -484,7 +681,7 @@ def test_low_precision_comes_in_and_float64_is_computed(kind: torch.dtype) -> No
 
 X, Y = problem(0, 8, 3, classes=2)
 P = predictions(0, 8, 3)
-EMBEDDED = ["gbc", "logme", "logme_fixed_point", "h_score", "transrate"]
+EMBEDDED = ["gbc", "logme", "logme_fixed_point", "h_score", "transrate", "knn", "linear_probe"]
 
 
 def spoilt(values: ndarray, at: tuple[int, ...], value: float) -> ndarray:

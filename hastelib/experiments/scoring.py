@@ -68,8 +68,8 @@ def score(
 @functools.cache
 def _shared() -> str:
     folder = Path(__file__).parents[1]
-    parts = [*sorted((folder / "metrics").glob("*.py")), folder / "_linalg.py"]
-    return "".join(map(sha256_of, [*parts, folder / "_check.py", Path(__file__)]))
+    parts = [*sorted((folder / "metrics").glob("*.py")), folder / "linalg.py"]
+    return "".join(map(sha256_of, [*parts, folder / "checks.py", Path(__file__)]))
 
 
 def code(metric: str) -> str:

@@ -19,21 +19,33 @@ from hastelib.metrics.evidence import (
     logme_fixed_point,
     logme_profile,
 )
+from hastelib.metrics.moments import Moments
 from hastelib.metrics.predictions import e_leep, eep, leep, ms_leep, n_leep, nce
-from hastelib.metrics.separation import VARIANCE_FLOOR, gbc, h_score, transrate
+from hastelib.metrics.probes import knn, linear_probe
+from hastelib.metrics.separation import (
+    VARIANCE_FLOOR,
+    SaturatedScoreWarning,
+    gbc,
+    h_score,
+    transrate,
+)
 from hastelib.metrics.together import METRICS, Features, Sample, score_all
 
 __all__ = [
     "METRICS",
     "VARIANCE_FLOOR",
     "Features",
+    "Moments",
     "Sample",
+    "SaturatedScoreWarning",
     "UnboundedEvidenceWarning",
     "e_leep",
     "eep",
     "gbc",
     "h_score",
+    "knn",
     "leep",
+    "linear_probe",
     "logme",
     "logme_fixed_point",
     "logme_profile",

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from hastelib import _check
-from hastelib._check import ArrayLike
-from hastelib._linalg import Embedded
+from hastelib import checks
+from hastelib.checks import ArrayLike
+from hastelib.linalg import Embedded
 
 DECADES = 10
 POINTS = 200
@@ -29,7 +29,7 @@ class UnboundedEvidenceWarning(RuntimeWarning):
     """The evidence still rises where the search ends: the embedding fits the labels exactly."""
 
 
-class _Problem(NamedTuple):
+class Problem(NamedTuple):
     """Labels against embeddings in the eigenbasis of F F'.
 
     Attributes:
@@ -49,23 +49,27 @@ class _Problem(NamedTuple):
     scale: float
 
 
-def _problem(given: Embedded) -> _Problem:
-    found, Y = given.raw, given.indicators()
-    n, d = given.F.shape
-    largest = float(found.values[-1]) if len(found.values) else 1.0
-    energies = found.energies(Y)
-    return _Problem(
-        found.values / largest,
-        energies.T,
-        found.rest(Y, energies),
-        n,
-        d,
-        largest * found.scale**2,
-    )
+def _of(given: Embedded) -> Problem:
+    found, index, counts = given.raw, given.index, given.counts
+    energies = found.energies(index, counts)
+    rest = found.rest(index, counts, energies)
+    return problem(found.values, energies, rest, found.shape, found.scale)
+
+
+def problem(
+    values: Float64[Tensor, " r"],
+    energy: Float64[Tensor, "c r"],
+    rest: Float64[Tensor, " c"],
+    shape: tuple[int, int],
+    scale: float,
+) -> Problem:
+    """The problem of embeddings that are ``scale`` times a matrix with these eigenvalues."""
+    largest = float(values[-1]) if len(values) else 1.0
+    return Problem(values / largest, energy, rest, *shape, largest * scale**2)
 
 
 def _evidence(
-    problem: _Problem, t: Float64[Tensor, " m"], misfit: Float64[Tensor, "*c m"]
+    problem: Problem, t: Float64[Tensor, " m"], misfit: Float64[Tensor, "*c m"]
 ) -> Float64[Tensor, "*c m"]:
     """Log evidence per sample at t, alpha at its best, from y'(tI + FF')^-1 y."""
     n, values = problem.n, problem.values
@@ -73,7 +77,7 @@ def _evidence(
     return -0.5 * (math.log(2 * math.pi) + (misfit / n).log() + log_det / n + 1)
 
 
-def _grid(problem: _Problem, log_t: Float64[Tensor, " m"]) -> Float64[Tensor, "c m"]:
+def _grid(problem: Problem, log_t: Float64[Tensor, " m"]) -> Float64[Tensor, "c m"]:
     """Log evidence per sample of every class at every t, alpha at its best."""
     t = log_t.exp()
     misfit = problem.energy @ (1 / (t + problem.values[:, None])) + problem.rest[:, None] / t
@@ -86,7 +90,7 @@ def _dots(a: Float64[Tensor, "m r"], b: Float64[Tensor, "m r"]) -> Float64[Tenso
 
 
 def _refined(
-    problem: _Problem,
+    problem: Problem,
     which: Int64[Tensor, " m"],
     low: Float64[Tensor, " m"],
     high: Float64[Tensor, " m"],
@@ -169,7 +173,11 @@ def logme(embeddings: ArrayLike, labels: ArrayLike) -> float:
 
 def maximum_evidence(given: Embedded) -> float:
     """:func:`logme` of embeddings that may be factored already."""
-    problem = _problem(given)
+    return maximum(_of(given))
+
+
+def maximum(problem: Problem) -> float:
+    """The mean over the classes of the largest evidence."""
     values = problem.values
     ends = DECADES * math.log(10)
     log_t = torch.linspace(-ends, ends, POINTS, dtype=values.dtype, device=values.device)
@@ -201,7 +209,7 @@ def maximum_evidence(given: Embedded) -> float:
                 f"classes exactly on {problem.n} samples (are some repeated?): the evidence grows "
                 f"without bound, and its value at the end of the range, t = 1e-{DECADES}, counts",
                 UnboundedEvidenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
     return float(refined.mean())
 
@@ -223,9 +231,9 @@ def logme_profile(
     Raises:
         ValueError: bad input, as :mod:`hastelib.metrics` says; fewer than two classes.
     """
-    problem = _problem(Embedded(embeddings, labels))
-    points = _check.vector("log_t", log_t).to(problem.values.device)
-    return _check.like(embeddings, _grid(problem, points))
+    problem = _of(Embedded(embeddings, labels))
+    points = checks.vector("log_t", log_t).to(problem.values.device)
+    return checks.like(embeddings, _grid(problem, points))
 
 
 def logme_fixed_point(embeddings: ArrayLike, labels: ArrayLike) -> float:
@@ -268,7 +276,7 @@ def logme_fixed_point(embeddings: ArrayLike, labels: ArrayLike) -> float:
 def fixed_point(given: Embedded) -> float:
     """The value of :func:`logme_fixed_point`, of embeddings that may be factored already."""
     if not len(given.raw.values):
-        raise _check.refuse("embeddings", "a number that is not 0", "only zeros")
+        raise checks.refuse("embeddings", "a number that is not 0", "only zeros")
     return float(iterated(given).value.mean())
 
 
@@ -292,7 +300,7 @@ class Iterated(NamedTuple):
 
 def iterated(given: Embedded, rounds: int = 11) -> Iterated:
     """The iteration of :func:`logme_fixed_point`, of embeddings that may be factored already."""
-    values, energy, rest, n, d, scale = _problem(given)
+    values, energy, rest, n, d, scale = _of(given)
     values = values * scale
     alpha, beta = torch.ones_like(rest), torch.ones_like(rest)
     evidence = torch.full_like(rest, -math.inf)

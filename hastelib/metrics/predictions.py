@@ -9,12 +9,12 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from hastelib import _check
-from hastelib._check import ArrayLike
-from hastelib._linalg import Embedded
+from hastelib import checks, linalg
+from hastelib.checks import ArrayLike
+from hastelib.linalg import Embedded
 
 
 def empirical_conditional(
@@ -27,10 +27,28 @@ def empirical_conditional(
 
 
 def _expected_predictions(
-    probs: Float64[Tensor, "n z"], index: Int64[Tensor, " n"], classes: int
+    name: str, probs: Float[Tensor, "n z"], index: Int64[Tensor, " n"], classes: int
 ) -> Float64[Tensor, " n"]:
-    """EEP: the probability that the empirical predictor gives each sample's own label."""
-    return (empirical_conditional(probs, index, classes)[index] * probs).sum(1)
+    """EEP: the probability that the empirical predictor gives each sample's own label.
+
+    The probabilities are checked and renormalised on the way; nothing of their size is made.
+    """
+    joint = probs.new_zeros(classes, probs.shape[1], dtype=torch.float64)
+    totals = probs.new_empty(len(probs), dtype=torch.float64)
+    least = totals.new_full((), torch.inf)
+    for rows, block in linalg.blocks(probs):
+        totals[rows] = block.sum(1)
+        least = torch.minimum(least, block.amin())
+        joint.index_add_(0, index[rows], block * totals[rows].reciprocal()[:, None])
+    # Put so that NaN fails; in bfloat16 the check proper may yet let the probabilities pass.
+    if not (least >= 0 and (totals - 1).abs().amax() <= checks.TOLERANCE):
+        checks.probabilities(name, probs)
+    mass = joint.sum(0)
+    joint /= torch.where(mass > 0, mass, 1.0)
+    expected = torch.empty_like(totals)
+    for rows, block in linalg.blocks(probs):
+        expected[rows] = joint.index_select(0, index[rows]).mul_(block).sum(1)
+    return expected / totals
 
 
 def eep(probs: ArrayLike, labels: ArrayLike) -> np.ndarray | Tensor:
@@ -48,20 +66,20 @@ def eep(probs: ArrayLike, labels: ArrayLike) -> np.ndarray | Tensor:
     Raises:
         ValueError: bad input, as the module says.
     """
-    p = _check.probabilities("probs", probs)
-    index, counts = _check.classes("labels", _check.labels("labels", labels, len(p), p.device))
-    return _check.like(probs, _expected_predictions(p, index, len(counts)))
+    p = checks.stored("probs", probs, "(n, z)", finite=False)
+    index, counts = checks.classes("labels", checks.labels("labels", labels, len(p), p.device))
+    return checks.like(probs, _expected_predictions("probs", p, index, len(counts)))
 
 
 def _several(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> list[Float64[Tensor, " n"]]:
     """The expected empirical predictions of each source."""
-    sources = _check.matrices("probs_list", probs_list, _check.probabilities)
-    first = sources[0]
-    y = _check.labels("labels", labels, len(first), first.device)
-    index, counts = _check.classes("labels", y)
+    sources = checks.matrices("probs_list", probs_list, "(n, z)", finite=False)
+    home = sources[0].device
+    y = checks.labels("labels", labels, len(sources[0]), home)
+    index, counts = checks.classes("labels", y)
     return [
-        _expected_predictions(probs, index.to(probs.device), len(counts)).to(first.device)
-        for probs in sources
+        _expected_predictions(f"probs_list[{i}]", p, index.to(p.device), len(counts)).to(home)
+        for i, p in enumerate(sources)
     ]
 
 
@@ -158,12 +176,17 @@ def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         ValueError: bad input, as the module says.
     """
-    z = _check.labels("source_labels", source_labels, None)
-    y = _check.labels("labels", labels, len(z), z.device)
-    index, counts = _check.classes("source_labels", z)
-    pairs, joint = torch.unique(torch.stack([index, y]), dim=1, return_counts=True)
-    of_source = counts[pairs[0]].double()
-    return min(float((joint * (joint / of_source).log()).sum()) / len(z), 0.0)
+    z = checks.labels("source_labels", source_labels, None)
+    y = checks.labels("labels", labels, len(z), z.device)
+    source, counts = checks.classes("source_labels", z)
+    target, classes = checks.classes("labels", y)
+    pair = source * len(classes) + target
+    if pair.max() < 64 * len(pair):  # a table of all pairs is quick
+        together = torch.bincount(pair)[pair]
+    else:
+        pair, sizes = checks.classes("labels", pair)
+        together = sizes[pair]
+    return min(float((together.double() / counts[source]).log().mean()), 0.0)
 
 
 def n_leep(
@@ -207,13 +230,13 @@ def n_leep(
     """
     from sklearn.mixture import GaussianMixture
 
-    _check.choice("covariance", covariance, ("full", "tied", "diag", "spherical"))
-    energy = _check.positive("energy", energy, most=1)
-    gaussians = _check.whole("gaussians", gaussians, 1)
+    checks.choice("covariance", covariance, ("full", "tied", "diag", "spherical"))
+    energy = checks.positive("energy", energy, most=1)
+    gaussians = checks.whole("gaussians", gaussians, 1)
     given = Embedded(embeddings, labels, least=1)
     values = given.centred.values.flip(0)
     if not len(values):
-        raise _check.refuse("embeddings", "samples that differ", "identical ones")
+        raise checks.refuse("embeddings", "samples that differ", "identical ones")
     held = values.cumsum(0) / values.sum()
     kept = 1 + int((held < energy - 1e-12).sum())
     components = given.centred.components(kept)

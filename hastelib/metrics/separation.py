@@ -5,16 +5,22 @@ The public names are those of :mod:`hastelib.metrics`.
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from hastelib import _check, _linalg
-from hastelib._check import ArrayLike
-from hastelib._linalg import Embedded
+from hastelib import checks, linalg
+from hastelib.checks import ArrayLike
+from hastelib.linalg import Embedded
 
 VARIANCE_FLOOR = 1e-4
 """The least class variance in :func:`gbc` and in :func:`hastelib.hardness.class_specific`."""
+
+
+class SaturatedScoreWarning(UserWarning):
+    """The score is the same whatever the labels: there are too few samples for the dimensions."""
 
 
 def gbc(
@@ -52,10 +58,10 @@ def gbc(
     Raises:
         ValueError: bad input, as the module says; fewer than two classes; no such choice.
     """
-    _check.choice("covariance", covariance, ("spherical", "diagonal"))
-    _check.choice("log_det", log_det, ("exact", "published"))
+    checks.choice("covariance", covariance, ("spherical", "diagonal"))
+    checks.choice("log_det", log_det, ("exact", "published"))
     if components is not None:
-        _check.whole("components", components, 1)
+        checks.whole("components", components, 1)
     return separation(Embedded(embeddings, labels), covariance, components, log_det)
 
 
@@ -65,7 +71,7 @@ def separation(given: Embedded, covariance: str, components: int | None, log_det
     if components is not None:
         kept = min(components, X.shape[1], len(X) - 1)
         X = given.centred.components(kept) * given.centred.scale
-    means, variances = _linalg.class_moments(X, index, counts)
+    means, variances = linalg.class_moments(X, index, counts)
     spherical = covariance == "spherical"
     if spherical:
         variances = variances.mean(1, keepdim=True)
@@ -95,8 +101,9 @@ def h_score(embeddings: ArrayLike, labels: ArrayLike, shrinkage: str | None = No
 
     where g replaces each embedding f by the mean of its class; both covariances divide by
     n - 1, and the pseudo-inverse keeps the eigenvalues above max(n, d) eps times the largest.
-    Embeddings that are all the same score 0. With ``shrinkage="ledoit_wolf"`` (Ibrahim et al.
-    2021)
+    Embeddings that are all the same score 0. Where the centred embeddings have rank n - 1, the rule
+    for n <= d, the score is c - 1 whatever the labels. With ``shrinkage="ledoit_wolf"`` (Ibrahim
+    et al. 2021)
 
     .. math::
 
@@ -115,16 +122,33 @@ def h_score(embeddings: ArrayLike, labels: ArrayLike, shrinkage: str | None = No
 
     Raises:
         ValueError: bad input, as the module says; fewer than two classes; no such choice.
+
+    Warns:
+        SaturatedScoreWarning: without shrinkage, where the labels do not matter.
     """
-    _check.choice("shrinkage", shrinkage, (None, "ledoit_wolf"))
-    return between_classes(Embedded(embeddings, labels), shrinkage)
+    checks.choice("shrinkage", shrinkage, (None, "ledoit_wolf"))
+    given = Embedded(embeddings, labels)
+    if shrinkage is None:
+        saturated(len(given.centred.values), len(given.F))
+    return between_classes(given, shrinkage)
+
+
+def saturated(rank: int, n: int) -> None:
+    """Warn the caller's caller where the H-score is c - 1 whatever the labels."""
+    if rank == n - 1:
+        warnings.warn(
+            f"{n} embeddings of rank {rank} when centred have the H-score c - 1 whatever their "
+            "labels: take more samples than dimensions, or shrinkage='ledoit_wolf'",
+            SaturatedScoreWarning,
+            stacklevel=3,
+        )
 
 
 def between_classes(given: Embedded, shrinkage: str | None) -> float:
     """:func:`h_score` of embeddings that may be factored already."""
     found, counts = given.centred, given.counts
     # The share of each left singular vector that lies between the classes.
-    between = (found.energies(given.indicators()) / counts).sum(1)
+    between = (found.energies(given.index, counts) / counts[:, None]).sum(0)
     if shrinkage is None:
         return min(float(between.sum()), len(counts) - 1.0)
     n = len(given.F)
@@ -159,22 +183,22 @@ def transrate(
     Raises:
         ValueError: bad input, as the module says; fewer than two classes; eps not positive.
     """
-    eps = _check.positive("eps", eps)
+    eps = checks.positive("eps", eps)
     return rate_reduction(Embedded(embeddings, labels), eps, weighted)
 
 
 def rate_reduction(given: Embedded, eps: float, weighted: bool) -> float:
     """:func:`transrate` of embeddings that may be factored already."""
     whole, counts = given.centred, given.counts
-    parts = [whole.X[rows] for rows in _linalg.groups(given.index, counts)]
-    total = _coding_rate(whole.gram, len(whole.X), whole.scale, eps)
-    rates = [
-        _coding_rate(Z @ Z.T if len(Z) <= Z.shape[1] else Z.T @ Z, len(Z), whole.scale, eps)
-        for Z in parts
-    ]
+    total = _coding_rate(whole.gram, len(given.F), whole.scale, eps)
+    rates = []
+    for rows in linalg.groups(given.index, counts):
+        Z = whole.rows(rows)
+        gram = Z @ Z.T if len(Z) <= Z.shape[1] else Z.T @ Z
+        rates.append(_coding_rate(gram, len(Z), whole.scale, eps))
     if not weighted:
         return total - sum(rates) / len(rates)
-    within = sum(int(n) * rate for n, rate in zip(counts, rates, strict=True)) / len(whole.X)
+    within = sum(int(n) * rate for n, rate in zip(counts, rates, strict=True)) / len(given.F)
     return max(total - within, 0.0)  # rounding may lead below 0
 
 

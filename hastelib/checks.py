@@ -6,7 +6,7 @@ Nothing here changes its input: tensors that come out may share its memory, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any, TypeVar
 
@@ -35,9 +35,14 @@ def matrix(name: str, value: ArrayLike, shape: str = "(n, d)") -> Float64[Tensor
     return _real(name, value, shape, 2)
 
 
-def stored(name: str, value: ArrayLike, shape: str = "(n, d)") -> Float[Tensor, "n d"]:
-    """As :func:`matrix`, but in the float type it came in: for what is converted piece by piece."""
-    return _real(name, value, shape, 2, double=False)
+def stored(
+    name: str, value: ArrayLike, shape: str = "(n, d)", finite: bool = True
+) -> Float[Tensor, "n d"]:
+    """As :func:`matrix`, but in the float type it came in: for what is converted piece by piece.
+
+    Without ``finite`` that is left to the caller to see to.
+    """
+    return _real(name, value, shape, 2, double=False, finite=finite)
 
 
 def vector(name: str, value: ArrayLike) -> Float64[Tensor, " n"]:
@@ -84,7 +89,12 @@ def classes(
     name: str, tensor: Int64[Tensor, " n"], least: int = 1
 ) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " c"]]:
     """The labels renumbered 0 to c - 1 over the classes present, and the size of each class."""
-    present, index, counts = torch.unique(tensor, return_inverse=True, return_counts=True)
+    if tensor.max() < 64 * len(tensor):  # counting takes a fifth of the time of sorting
+        table = torch.bincount(tensor)
+        present = table.nonzero()[:, 0]
+        index, counts = ((table > 0).cumsum(0) - 1)[tensor], table[present]
+    else:
+        present, index, counts = torch.unique(tensor, return_inverse=True, return_counts=True)
     if len(present) < least:
         only = f"only class {int(present[0])} in {len(tensor)} samples"
         raise refuse(name, f"at least {least} classes", only)
@@ -92,10 +102,10 @@ def classes(
 
 
 def embedded(
-    embeddings: ArrayLike, target: ArrayLike, least: int = 2
-) -> tuple[Float64[Tensor, "n d"], Int64[Tensor, " n"], Int64[Tensor, " c"]]:
-    """The arguments ``embeddings`` and ``labels``: the matrix, the class indices, their sizes."""
-    F = matrix("embeddings", embeddings)
+    embeddings: ArrayLike, target: ArrayLike, least: int = 2, name: str = "embeddings"
+) -> tuple[Float[Tensor, "n d"], Int64[Tensor, " n"], Int64[Tensor, " c"]]:
+    """Embeddings, as they are stored, and the argument ``labels``: class indices and sizes."""
+    F = stored(name, embeddings)
     y = labels("labels", target, len(F), F.device)
     return (F, *classes("labels", y, least))
 
@@ -108,12 +118,12 @@ def several(name: str, values: Iterable[T]) -> list[T]:
 
 
 def matrices(
-    name: str,
-    values: Iterable[ArrayLike],
-    check: Callable[[str, ArrayLike], Float64[Tensor, "n _"]] = matrix,
-) -> list[Float64[Tensor, "n _"]]:
-    """A list of at least one matrix, each checked, all with the same number of rows."""
-    tensors = [check(f"{name}[{i}]", value) for i, value in enumerate(several(name, values))]
+    name: str, values: Iterable[ArrayLike], shape: str = "(n, d)", finite: bool = True
+) -> list[Float[Tensor, "n _"]]:
+    """A list of at least one matrix, each as :func:`stored`, all with the same number of rows."""
+    tensors = [
+        stored(f"{name}[{i}]", x, shape, finite) for i, x in enumerate(several(name, values))
+    ]
     if not tensors:
         raise refuse(name, "at least one matrix", "an empty list")
     lengths = [len(tensor) for tensor in tensors]
@@ -179,6 +189,8 @@ def _tensor(array: np.ndarray | Tensor, kind: type[np.generic] | None) -> Tensor
     if isinstance(array, Tensor):
         return array
     wanted = np.dtype(kind) if kind else array.dtype.newbyteorder("=")
+    if wanted.itemsize > 8:
+        wanted = np.dtype(np.float64)  # torch has no longer one
     # torch shares neither negative strides nor other byte orders nor read-only memory.
     shared = array.flags.c_contiguous and array.flags.writeable and min(array.strides) >= 0
     if not shared or array.dtype != wanted:
@@ -186,7 +198,14 @@ def _tensor(array: np.ndarray | Tensor, kind: type[np.generic] | None) -> Tensor
     return torch.from_numpy(array)
 
 
-def _real(name: str, value: ArrayLike, shape: str, dimensions: int, double: bool = True) -> Tensor:
+def _real(
+    name: str,
+    value: ArrayLike,
+    shape: str,
+    dimensions: int,
+    double: bool = True,
+    finite: bool = True,
+) -> Tensor:
     array = _array(name, value)
     floating = (
         array.dtype.kind == "f" if isinstance(array, np.ndarray) else array.is_floating_point()
@@ -201,10 +220,10 @@ def _real(name: str, value: ArrayLike, shape: str, dimensions: int, double: bool
     if double or not tensor.is_floating_point():
         tensor = tensor.to(torch.float64)
     # One pass without a buffer: the sum is finite unless an entry is not, or it overflows.
-    if not torch.isfinite(tensor.sum()):
-        finite = torch.isfinite(tensor)
-        if not finite.all():
-            first = tuple((~finite).nonzero()[0].tolist())
+    if finite and not torch.isfinite(tensor.sum()):
+        wrong = ~torch.isfinite(tensor)
+        if wrong.any():
+            first = tuple(wrong.nonzero()[0].tolist())
             at = ", ".join(map(str, first))
             raise refuse(name, "finite numbers", f"{tensor[first].item()} at [{at}]")
     return tensor

@@ -1,0 +1,267 @@
+r"""Linear algebra that several scores share, always on the smaller of the two Gram matrices.
+
+With the singular value decomposition :math:`F = U \Sigma V^T` everything wanted from an
+(n, d) matrix follows from the eigenvectors of :math:`F F^T` (n x n) or of :math:`F^T F` (d x d),
+whichever is smaller. Where n > d the matrix is read in blocks of rows, in the float type it came
+in: no copy of it is made.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+from hastelib import checks
+from hastelib.checks import ArrayLike
+
+EPS = torch.finfo(torch.float64).eps
+BLOCK = 256  # rows at a time: they stay in the processor's cache
+CLASSES = 64  # whose indicators are dense at a time
+
+
+def blocks(
+    x: Float[Tensor, "n d"], step: int = BLOCK
+) -> Iterator[tuple[slice, Float64[Tensor, "k d"]]]:
+    """Some rows after the others, as float64: to be read, and valid until the next."""
+    step = step if x.device.type == "cpu" else 64 * step
+    size = (min(step, len(x)), x.shape[1])
+    room = None if x.dtype == torch.float64 else x.new_empty(size, dtype=torch.float64)
+    for start in range(0, len(x), step):
+        block = x[start : start + step]
+        rows = slice(start, start + len(block))
+        yield rows, block if room is None else room[: len(block)].copy_(block)
+
+
+def class_sums(
+    x: Float64[Tensor, "n d"], index: Int64[Tensor, " n"], classes: int
+) -> Float64[Tensor, "c d"]:
+    """The sum of each class: Y'x, without the indicators Y."""
+    return x.new_zeros(classes, x.shape[1]).index_add_(0, index, x)
+
+
+def class_moments(
+    x: Float[Tensor, "n d"], index: Int64[Tensor, " n"], counts: Int64[Tensor, " c"]
+) -> tuple[Float64[Tensor, "c d"], Float64[Tensor, "c d"]]:
+    """The mean and the biased variance of each class, a class at a time: it stays in the cache."""
+    means, variances = [], []
+    for rows in groups(index, counts):
+        part = x.index_select(0, rows).double()
+        means.append(part.mean(0))
+        variances.append((part - means[-1]).square_().mean(0))
+    return torch.stack(means), torch.stack(variances)
+
+
+def groups(index: Int64[Tensor, " n"], counts: Int64[Tensor, " c"]) -> tuple[Tensor, ...]:
+    """For each class the indices of its samples, in their order."""
+    return torch.split(torch.argsort(index, stable=True), counts.tolist())
+
+
+def centred(F: Float64[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
+    """F less its mean row. Taking off a row first makes identical rows exactly zero."""
+    F = F - F[0]
+    return F.sub_(F.mean(0))
+
+
+def eigenpairs(
+    gram: Float64[Tensor, "m m"], shape: tuple[int, int]
+) -> tuple[Float64[Tensor, " r"], Float64[Tensor, "m r"]]:
+    """Those that make up the numerical rank of a matrix of that shape, from its Gram matrix.
+
+    The eigenvalues are ascending, and above max(n, d) eps times the largest.
+    """
+    values, vectors = torch.linalg.eigh(gram)
+    keep = values > max(shape) * EPS * values[-1]
+    return values[keep], vectors[:, keep]
+
+
+def energies(
+    sums: Float64[Tensor, "c d"], values: Float64[Tensor, " r"], vectors: Float64[Tensor, "d r"]
+) -> Float64[Tensor, "c r"]:
+    """Squared components of each class's indicator along the left singular vectors.
+
+    From its sum, and the right singular vectors.
+    """
+    return (sums @ vectors).square_().div_(values)
+
+
+class Factors:
+    """A matrix, and what follows from the eigenpairs of its smaller Gram matrix, found once.
+
+    It is that of X = (F - offset) / scale. With the largest absolute entry of F as the scale
+    (zeros stay, with scale 1) nothing over- or underflows.
+
+    Attributes:
+        F: (n, d), of any float type.
+        offset: (d,), or a number.
+        scale: of X.
+        shape: (n, d).
+        wide: whether n <= d, so that the smaller Gram matrix is that of the rows.
+    """
+
+    def __init__(
+        self, F: Float[Tensor, "n d"], offset: Tensor | float = 0.0, scale: float | None = None
+    ) -> None:
+        self.F, self.offset, self.shape = F, offset, (F.shape[0], F.shape[1])
+        self.scale = scale or max(abs(float(end)) for end in F.aminmax()) or 1.0
+        self.wide = self.shape[0] <= self.shape[1]
+
+    @functools.cached_property
+    def X(self) -> Float64[Tensor, "n d"]:  # noqa: N802
+        """The matrix, which is kept where n <= d only."""
+        return self.rows(slice(None))
+
+    def rows(self, which: slice | Tensor) -> Float64[Tensor, "k d"]:
+        """Some rows of X."""
+        return (self.F[which].double() - self.offset).div_(self.scale)
+
+    def blocks(self) -> Iterator[tuple[slice, Float64[Tensor, "k d"]]]:
+        """The rows of X block by block."""
+        if self.wide:
+            yield slice(None), self.X
+        else:
+            for rows, block in blocks(self.F, 4 * BLOCK):
+                yield rows, (block - self.offset).div_(self.scale)
+
+    def times(self, W: Float64[Tensor, "d k"]) -> Float64[Tensor, "n k"]:
+        """X W."""
+        return torch.cat([block @ W for _, block in self.blocks()])
+
+    def transposed_times(self, Y: Float64[Tensor, "n k"]) -> Float64[Tensor, "d k"]:
+        """X'Y."""
+        total = Y.new_zeros(self.shape[1], Y.shape[1])
+        for rows, block in self.blocks():
+            total.addmm_(block.T, Y[rows])
+        return total
+
+    @functools.cached_property
+    def gram(self) -> Float64[Tensor, "m m"]:
+        """The smaller Gram matrix of X: X X' where n <= d, else X'X."""
+        if self.wide:
+            return self.X @ self.X.T
+        d = self.shape[1]
+        total = self.F.new_zeros(d, d, dtype=torch.float64)
+        for _, block in self.blocks():
+            total.addmm_(block.T, block)
+        return total
+
+    @functools.cached_property
+    def _pairs(self) -> tuple[Float64[Tensor, " r"], Float64[Tensor, "m r"]]:
+        return eigenpairs(self.gram, self.shape)
+
+    @property
+    def values(self) -> Float64[Tensor, " r"]:
+        """The eigenvalues that make up the numerical rank r, ascending."""
+        return self._pairs[0]
+
+    @property
+    def vectors(self) -> Float64[Tensor, "m r"]:
+        """Their eigenvectors: the left singular vectors (n, r) where n <= d, else the right."""
+        return self._pairs[1]
+
+    def left(self) -> Float64[Tensor, "n r"]:
+        """The left singular vectors."""
+        return self.vectors if self.wide else self.times(self.vectors / self.values.sqrt())
+
+    def components(self, count: int) -> Float64[Tensor, "n k"]:
+        """The scores of the leading ``count`` principal components of X, zeros beyond its rank."""
+        values, vectors = self.values.flip(0)[:count], self.vectors.flip(1)[:, :count]
+        scores = vectors * values.sqrt() if self.wide else self.times(vectors)
+        return torch.nn.functional.pad(scores, (0, count - len(values)))
+
+    def energies(
+        self, index: Int64[Tensor, " n"], counts: Int64[Tensor, " c"]
+    ) -> Float64[Tensor, "c r"]:
+        """Squared components of each class's indicator along the left singular vectors."""
+        if self.wide:
+            return class_sums(self.vectors, index, len(counts)).square_()
+        sums = self.F.new_zeros(len(counts), self.shape[1], dtype=torch.float64)
+        for rows, block in self.blocks():
+            sums.index_add_(0, index[rows], block)
+        return energies(sums, self.values, self.vectors)
+
+    def rest(
+        self,
+        index: Int64[Tensor, " n"],
+        counts: Int64[Tensor, " c"],
+        energies: Float64[Tensor, "c r"],
+    ) -> Float64[Tensor, " c"]:
+        """Squared norms of what the column space leaves of the indicators.
+
+        Where next to nothing is left, not as the difference of squares, which would leave eps
+        where there is nothing, but as a least squares residual, refined once: eps squared.
+        """
+        values, vectors = self.values, self.vectors
+        found = counts - energies.sum(1)
+        if len(values) == len(self.F):
+            return torch.zeros_like(found)
+        for classes in (found < 1e-5 * counts).nonzero()[:, 0].split(CLASSES):
+            Y = (index[:, None] == classes).double()
+            for _ in range(2):
+                if self.wide:
+                    weights = self.X.T @ (vectors @ ((vectors.T @ Y) / values[:, None]))
+                else:
+                    inner = vectors.T @ self.transposed_times(Y)
+                    weights = vectors @ (inner / values[:, None])
+                Y -= self.times(weights)
+            found[classes] = Y.square_().sum(0)
+        return found
+
+    def ledoit_wolf(self) -> tuple[float, float]:
+        """The Ledoit-Wolf shrinkage of centred samples, and the mean variance it shrinks towards.
+
+        The estimate is (1 - shrinkage) X'X/n + shrinkage mean I (Ledoit and Wolf 2004), as in
+        ``sklearn.covariance.ledoit_wolf``, but from the eigenvalues, without a d x d matrix.
+        """
+        n, d = self.shape
+        norms = torch.cat([(block**2).sum(1) for _, block in self.blocks()])
+        mean = float(norms.sum()) / (n * d)
+        square = float((self.values**2).sum()) / n**2
+        noise = (float((norms**2).sum()) / n - square) / (n * d)
+        spread = square / d - mean**2
+        if d == 1 or spread <= 0:
+            return 0.0, mean
+        return min(max(noise, 0.0), spread) / spread, mean
+
+
+class Embedded:
+    """Checked embeddings and labels, and the factors of the matrix as it is and centred.
+
+    Attributes:
+        F: (n, d), of the float type they came in.
+        index: (n,) classes renumbered from 0.
+        counts: (c,) their sizes.
+    """
+
+    def __init__(
+        self, embeddings: ArrayLike, labels: ArrayLike, least: int = 2, name: str = "embeddings"
+    ) -> None:
+        self.F, self.index, self.counts = checks.embedded(embeddings, labels, least, name)
+
+    @functools.cached_property
+    def raw(self) -> Factors:
+        """Of F."""
+        found = Factors(self.F)
+        # Where the centred Gram matrix is there, this one is that plus the mean's share: a sum
+        # of positive parts, so nothing cancels.
+        if "centred" in vars(self) and "gram" in vars(self.centred):
+            other = self.centred
+            mean = other.offset / found.scale
+            if found.wide:
+                along = other.X @ mean
+                found.gram = other.gram + (along[:, None] + along + mean @ mean)
+            else:
+                found.gram = other.gram + len(self.F) * torch.outer(mean, mean)
+        return found
+
+    @functools.cached_property
+    def centred(self) -> Factors:
+        """Of F less its mean, which makes identical rows exactly zero."""
+        first = self.F[0].double()
+        total = torch.zeros_like(first)
+        for _, block in blocks(self.F):
+            total += (block - first).sum(0)
+        return Factors(self.F, first + total / len(self.F))

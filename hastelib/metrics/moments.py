@@ -1,0 +1,167 @@
+"""Metrics from one pass over the samples, in memory that does not grow with their number.
+
+The public names are those of :mod:`hastelib.metrics`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from hastelib import checks, linalg
+from hastelib.checks import ArrayLike
+from hastelib.linalg import Embedded
+from hastelib.metrics.evidence import maximum, problem
+from hastelib.metrics.separation import saturated
+
+EXACT = 1e-13  # the share of a class's squared norm below which a fit counts as exact
+
+
+class Moments:
+    r"""What LogME, the H-score and a PCA need of the samples, added up batch by batch.
+
+    The number of samples, their mean, the Gram matrix about it and the sums of the classes, as they
+    are met: :math:`O(d^2 + cd)` memory. Two of them merge into that of all their samples (Chan et
+    al. 1982), so that workers may share a pass.
+
+    The scores equal :func:`hastelib.metrics.logme` and :func:`hastelib.metrics.h_score` to 1e-8,
+    but for one thing that the moments do not hold, what a fit leaves of the labels where that is
+    next to nothing: where it is a share s below 1e-7 of a class's size, LogME is good to about
+    1e-15 / s, and below 1e-13 the fit counts as exact.
+
+    Attributes:
+        n: the number of samples so far.
+        classes: their labels, as they were met.
+    """
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.classes: list[int] = []
+        self._torch = False
+        # Of the embeddings divided by the scale: their mean, about it the Gram matrix (d, d) and
+        # the sums (c, d) of the classes.
+        self._scale = 1.0
+        self._mean = self._gram = self._sums = torch.zeros(0, dtype=torch.float64)
+        self._counts = torch.zeros(0, dtype=torch.int64)
+
+    def update(self, batch: ArrayLike, labels: ArrayLike) -> Moments:
+        """Add samples, and return self.
+
+        Args:
+            batch: (m, d) embeddings.
+            labels: (m,) integers.
+
+        Raises:
+            ValueError: bad input, as :mod:`hastelib.metrics` says; another width than before.
+        """
+        given, more = Embedded(batch, labels, least=1, name="batch"), Moments()
+        d, found, y = given.F.shape[1], given.centred, checks.labels("labels", labels, None)
+        more.n, more.classes, more._counts = len(y), y.unique().tolist(), given.counts
+        more._torch, more._scale = isinstance(batch, Tensor), found.scale
+        more._mean = found.offset / found.scale
+        more._gram = more._mean.new_zeros(d, d)
+        more._sums = more._mean.new_zeros(len(given.counts), d)
+        for rows, block in found.blocks():
+            more._gram.addmm_(block.T, block)
+            more._sums.index_add_(0, given.index[rows], block)
+        return self._add("batch", more)
+
+    def merge(self, other: Moments) -> Moments:
+        """Add the samples of another, which stays as it is, and return self.
+
+        Raises:
+            ValueError: their embeddings differ in width.
+        """
+        return self._add("other", other)
+
+    def _add(self, name: str, other: Moments) -> Moments:
+        if not other.n:
+            return self
+        if not self.n:
+            self._torch, self._scale = other._torch, other._scale
+            self._mean, self._gram = torch.zeros_like(other._mean), torch.zeros_like(other._gram)
+            self._sums, self._counts = other._sums[:0], other._counts[:0]
+        if len(other._mean) != len(self._mean):
+            raise checks.refuse(name, f"embeddings of width {len(self._mean)}", len(other._mean))
+        scale, n, home = max(self._scale, other._scale), self.n + other.n, self._mean.device
+        a, b = self._scale / scale, other._scale / scale
+        old, new, counts = a * self._mean, b * other._mean.to(home), other._counts.to(home)
+        gap, mean = new - old, old + other.n / n * (new - old)
+        self._gram.mul_(a**2).add_(other._gram.to(home), alpha=b**2)
+        self._gram.addr_(gap, gap, alpha=self.n * other.n / n)
+        # The sums are about the new mean.
+        sums = a * self._sums + self._counts[:, None] * (old - mean)
+        more = b * other._sums.to(home) + counts[:, None] * (new - mean)
+        self.classes = list(dict.fromkeys([*self.classes, *other.classes]))
+        place = {label: row for row, label in enumerate(self.classes)}
+        rows = torch.tensor([place[label] for label in other.classes], device=home)
+        grown = len(self.classes) - len(sums)
+        self._sums = torch.cat([sums, sums.new_zeros(grown, len(mean))]).index_add_(0, rows, more)
+        self._counts = torch.cat([self._counts, counts.new_zeros(grown)])
+        self._counts.index_add_(0, rows, counts)
+        self.n, self._scale, self._mean = n, scale, mean
+        return self
+
+    def _factored(
+        self, mean: Float64[Tensor, " d"] | float
+    ) -> tuple[Float64[Tensor, " r"], Float64[Tensor, "d r"], Float64[Tensor, "c r"]]:
+        """Eigenpairs of the Gram matrix, and the classes' energies, with that mean put back."""
+        if len(self.classes) < 2:
+            raise checks.refuse("labels", "at least 2 classes", f"{self.classes} so far")
+        gram, sums = self._gram, self._sums
+        if isinstance(mean, Tensor):
+            gram = torch.addr(gram, mean, mean, alpha=self.n)
+            sums = sums + self._counts[:, None] * mean
+        values, vectors = linalg.eigenpairs(gram, (self.n, len(gram)))
+        return values, vectors, linalg.energies(sums, values, vectors)
+
+    def logme(self) -> float:
+        """:func:`hastelib.metrics.logme` of all samples.
+
+        Raises:
+            ValueError: fewer than two classes.
+
+        Warns:
+            UnboundedEvidenceWarning: as there.
+        """
+        values, _, energies = self._factored(self._mean)
+        rest = self._counts - energies.sum(1)
+        rest[rest < (EXACT if len(values) < self.n else torch.inf) * self._counts] = 0
+        shape = self.n, len(self._mean)
+        return maximum(problem(values, energies, rest, shape, self._scale))
+
+    def h_score(self) -> float:
+        """:func:`hastelib.metrics.h_score` of all samples, without shrinkage.
+
+        Raises:
+            ValueError: fewer than two classes.
+
+        Warns:
+            SaturatedScoreWarning: as there.
+        """
+        values, _, energies = self._factored(0.0)
+        saturated(len(values), self.n)
+        return min(float((energies / self._counts[:, None]).sum()), len(self.classes) - 1.0)
+
+    def pca(self, components: int) -> tuple[np.ndarray | Tensor, ...]:
+        """The principal components of all samples.
+
+        Args:
+            components: their number, at most; no more than the rank.
+
+        Returns:
+            The mean (d,), the axes (k, d) and the variances (k,) along them, divided by n - 1, the
+            largest first; in the kind of the first batch.
+
+        Raises:
+            ValueError: not a number of at least 1; fewer than two samples.
+        """
+        count = checks.whole("components", components, 1)
+        if self.n < 2:
+            raise checks.refuse("batch", "at least 2 samples", f"{self.n} so far")
+        values, vectors = linalg.eigenpairs(self._gram, (self.n, len(self._gram)))
+        variances = values.flip(0)[:count] * self._scale**2 / (self.n - 1)
+        found = self._mean * self._scale, vectors.flip(1)[:, :count].T, variances
+        return found if self._torch else tuple(x.cpu().numpy() for x in found)
