@@ -3,7 +3,7 @@
 The library under the HASTE book: pure functions (:mod:`~hastelib.metrics`,
 :mod:`~hastelib.hardness`, :mod:`~hastelib.stats`), the networks and data they are computed from
 (:mod:`~hastelib.suites`, :mod:`~hastelib.data`, :mod:`~hastelib.models`, :mod:`~hastelib.extract`,
-:mod:`~hastelib.finetune`), and the grids and tables of the book (:mod:`~hastelib.experiments`,
+:mod:`~hastelib.finetune`), and the grids and tables of the book (:mod:`~hastelib.grid`,
 :mod:`~hastelib.records`, :mod:`~hastelib.analysis`).
 """
 

@@ -16,7 +16,7 @@ import torch
 from pydantic import ValidationError, create_model
 
 from hastelib import plugins, records, suites
-from hastelib.experiments import Grid
+from hastelib.grid import Grid
 from hastelib.extract import default_device
 from hastelib.finetune import describe, versions
 from hastelib.metrics import METRICS
