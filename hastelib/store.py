@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-FORMAT = 1  # raised when the meaning of stored entries changes, so that old ones are made again
+FORMAT = 2  # raised when the meaning of stored entries changes, so that old ones are made again
 
 
 class DamagedEntryWarning(UserWarning):
@@ -95,13 +95,17 @@ class Store:
         """The file of an entry: ``folder/kind/entry.safetensors``."""
         return self.folder / kind / f"{entry}.safetensors"
 
+    def has(self, kind: str, entry: str) -> bool:
+        """Whether there is such an entry, damaged or not."""
+        return self.path(kind, entry).exists()
+
     def write(
         self, kind: str, entry: str, arrays: Mapping[str, Tensor], notes: Mapping[str, Any]
     ) -> None:
         """Write an entry: named tensors and JSON notes."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in arrays.items()}
-        # One note of our own and the checksum; safetensors' metadata holds strings only.
-        metadata = {"notes": json.dumps(notes), "sha256": digest(tensors, notes)}
+        named = {"name": f"{kind}/{entry}", "notes": json.dumps(notes)}  # metadata: strings only
+        metadata = named | {"sha256": digest(tensors, named)}
         with writing(self.path(kind, entry)) as temporary:
             temporary.write_bytes(save(tensors, metadata))
 
@@ -116,9 +120,12 @@ class Store:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            notes = json.loads(metadata["notes"])
-            if digest(arrays, notes) != metadata["sha256"]:
+            told = metadata.pop("sha256")
+            if digest(arrays, metadata) != told:
                 raise ValueError("its checksum does not fit its contents")
+            if metadata["name"] != f"{kind}/{entry}":
+                raise ValueError(f"it is {metadata['name']}, under another name")
+            notes = json.loads(metadata["notes"])
         except FileNotFoundError:
             return None
         except (SafetensorError, KeyError, ValueError) as error:
@@ -153,7 +160,8 @@ class Store:
 
     def drop(self, kind: str, entry: str) -> None:
         """Remove an entry, if it is there."""
-        self.path(kind, entry).unlink(missing_ok=True)
+        if self.has(kind, entry):  # else a cache that is read only would be written to
+            self.path(kind, entry).unlink(missing_ok=True)
 
     @contextmanager
     def lock(self, kind: str, entry: str) -> Iterator[None]:

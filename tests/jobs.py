@@ -1,11 +1,15 @@
-"""Jobs for the tests of the runner; a module of its own, so that workers can import it."""
+"""Jobs for the tests of the engine; a module of its own, so that workers can import it."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 
 def add(a: int, b: int) -> int:
@@ -41,8 +45,36 @@ def die_once(folder: str, name: str) -> str:
     return name
 
 
-def draws_bars() -> bool:
-    """Whether a progress bar would show here."""
+def fail_twice(folder: str, name: str) -> None:
+    note(folder, name)
+    raise RuntimeError("not yet")
+
+
+def wait() -> None:
+    time.sleep(60)
+
+
+def seen() -> dict[str, Any]:
+    """What a worker sees: whether a bar would show, its cores, who can reach it, a child's end."""
     from tqdm import tqdm
 
-    return not tqdm().disable
+    from hastelib._machine import cores
+
+    child = multiprocessing.get_context("fork").Process(target=os._exit, args=(3,))
+    child.start()
+    child.join()
+    processes = [psutil.Process(), *psutil.Process().parents()[:1]]  # the scheduler's too
+    sockets = [one for process in processes for one in process.net_connections()]
+    hosts = {one.laddr.ip for one in sockets if one.status == "LISTEN"}
+    bars = not tqdm().disable
+    return {"bars": bars, "cores": cores(), "hosts": hosts, "child": child.exitcode}
+
+
+def visible() -> str:
+    time.sleep(0.3)
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+def die() -> None:
+    """Be killed every time."""
+    os.kill(os.getpid(), signal.SIGKILL)

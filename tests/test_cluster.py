@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from hastelib import suites
-from hastelib.experiments import Grid
-from hastelib.runner import Job, run
+from hastelib.grid import Grid
+from hastelib.engine import Job, run
 from hastelib.specs import Glyphs
 from hastelib.store import Store
 

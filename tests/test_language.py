@@ -15,9 +15,9 @@ import torch
 
 pytest.importorskip("transformers")
 
-from hastelib import experiments, extract, models
+from hastelib import extract, models, selection
 from hastelib.data import load
-from hastelib.experiments import Grid
+from hastelib.grid import Grid
 from hastelib.finetune import predict
 from hastelib.models import language as networks
 from hastelib.specs.texts import Corpus
@@ -66,7 +66,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
 
 @pytest.fixture(scope="module")
 def tasks(grid: Grid):
-    return experiments.tasks(grid)
+    return selection.tasks(grid)
 
 
 @pytest.fixture(scope="module")

@@ -148,7 +148,7 @@ def test_a_metric(place: Place) -> None:
     home = place.folder / "my_metrics.py"
     home.write_text(home.read_text().replace(".item()", ".item() + 5"))
     text = (
-        "from hastelib import suites; from hastelib.experiments import Grid;"
+        "from hastelib import suites; from hastelib.grid import Grid;"
         "suite, targets = suites.load('mine').select(targets='flowers');"
         "print(Grid(suite).frame('mine', targets, ['nearest'], seeds=())['score'].min())"
     )

@@ -16,7 +16,7 @@ from torchvision.models.segmentation import fcn_resnet50
 from hastelib import finetune, metrics, models
 from hastelib.data.scenes import IGNORE, Pictures, load_scenes
 from hastelib.data.scenes.pictures import NO_CLASS
-from hastelib.experiments import Grid
+from hastelib.grid import Grid
 from hastelib.models import segmentation
 from hastelib.specs.scenes import Scenes
 from hastelib.store import Store

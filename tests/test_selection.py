@@ -7,9 +7,9 @@ import math
 
 import pytest
 
-from hastelib import experiments, metrics, suites
+from hastelib import metrics, selection, suites
 from hastelib.data import class_subsets
-from hastelib.experiments import Grid
+from hastelib.grid import Grid
 from hastelib.specs import Glyphs
 from hastelib.store import Store
 from hastelib.suites import Selection
@@ -41,7 +41,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
 
 
 def test_tasks_leave_out_what_a_source_was_trained_on(grid: Grid):
-    found = experiments.tasks(grid)
+    found = selection.tasks(grid)
     assert found.pairs == {
         "resnet8@glyphs+latin": ("greek",),
         "resnet8@glyphs+greek": ("latin",),
@@ -49,20 +49,20 @@ def test_tasks_leave_out_what_a_source_was_trained_on(grid: Grid):
     assert found.grid.suite.sources == ("resnet8@glyphs+latin", "resnet8@glyphs+greek")
     assert found.subsets["greek"] == tuple(itertools.islice(class_subsets(5), 3))
     assert found.named(["greek"]) == ["greek#0", "greek#1", "greek#2"]
-    only = experiments.tasks(grid, "greek", ["resnet8@glyphs"], 4)
+    only = selection.tasks(grid, "greek", ["resnet8@glyphs"], 4)
     assert only.pairs == {"resnet8@glyphs": ("greek",)}
     assert len(only.subsets["greek"]) == 4
 
 
 def test_tasks_take_as_many_subsets_as_there_are(grid: Grid):
     sizes = [math.comb(5, k) for k in range(2, 6)]  # 40% of 5 classes are 2
-    assert len(experiments.tasks(grid, "greek", subsets=50).subsets["greek"]) == sum(sizes)
+    assert len(selection.tasks(grid, "greek", subsets=50).subsets["greek"]) == sum(sizes)
 
 
 def test_tasks_without_a_selection_use_the_first_sources_and_targets(grid: Grid):
     sources = ("resnet8@glyphs", "resnet14@glyphs", "resnet20@glyphs")
     suite = grid.suite.model_copy(update={"selection": None, "sources": sources})
-    found = experiments.tasks(Grid(suite, grid.store), subsets=5)
+    found = selection.tasks(Grid(suite, grid.store), subsets=5)
     assert found.pairs == {
         "resnet8@glyphs+greek": ("latin",),
         "resnet14@glyphs+latin": ("greek",),
@@ -84,11 +84,11 @@ def test_tasks_without_a_selection_use_the_first_sources_and_targets(grid: Grid)
 )
 def test_tasks_refuse(grid: Grid, given, message):
     with pytest.raises(ValueError, match=message):
-        experiments.tasks(grid, **given)
+        selection.tasks(grid, **given)
 
 
 def test_the_frame_is_of_the_subsets_and_each_source_ranks_for_itself(grid: Grid):
-    tasks = experiments.tasks(grid)
+    tasks = selection.tasks(grid)
     frame = tasks.frame("5.2", ["leep"])
     whole = frame[frame["variant"] == "all"]
     assert list(zip(whole["source"], whole["target"], strict=True)) == [

@@ -13,8 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hastelib import extract, finetune
-from hastelib.experiments import scoring
+from hastelib import extract, finetune, grid
 from hastelib.store import Store
 
 FOLDER = Path(os.environ["WITNESS"])
@@ -46,8 +45,8 @@ finetune.finetune = witnessed(
     finetune.finetune,
     lambda source, train, test, recipe, seed, **_: f"fine-tune {source.name}, seed {seed}",
 )
-scoring.score = witnessed(
-    scoring.score, lambda names, features, subsets: f"score {features.embedding.sum():.6f}"
+grid.score = witnessed(
+    grid.score, lambda names, features, subsets: f"score {features.embedding.sum():.6f}"
 )
 kept = Store.write
 Store.write = write  # type: ignore[method-assign]

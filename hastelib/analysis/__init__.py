@@ -24,7 +24,7 @@ from pandas.io.formats.style import Styler
 from hastelib import stats
 from hastelib.analysis import tables
 from hastelib.analysis.notebook import parameters, save, start, words
-from hastelib.experiments.selection import FEWEST
+from hastelib.selection import FEWEST
 
 __all__ = [
     "against",

@@ -16,8 +16,8 @@ import torch
 from pydantic import ValidationError, create_model
 
 from hastelib import plugins, records, suites
-from hastelib.experiments import Grid
 from hastelib.features import default_device
+from hastelib.grid import Grid
 from hastelib.finetune import describe, versions
 from hastelib.metrics import METRICS
 

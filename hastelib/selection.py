@@ -1,8 +1,4 @@
-"""Target selection (the paper, Secs. 5.2 and 5.5): on which class subset will a source do best?
-
-The units are random class subsets of a target (``greek#3``), one source at a time; every source
-ranks the samples by hardness for itself.
-"""
+"""Target selection (the paper, Secs. 5.2 and 5.5): on which class subset will a source do best?"""
 
 from __future__ import annotations
 
@@ -13,11 +9,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hastelib.data import subset_classes
-from hastelib.experiments.grid import Grid
-from hastelib.experiments.names import of_classes, taught_on
+from hastelib.grid import Grid, taught_on
 
-DEFAULT_SUBSETS = 50
-"""The paper's number, for a suite that names none."""
+SUBSETS = 50
+"""Class subsets of a target (the paper's number), for a suite that names none."""
 FEWEST = 3
 """A correlation needs this many points: through two of them it is always 1 or -1."""
 
@@ -25,6 +20,9 @@ FEWEST = 3
 @dataclass(frozen=True)
 class Tasks:
     """Which sources meet class subsets of which targets.
+
+    The units are random class subsets of a target (``greek#3``), one source at a time; every
+    source ranks the samples by hardness for itself.
 
     Attributes:
         grid: of the suite, with the sources that have targets.
@@ -48,28 +46,19 @@ class Tasks:
             ``whole``, the target it is a subset of, and ``size``, its number of classes.
         """
         grid, rankers = self.grid, {source: source for source in self.pairs}
+        named = {source: self.named(targets) for source, targets in self.pairs.items()}
         jobs = []  # of all pairs at once, so that the work is spread over the workers
-        for source, targets in self.pairs.items():
-            named = self.named(targets)
-            jobs += grid.jobs([source], named, metrics, grid.suite.seeds, rankers)
+        for source, targets in named.items():
+            jobs += grid.jobs([source], targets, metrics, grid.suite.seeds, rankers)
         grid.run(jobs)
-        found = pd.concat(
-            [
-                grid.frame(
-                    section,
-                    self.named(targets),
-                    metrics,
-                    sources=[source],
-                    rankers=rankers,
-                    static=False,
-                )
-                for source, targets in self.pairs.items()
-                if targets
-            ],
-            ignore_index=True,
-        )
+        parts = [
+            grid.frame(section, targets, metrics, sources=[source], rankers=rankers, static=False)
+            for source, targets in named.items()
+            if targets
+        ]
+        found = pd.concat(parts, ignore_index=True)
         sizes = found[found["variant"] == "all"].groupby("target")["classes"].first()
-        whole = [of_classes(name)[0] for name in found["target"]]
+        whole = found["target"].str.partition("#")[0]
         return found.assign(whole=whole, size=found["target"].map(sizes).astype(int))
 
 
@@ -95,7 +84,7 @@ def tasks(
         raise ValueError(
             f"subsets: expected at least {FEWEST}, since a correlation needs them, got {subsets}"
         )
-    count = subsets or (told.subsets if told else DEFAULT_SUBSETS)
+    count = subsets or (told.subsets if told else SUBSETS)
     targets = (target,) if target else told.targets if told else (*suite.targets,)
     both = zip(suite.sources[:2], suite.targets, strict=False)
     chosen = sources or (told.sources if told else [f"{one}+{data}" for one, data in both])
@@ -105,8 +94,6 @@ def tasks(
             f"sources: expected one that was not trained on {', '.join(targets)}, got "
             f"{', '.join(chosen)}"
         )
-    found = {}
-    for name in targets:
-        found[name] = tuple(itertools.islice(subset_classes(grid.data(name)), count))
+    found = {t: tuple(itertools.islice(subset_classes(grid.data(t)), count)) for t in targets}
     changed = suite.select(sources=tuple(one for one in chosen if pairs[one]))[0]
     return Tasks(Grid(changed, grid.store, grid.scheduler), pairs, found)

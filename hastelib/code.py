@@ -1,0 +1,185 @@
+"""The code that made a result, in one hash.
+
+It covers what functions and classes do, and all that they reach of this library and of your own
+modules: functions, classes, constants, closures, default arguments. Docstrings, comments and
+annotations do not count, nor does what is not reached. Of other packages the version counts.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import hashlib
+import importlib
+import inspect
+import json
+import pickle
+import sys
+from importlib import metadata
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import torch
+
+from hastelib.store import digest
+
+LEFT_OUT = {"beartype", "jaxtyping", "tqdm"}
+"""Packages that decide no result."""
+REGISTRIES = {"METRICS", "SOURCES"}
+"""What is looked up in them by name is named by who asks."""
+_GENERATED = {"__eq__", "__hash__", "__repr__", "__init_subclass__", "__class_getitem__"}
+
+
+def of(*things: Any) -> str:
+    """Hexadecimal SHA-256 of the code of functions, classes and modules (``nn.Module``) of torch.
+
+    The library's own is hashed once a process, yours anew each time: a constant that it uses may
+    have changed.
+    """
+    place: dict[int, int] = {}
+    queue, lines = [*things], []
+    for thing in queue:  # which grows
+        if id(thing) in place:
+            continue
+        place[id(thing)] = len(place)
+        own = isinstance(thing, FunctionType | type) and _package(thing) == "hastelib"
+        text, reached = _known(thing) if own else _read(thing)
+        queue += reached
+        lines.append((text, reached))
+    told = [[text, [place[id(one)] for one in reached]] for text, reached in lines]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def of_network(network: torch.nn.Module) -> str:
+    """The hash of what a network's parts do, and of their settings: all but the weights."""
+    parts = {
+        name: (type(part), {k: v for k, v in vars(part).items() if _setting(k, v)})
+        for name, part in network.named_modules()
+    }
+    return of(*parts.values())
+
+
+def _setting(name: str, value: Any) -> bool:
+    plain = isinstance(value, bool | int | float | str | tuple | None) or callable(value)
+    return name != "training" and not name.startswith("_") and plain
+
+
+def version(package: str) -> str:
+    """The version of a package that is installed, as in ``torch 2.12.1``."""
+    found = getattr(sys.modules.get(package), "__version__", None)
+    if found is None:
+        names = metadata.packages_distributions().get(package, [])
+        found = metadata.version(names[0]) if names else ""
+    return f"{package} {str(found).partition('+')[0]}"
+
+
+def _package(thing: Any) -> str:
+    """The package that a function, class or module is from; of an instance, that of its class."""
+    if isinstance(thing, FunctionType):
+        if thing.__code__.co_filename.startswith("<@beartype"):
+            return "beartype"
+        name = thing.__globals__.get("__name__")
+    elif isinstance(thing, ModuleType):
+        name = thing.__name__
+    else:
+        name = getattr(thing, "__module__", None) or type(thing).__module__
+    return str(name or "builtins").partition(".")[0]
+
+
+@functools.cache
+def _foreign(package: str) -> bool:
+    """Whether it is Python's or installed: its version says all."""
+    file = str(getattr(sys.modules.get(package), "__file__", None) or "")
+    known = package in sys.stdlib_module_names and package != "__main__"
+    return known or "site-packages" in file or "dist-packages" in file
+
+
+_known = functools.cache(lambda thing: _read(thing))
+
+
+def _read(thing: Any) -> tuple[str, list[Any]]:
+    """What a thing is by itself, and the things it reaches."""
+    if isinstance(thing, dict):
+        return "dict", [part for pair in thing.items() for part in pair]
+    if isinstance(thing, set | frozenset):
+        return "set", sorted(thing, key=repr)
+    if isinstance(thing, list | tuple):
+        return type(thing).__name__, [*thing]
+    if isinstance(thing, torch.Tensor):
+        return digest({"": thing}), []
+    if thing is None or isinstance(thing, bool | int | float | complex | str | bytes):
+        return repr(thing), []
+    if isinstance(thing, functools.partial):
+        return "partial", [thing.func, thing.args, thing.keywords]
+    if isinstance(thing, MethodType):
+        return "method", [thing.__func__, thing.__self__]
+    if isinstance(thing, property):
+        return "property", [thing.fget]
+    if isinstance(thing, staticmethod | classmethod):
+        return type(thing).__name__, [thing.__func__]
+    if isinstance(thing, functools.cached_property):
+        return "property", [thing.func]
+    if (inner := getattr(thing, "__wrapped__", None)) and (
+        not isinstance(thing, FunctionType) or _foreign(_package(thing))
+    ):
+        return _read(inner)  # a decorator of another package
+    package = _package(thing)
+    if _foreign(package):
+        if not hasattr(thing, "__name__"):  # an object, such as a compiled expression
+            return _instance(thing), []
+        plain = package in sys.stdlib_module_names or package in LEFT_OUT
+        return "" if plain else version(package), []
+    if isinstance(thing, FunctionType):
+        text, reached = _code(thing.__code__, thing.__globals__)
+        cells = [*map(_content, thing.__closure__ or ())]
+        return text, [*reached, cells, thing.__defaults__, thing.__kwdefaults__]
+    if isinstance(thing, ModuleType):
+        return "module", [part for name, part in sorted(vars(thing).items()) if name[:2] != "__"]
+    if isinstance(thing, type):
+        parts = {
+            name: part
+            for name, part in sorted(vars(thing).items())
+            if name not in _GENERATED and (name[:2] != "__" or isinstance(part, FunctionType))
+        }
+        parts.pop("_abc_impl", None)
+        return f"class {[*parts]}", [*thing.__bases__, *parts.values()]
+    return "instance", [type(thing), getattr(thing, "__dict__", str(thing))]
+
+
+def _instance(thing: Any) -> str:
+    """An object of another package."""
+    try:
+        return hashlib.sha256(pickle.dumps(thing)).hexdigest()
+    except Exception:  # what cannot be pickled, a lock or a file, is no setting
+        return type(thing).__qualname__
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return None
+
+
+def _code(code: CodeType, names: dict[str, Any]) -> tuple[str, list[Any]]:
+    """The instructions, and the globals that they name, ``module.function`` included."""
+    steps, reached, holder = [], [], None
+    for step in dis.get_instructions(code):
+        value = step.argval
+        if isinstance(value, CodeType):
+            value, inner = _code(value, names)
+            reached += inner
+        elif isinstance(value, frozenset):
+            value = sorted(map(repr, value))
+        elif step.opname in ("LOAD_GLOBAL", "LOAD_NAME") and value in names:
+            holder = None if value in REGISTRIES else names[value]
+            reached.append(holder)
+        elif step.opname in ("LOAD_ATTR", "LOAD_METHOD") and isinstance(holder, ModuleType):
+            holder = getattr(holder, value, None)
+            reached[-1] = None if value in REGISTRIES or value == "__version__" else holder
+        elif step.opname == "IMPORT_NAME" and not _foreign(value.partition(".")[0]):
+            reached.append(importlib.import_module(value))
+        else:
+            holder = None
+        steps.append(f"{step.opname} {value!r}")
+    return "\n".join(steps), reached

@@ -1,0 +1,264 @@
+"""Where the jobs of an experiment run: in this process, or on the workers of Dask.
+
+A job is a module-level function with picklable arguments that keeps its result in the store, and
+the names of the jobs it needs. The same list runs anywhere; one word says where (:func:`run`, or
+the environment variable ``HASTE_SCHEDULER``):
+
+- ``local``: one after the other in this process, the default;
+- a number: that many worker processes on this machine, reachable from this machine alone;
+- ``tcp://HOST:PORT``, or the path of a scheduler file (``.json``): a Dask cluster that is there
+  already, whose workers see the store's folder and the data.
+
+A job that raises is tried once more, then reported at the end with the jobs that needed it; no job
+keeps another from running. A worker that dies costs only the job that it ran.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from distributed import Client, SpecCluster
+
+
+class _Call(Protocol):
+    def __call__(self, *arguments: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work.
+
+    Attributes:
+        name: says what it is, once in a list.
+        call: a module-level function.
+        arguments: what it is called with; picklable.
+        needs: names of the jobs that must have succeeded before.
+        gpus: how many a worker must have free (its resource ``GPU``); ``local`` ignores it.
+    """
+
+    name: str
+    call: _Call
+    arguments: tuple[Any, ...] = ()
+    needs: tuple[str, ...] = ()
+    gpus: int = 0
+
+
+class JobsFailedError(RuntimeError):
+    """Some jobs failed, all others are done.
+
+    Attributes:
+        errors: name -> what went wrong.
+        results: name -> result, of those that succeeded.
+    """
+
+    def __init__(self, errors: dict[str, str], results: dict[str, Any]) -> None:
+        lines = "\n".join(f"  {name}: {error}" for name, error in errors.items())
+        super().__init__(
+            f"{len(errors)} of {len(errors) + len(results)} jobs failed; the others are done and "
+            f"kept, so that a second run makes only these:\n{lines}"
+        )
+        self.errors, self.results = errors, results
+
+
+def run(jobs: Sequence[Job], scheduler: str | None = None, name: str = "") -> dict[str, Any]:
+    """Run jobs where ``scheduler`` says, each after those it needs.
+
+    Args:
+        jobs: in the order in which they are started, as far as their needs allow.
+        scheduler: see the module; ``HASTE_SCHEDULER`` where it is not given, else ``local``.
+        name: stands before the progress bar, which also says how much time is left.
+
+    Returns:
+        Name -> result, in the order of the jobs.
+
+    Raises:
+        ValueError: an unknown scheduler, two jobs of one name, needs that are unknown or circular,
+            jobs that need a GPU where no worker has one.
+        OSError: no scheduler answers.
+        JobsFailedError: some jobs failed; the message lists them with their errors.
+    """
+    where = scheduler or os.environ.get("HASTE_SCHEDULER") or "local"
+    number = int(where) if where.isdecimal() else None
+    if where != "local" and not number and "://" not in where and not where.endswith(".json"):
+        raise ValueError(
+            f"unknown scheduler {where!r}; choose local, a number of worker processes (at least "
+            "1), the address of a Dask scheduler (tcp://HOST:PORT) or its scheduler file (.json)"
+        )
+    ordered = _ordered(jobs)
+    results: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    with tqdm(total=len(jobs), desc=name, unit="job", disable=None if jobs else True) as bar:
+        if where == "local" or not jobs:
+            for job in ordered:
+                _here(job, results, errors)
+                bar.update()
+        else:
+            with _client(where, number, any(job.gpus for job in jobs)) as client:
+                _there(client, ordered, results, errors, bar)
+    if errors:
+        raise JobsFailedError(errors, results)
+    return {job.name: results[job.name] for job in jobs}
+
+
+def _ordered(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, each behind those it needs, else as they are listed."""
+    names = [job.name for job in jobs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"jobs: expected each name once, got several of {twice}")
+    waiting, found = list(jobs), dict[str, Job]()
+    while waiting:
+        ready = next((job for job in waiting if found.keys() >= {*job.needs}), None)
+        if ready is None:
+            left = {job.name: job.needs for job in waiting}
+            raise ValueError(f"jobs: some needs are unknown or circular: {left}")
+        found[ready.name] = ready
+        waiting.remove(ready)
+    return list(found.values())
+
+
+def _lost(job: Job, errors: dict[str, str]) -> bool:
+    if lost := [need for need in job.needs if need in errors]:
+        errors[job.name] = f"not run, since it needs {', '.join(lost)}"
+    return bool(lost)
+
+
+def _here(job: Job, results: dict[str, Any], errors: dict[str, str]) -> None:
+    for _ in range(0 if _lost(job, errors) else 2):
+        try:
+            results[job.name] = job.call(*job.arguments)
+            errors.pop(job.name, None)
+            return
+        except Exception as error:
+            errors[job.name] = _told(error)
+
+
+def _there(
+    client: Client, ordered: list[Job], results: dict[str, Any], errors: dict[str, str], bar: tqdm
+) -> None:
+    from distributed import KilledWorker, as_completed
+
+    series = uuid.uuid4().hex
+
+    def submit(job: Job, needs: Sequence[Any], when: str) -> Any:
+        # Of a group of tasks that need none Dask keeps those back that no worker is free for.
+        task = {"key": (f"{when}-{series}", job.name), "pure": False, "retries": 1}
+        free = {"GPU": job.gpus} if job.gpus else None
+        return client.submit(_after, job.call, job.arguments, needs, resources=free, **task)
+
+    futures: dict[str, Any] = {}
+    for job in ordered:
+        needs = [futures[need] for need in job.needs]
+        futures[job.name] = submit(job, needs, "then" if needs else "first")
+    names = {future.key: name for name, future in futures.items()}
+    for future in as_completed([*futures.values()], loop=client.loop):
+        with suppress(Exception):  # told below
+            results[names[future.key]] = future.result()
+            del futures[names[future.key]]  # else made again when its worker dies
+        bar.update()
+    for job in ordered:
+        if job.name in results or _lost(job, errors):
+            continue
+        # Dask blames the death of a worker on all jobs that wait there: alone, on the one only.
+        for alone in (False, True):
+            try:
+                future = submit(job, [], "alone") if alone else futures[job.name]
+                results[job.name] = future.result()
+                errors.pop(job.name, None)
+                break
+            except KilledWorker:
+                errors[job.name] = "the workers that ran it died"
+            except Exception as error:
+                errors[job.name] = _told(error)
+                break
+
+
+def _after(call: _Call, arguments: tuple[Any, ...], _: list[Any]) -> Any:
+    return call(*arguments)
+
+
+def _told(error: BaseException) -> str:
+    """The error in a line, with the place in our own code it came from."""
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "hastelib" in frame.filename and frame.filename != __file__
+    ]
+    place = f" ({own[-1].name}, line {own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+@contextmanager
+def _client(where: str, workers: int | None, gpus: bool) -> Iterator[Client]:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ImportError(
+            f"HASTE_SCHEDULER={where} needs dask.distributed: pip install 'hastelib[cluster]'"
+        ) from error
+    if workers:
+        with _cluster(workers, gpus) as cluster, Client(cluster, set_as_default=False) as client:
+            yield client
+        return
+    named = where.endswith(".json")
+    if named and not Path(where).exists():
+        raise FileNotFoundError(f"no scheduler file {where}; start the scheduler first")
+    try:
+        client = Client(**{"scheduler_file" if named else "address": where}, set_as_default=False)
+    except OSError as error:
+        raise OSError(f"no Dask scheduler answers at {where} ({error}); start it first") from error
+    with client:
+        there = client.scheduler_info(n_workers=-1)["workers"].values()
+        if gpus and there and not any(one["resources"].get("GPU") for one in there):
+            raise ValueError(
+                f"jobs need a GPU, but none of the {len(there)} workers at {where} offers one; "
+                'start them with --resources "GPU=1", or set HASTE_DEVICE=cpu'
+            )
+        yield client
+
+
+@contextmanager
+def _cluster(workers: int, gpus: bool) -> Iterator[SpecCluster]:
+    """Workers on this machine, a process each; where jobs need a GPU each has its own."""
+    import dask
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    local: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    one_each = {"nthreads": 1, "memory_limit": 0, "silence_logs": 50}
+    each: list[dict[str, Any]] = [dict(one_each) for _ in range(workers)]
+    if gpus:
+        import torch  # only here: a worker starts in a second without it
+
+        count = torch.cuda.device_count()
+        named = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+        if workers > count:
+            raise ValueError(
+                f"HASTE_SCHEDULER={workers}: each worker takes a GPU of its own, and this machine "
+                f"has {count}; choose at most as many, or HASTE_DEVICE=cpu"
+            )
+        for one, gpu in zip(each, named.split(","), strict=False):
+            one |= {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": gpu}}
+    spawned = "distributed.nanny.pre-spawn-environ"  # set before a worker imports anything
+    variables = {"TQDM_DISABLE": "1", "HASTE_WORKERS": str(workers)}
+    settings = {
+        spawned: dask.config.get(spawned) | variables,
+        "distributed.worker.daemon": False,  # a worker may start processes that decode
+        "distributed.scheduler.worker-saturation": 1.0,  # no job waits on a worker
+        "distributed.scheduler.allowed-failures": 1,  # else it is tried alone
+    }
+    specs = {i: {"cls": Nanny, "options": local | one} for i, one in enumerate(each)}
+    scheduler = {"cls": Scheduler, "options": local | {"port": 0, "dashboard": False}}
+    with (
+        dask.config.set(settings),
+        SpecCluster(specs, scheduler, silence_logs="CRITICAL") as cluster,
+    ):
+        yield cluster

@@ -1,0 +1,647 @@
+"""Grids of sources and targets: features, hardness, scores and accuracies, every cell kept.
+
+Two forms of names go beyond those in a suite's file: the source ``resnet14@glyphs+greek`` is
+``resnet14@glyphs`` fine-tuned on the target ``greek`` with the suite's recipe and seed 0, and its
+source data are greek's train split; the target ``greek#3`` is random subset 3, counted from 0, of
+the classes of ``greek`` (:func:`hastelib.data.subset`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import datasets
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from hastelib import code, finetune, hardness, metrics, models, plugins, stats
+from hastelib.data import (
+    Batches,
+    class_names,
+    fingerprint,
+    load,
+    subset,
+    subset_rows,
+)
+from hastelib.engine import Job, run
+from hastelib.features import Features, default_device, extract, signature, threaded
+from hastelib.records import SCHEMA, check
+from hastelib.specs import Split
+from hastelib.store import Store, digest, key
+from hastelib.suites import Suite, one_of
+
+T = TypeVar("T")
+Kept = tuple[dict[str, Tensor], dict[str, Any]]
+"""Arrays and notes, as the store keeps them."""
+
+MEMORY = 2 << 30
+"""Bytes of networks, decoded splits, features and outcomes that a grid holds; the rest is read or
+made again."""
+HARD = ("ca", "cs")
+"""The variants of hard subsets."""
+
+
+def taught_on(source: str) -> tuple[str, str | None]:
+    """A source's name taken apart: ``resnet14@glyphs+greek`` is of ``resnet14@glyphs``, ``greek``.
+
+    Without a ``+`` the second part is None.
+    """
+    base, plus, target = source.rpartition("+")
+    return (base, target) if plus else (source, None)
+
+
+def of_classes(target: str) -> tuple[str, int | None]:
+    """A target's name taken apart: ``greek#3`` is subset 3 of ``greek``; ``greek`` has None."""
+    name, hash_, which = target.partition("#")
+    if hash_ and not which.isdecimal():
+        raise ValueError(f"target {target!r}: expected the number of a class subset after #")
+    return name, int(which) if hash_ else None
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Rows of a target's train split.
+
+    Attributes:
+        variant: ``all``, ``random``, ``ca`` or ``cs``.
+        rows: (k,) indices; of a hard subset the hardest first.
+        similarity: of ``ca``, as :func:`hastelib.hardness.class_agnostic` has it.
+        draw: number of the random subset.
+    """
+
+    variant: str
+    rows: Tensor
+    similarity: str = ""
+    draw: int = 0
+
+
+def score(
+    names: Sequence[str], features: Features, subsets: Sequence[Subset]
+) -> dict[str, list[dict[str, Any]]]:
+    """Metric -> a line for each subset, whose features are factored once for all metrics.
+
+    A score that cannot be computed, or is infinite, is NaN with the reason.
+    """
+    # LogME's Gram matrix could be had from that of the centred embeddings, were that there: first
+    # of all, its last digits do not depend on what else is asked for.
+    ordered = sorted(names, key=lambda name: not name.startswith("logme"))
+    lines: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for one in subsets:
+        part = features.at(one.rows)
+        sample = metrics.Sample(part)
+        told = {
+            "variant": one.variant,
+            "similarity": one.similarity,
+            "draw": one.draw,
+            "fraction": len(one.rows) / len(features),
+            "samples": len(one.rows),
+            "classes": len(part.labels.unique()),
+        }
+        for name in ordered:
+            try:
+                value, reason = float(metrics.METRICS[name](sample)), ""
+                if not math.isfinite(value):
+                    value, reason = math.nan, f"the metric gives {value}"
+            except (ValueError, ArithmeticError, torch.linalg.LinAlgError) as error:
+                value, reason = math.nan, str(error) or type(error).__name__
+            lines[name].append(told | {"score": value, "reason": reason})
+    return lines
+
+
+MAKERS = {
+    "features": (extract,),
+    "signatures": (signature,),
+    "scores": (score,),
+    "accuracies": (finetune.finetune,),
+}
+"""What makes the entries of a kind: their keys hold the hash of its code."""
+
+
+class Grid:
+    """The sources and targets of a suite, and all that is computed from them.
+
+    Every method computes what it needs and keeps it in the store, so that the second call, in this
+    process or another, reads it.
+
+    Args:
+        suite: what is run on what.
+        store: the cache.
+        scheduler: where jobs run, see :mod:`hastelib.engine`.
+
+    Raises:
+        ValueError: no such network, weights or target; lists the choices.
+    """
+
+    def __init__(
+        self, suite: Suite, store: Store | None = None, scheduler: str | None = None
+    ) -> None:
+        plugins.load()
+        self.suite, self.store, self.scheduler = suite, store or Store(), scheduler
+        self._memory: dict[tuple[Any, ...], tuple[Any, int]] = {}
+        for name in (*suite.sources, suite.hardness.source):
+            self.check(name)
+
+    def check(self, source: str) -> None:
+        """Refuse a misspelt source now, not an hour later.
+
+        Raises:
+            ValueError: no such network, weights or target; lists the choices.
+        """
+        base, taught = taught_on(source)
+        if taught is None:
+            models.parse(base)
+        else:
+            self.check(base)
+            self.suite.target(taught)
+
+    def _once(self, what: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """What was made before, or is made now; the longest unused goes where memory is short."""
+        found: T
+        found, size = self._memory.pop(what) if what in self._memory else (make(), -1)
+        if size < 0 or what[0] == "split":  # a split is decoded when it is first used
+            size = _bytes(found)
+        self._memory[what] = found, size
+        total = sum(size for _, size in self._memory.values())
+        for other, (_, size) in list(self._memory.items())[:-1]:
+            if total > MEMORY and size:
+                del self._memory[other]
+                total -= size
+        return found
+
+    def source(self, name: str) -> models.Source:
+        """A source of the suite (or any other), loaded or trained once."""
+        base, taught = taught_on(name)
+        if taught is None:
+            return self._once(("source", name), lambda: models.load(name, self.suite.size))
+        return self._once(("source", name), lambda: self._taught(name, base, taught))
+
+    def _taught(self, name: str, base: str, target: str) -> models.Source:
+        """A source fine-tuned on a target, as a source of its own."""
+        network = self.source(base)
+        entry = self.outcome_entry(network, target, 0)
+
+        def make() -> Kept:
+            made = self._finetuned(network, target, 0, entry)
+            assert made.module is not None
+            arrays, notes = _kept(made)
+            self.store.write("accuracies", entry, arrays, notes)  # it is an outcome too
+            return made.module.state_dict(), notes
+
+        state = self.store.get("weights", entry, make)[0]
+        self.store.drop("checkpoints", entry)
+        with torch.random.fork_rng(devices=[]):  # the new head is overwritten
+            module = network.with_classes(len(class_names(self.data(target)["train"])))
+        module.load_state_dict(state)
+        return network.retrained(name, module)
+
+    def trained(self, source: str) -> bool:
+        """Whether the source is there, so that loading it trains nothing."""
+        base, taught = taught_on(source)
+        if taught is None or not self.trained(base):
+            return taught is None
+        return self.store.has("weights", self.outcome_entry(self.source(base), taught, 0))
+
+    def data(self, target: str | None) -> datasets.DatasetDict:
+        """The splits of a target; of the source data for None."""
+        name, which = (None, None) if target is None else of_classes(target)
+        if which is not None:
+            return self._once(("data", target), lambda: subset(self.data(name), which))
+        spec = self.suite.source_data if name is None else self.suite.target(name)
+        if spec is None:
+            raise ValueError(
+                f"suite {self.suite.name} names no source_data; add them to its file, or use "
+                "sources that are trained on a target (a@b+target)"
+            )
+        return self._once(("data", name), lambda: load(spec, self.store))
+
+    def fingerprint(self, target: str | None, split: Split) -> str:
+        """The content hash of a split."""
+        what = ("fingerprint", target, split)
+        return self._once(what, lambda: fingerprint(self.data(target)[split]))
+
+    def read(self, target: str | None, split: Split, network: models.Source) -> Batches:
+        """A split as a network sees it, decoded once for all networks that see the same."""
+        name = f"{target or f'{self.suite.name} source data'} {split}"
+        return self._once(
+            ("split", target, split, type(network), *network.geometry),
+            lambda: network.read(self.data(target)[split], name),
+        )
+
+    def _network(self, source: models.Source) -> dict[str, Any]:
+        """The parts of a key that say which network runs, on what, and how it is computed."""
+
+        def make() -> dict[str, Any]:
+            return {
+                "weights": source.fingerprint,
+                "preprocessing": repr(source.preprocessing),
+                "network": code.of_network(source.module),
+                "source": code.of(type(source), type(source.preprocessing)),
+                "threads": self.suite.recipe.threads,
+            }
+
+        return self._once(("network", source.name, source.fingerprint), make) | {
+            "device": torch.device(default_device()).type,
+            "matmul": torch.get_float32_matmul_precision(),
+        }
+
+    def features_entry(self, source: models.Source, target: str | None, split: Split) -> str:
+        """The store's key of these features."""
+        return key(
+            **self._network(source),
+            data=self.fingerprint(target, split),
+            layers=source.structure.layers,
+            precision="float32",
+            code=code.of(*MAKERS["features"]),
+        )
+
+    def features(self, source: str, target: str | None, split: Split = "train") -> Features:
+        """What a source makes of a target's split; of the source data's for None.
+
+        Of a class subset it is the rows of the whole.
+        """
+        name, which = (None, None) if target is None else of_classes(target)
+        if which is not None:
+
+            def part() -> Features:
+                whole = self.features(source, name, split)
+                kept, rows = subset_rows(self.data(name), which)
+                found = whole.at(torch.from_numpy(rows[split]))
+                return replace(found, labels=torch.searchsorted(torch.tensor(kept), found.labels))
+
+            return self._once(("features", source, target, split), part)
+        network = self.source(source)
+        entry = self.features_entry(network, target, split)
+
+        def make() -> Kept:
+            samples = self.read(target, split, network)
+            with threaded(self.suite.recipe.threads):
+                found, speed = extract(network, samples)
+            return found.arrays(), {"images_per_second": round(speed, 1)}
+
+        return self._once(
+            ("features", entry), lambda: Features.of(self.store.get("features", entry, make)[0])
+        )
+
+    def signature(self, by: str | None = None) -> hardness.Signature:
+        """A source's signature of its own source data, their train split.
+
+        Args:
+            by: the source; the suite's ``hardness.source`` where it is not given.
+        """
+        name = by or self.suite.hardness.source
+        network, data = self.source(name), taught_on(name)[1]
+
+        def make() -> Kept:
+            samples = self.read(data, "train", network)
+            with threaded(self.suite.recipe.threads):
+                return signature(network, samples).arrays(), {}
+
+        made = code.of(*MAKERS["signatures"])
+        entry = key(features=self.features_entry(network, data, "train"), code=made)
+        return hardness.Signature.of(self.store.get("signatures", entry, make)[0])
+
+    def hardness(
+        self, target: str, split: Split = "train", by: str | None = None
+    ) -> dict[str, Tensor]:
+        """The hardness of every sample of a split: ``ca``, ``dot`` and ``cs``; of scenes no ``cs``.
+
+        ``ca`` is class-agnostic by the cosine, ``dot`` by the dot product (Eq. 1 as printed).
+
+        Args:
+            target: of the suite.
+            split: of the target.
+            by: the network that ranks the samples; the suite's ``hardness.source`` where it is
+                not given. The paper has one for all (Sec. 5.1 and A.2).
+        """
+        name = by or self.suite.hardness.source
+
+        def make() -> dict[str, Tensor]:
+            features = self.features(name, target, split)
+            layers, signature = list(features.layers.values()), self.signature(name)
+            found = {
+                "ca": hardness.class_agnostic(layers, signature),
+                "dot": hardness.class_agnostic(layers, signature, "dot"),
+            }
+            if features.sample is None:
+                found["cs"] = hardness.class_specific(
+                    features.embedding, features.labels, self.suite.hardness.covariance
+                )
+            return found
+
+        return self._once(("hardness", target, split, name), make)
+
+    def subsets(self, target: str, by: str | None = None) -> list[Subset]:
+        """The rows that scores are computed on: all, the random draws, and the hard subsets.
+
+        The random ones have the size of the hard ones and are the same for every source. ``by``
+        ranks, as in :meth:`hardness`.
+        """
+        settings = self.suite.hardness
+
+        def make() -> list[Subset]:
+            hard = {
+                variant: hardness.hardest(values, settings.fraction)
+                for variant, values in self.hardness(target, by=by).items()
+            }
+            n, k = len(self.data(target)["train"]), len(hard["ca"])
+            draws = [
+                torch.randperm(n, generator=torch.Generator().manual_seed(draw))[:k]
+                for draw in range(settings.draws)
+            ]
+            found = [Subset("all", torch.arange(n))]
+            found += [Subset("random", rows, draw=draw) for draw, rows in enumerate(draws)]
+            found += [Subset("ca", hard["ca"], "cosine"), Subset("ca", hard["dot"], "dot")]
+            return found + ([Subset("cs", hard["cs"])] if "cs" in hard else [])
+
+        return self._once(("subsets", target, by or settings.source), make)
+
+    def score_entries(
+        self, source: str, target: str, names: Sequence[str], subsets: Sequence[Subset]
+    ) -> dict[str, str]:
+        """Metric -> the store's key of its scores on these subsets."""
+        shared = {
+            "features": self.features_entry(self.source(source), target, "train"),
+            "rows": digest({str(i): subset.rows for i, subset in enumerate(subsets)}),
+        }
+        made = {name: code.of(*MAKERS["scores"], metrics.METRICS[name]) for name in names}
+        return {name: key(**shared, metric=name, code=made[name]) for name in names}
+
+    def scores(
+        self, source: str, target: str, names: Sequence[str], by: str | None = None
+    ) -> dict[str, list[dict[str, Any]]]:
+        """The scores of some metrics: of each a line a subset, as the columns of a row.
+
+        ``by`` ranks, as in :meth:`hardness`.
+        """
+        for name in names:
+            one_of("metric", name, metrics.METRICS)
+        subsets = self.subsets(target, by)
+        entries = self.score_entries(source, target, names, subsets)
+        made: dict[str, list[dict[str, Any]]] = {}
+
+        def make(name: str) -> Kept:
+            if name not in made:  # with it all others that are missing: they share much
+                gone = [n for n in names if n == name or not self.store.has("scores", entries[n])]
+                with threaded(self.suite.recipe.threads):
+                    made.update(score(gone, self.features(source, target), subsets))
+            return {}, {"scores": made[name]}
+
+        return {
+            name: list(self.store.get("scores", entry, lambda name=name: make(name))[1]["scores"])
+            for name, entry in entries.items()
+        }
+
+    def outcome_entry(self, network: models.Source, target: str, seed: int) -> str:
+        """The store's key of this outcome."""
+        return key(
+            **self._network(network),
+            train=self.fingerprint(target, "train"),
+            test=self.fingerprint(target, "test"),
+            recipe=self.suite.recipe.parts(),
+            seed=seed,
+            code=code.of(*MAKERS["accuracies"]),
+        )
+
+    def _finetuned(
+        self, network: models.Source, target: str, seed: int, entry: str
+    ) -> finetune.Outcome:
+        train, test = (self.read(target, split, network) for split in ("train", "test"))
+        return finetune.finetune(
+            network, train, test, self.suite.recipe, seed, store=self.store, entry=entry
+        )
+
+    def outcome(self, source: str, target: str, seed: int) -> finetune.Outcome:
+        """What fine-tuning the source on the target with this seed leads to."""
+        network = self.source(source)
+        entry = self.outcome_entry(network, target, seed)
+
+        def read() -> finetune.Outcome:
+            arrays, notes = self.store.get(
+                "accuracies", entry, lambda: _kept(self._finetuned(network, target, seed, entry))
+            )
+            self.store.drop("checkpoints", entry)  # not before the outcome is kept
+            told = notes["accuracy"], arrays["probs"], arrays["labels"], notes["provenance"]
+            return finetune.Outcome(*told)
+
+        return self._once(("outcome", entry), read)
+
+    def jobs(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        names: Sequence[str] = (),
+        seeds: Sequence[int] = (),
+        rankers: Mapping[str, str] | None = None,
+    ) -> list[Job]:
+        """What is missing in the store for these cells, as jobs.
+
+        Args:
+            sources: and
+            targets: every pair of them.
+            names: metrics to score; none where only accuracies are wanted.
+            seeds: of fine-tunings; none where only scores are wanted.
+            rankers: source -> the network that ranks the samples for it.
+        """
+        gpus = int(torch.device(default_device()).type == "cuda")
+        where = (self.suite.model_dump_json(), str(self.store.folder))
+        found: dict[str, Job] = {}
+
+        def add(name: str, method: str, *cell: Any, needs: Sequence[str] = ()) -> list[str]:
+            found[name] = Job(name, work, (*where, method, *cell), tuple(needs), gpus)
+            return [name]
+
+        def train(source: str) -> list[str]:
+            base, taught = taught_on(source)
+            if taught is None or self.trained(source):
+                return []
+            return add(f"train {source}", "source", source, needs=train(base))
+
+        def extracted(source: str, target: str) -> list[str]:
+            whole, trained = of_classes(target)[0], train(source)
+            if not trained:
+                entry = self.features_entry(self.source(source), whole, "train")
+                if self.store.has("features", entry):
+                    return []
+            return add(f"extract {source} on {whole}", "features", source, whole, needs=trained)
+
+        for target, source in itertools.product(targets, sources):
+            for seed in seeds:
+                trained = train(source)
+                if not trained:
+                    entry = self.outcome_entry(self.source(source), target, seed)
+                    if self.store.has("accuracies", entry):
+                        continue
+                name = f"fine-tune {source} on {target}, seed {seed}"
+                add(name, "outcome", source, target, seed, needs=trained)
+            if not names:
+                continue
+            by = (rankers or {}).get(source, self.suite.hardness.source)
+            needs = [*extracted(source, target), *extracted(by, target)]
+            if not needs:
+                entries = self.score_entries(source, target, names, self.subsets(target, by))
+                if all(self.store.has("scores", entry) for entry in entries.values()):
+                    continue
+            cell = source, target, [*names], by
+            add(f"score {source} on {target}", "scores", *cell, needs=needs)
+        return list(found.values())
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run jobs of this grid where the scheduler says; of several lists each job once.
+
+        Raises:
+            JobsFailedError: some failed; the others are kept.
+        """
+        found = {job.name: job for job in jobs}
+        for job in jobs:
+            _, _, method, source, *rest = job.arguments
+            if method == "outcome" and rest[1] == 0:
+                # A source that is trained on a target is this very fine-tuning: not done twice.
+                same = f"train {source}+{rest[0]}"
+                if same in found:
+                    found[job.name] = replace(job, needs=(*job.needs, same))
+        _grids.clear()  # a job that runs in this process shares this grid's memory
+        _grids[self.suite.model_dump_json(), str(self.store.folder)] = self
+        run(list(found.values()), self.scheduler, name="jobs")
+
+    def frame(
+        self,
+        section: str,
+        targets: Sequence[str],
+        metrics: Sequence[str],
+        *,
+        sources: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+        rankers: Mapping[str, str] | None = None,
+        similarity: Sequence[str] = (),
+        static: bool = True,
+    ) -> pd.DataFrame:
+        """The long frame of a section, see :data:`hastelib.records.COLUMNS`.
+
+        Args:
+            section: the paper's section, such as ``5.1``.
+            targets: of the suite.
+            metrics: of :data:`hastelib.metrics.METRICS`.
+            sources: the suite's where they are not given.
+            seeds: of the fine-tunings; the suite's where they are not given. None of them, ``()``:
+                the accuracies are NaN.
+            rankers: source -> the network that ranks the samples for it; the suite's
+                ``hardness.source`` for those that are not in it.
+            similarity: the readings of Eq. 1 that have rows of ``ca``, ``cosine`` and ``dot``; the
+                suite's where they are not given.
+            static: add the rows of that control (:func:`static_rows`).
+
+        Raises:
+            JobsFailedError: some cells failed; the others are kept.
+        """
+        sources = self.suite.sources if sources is None else sources
+        seeds = self.suite.seeds if seeds is None else seeds
+        readings = {"", *(similarity or [self.suite.hardness.similarity])}
+        self.run(self.jobs(sources, targets, metrics, seeds, rankers))
+        rows = []
+        for target, source in itertools.product(targets, sources):
+            by = (rankers or {}).get(source, self.suite.hardness.source)
+            outcomes = [self.outcome(source, target, seed) for seed in seeds]
+            shared = self.shared(target, [outcome.provenance for outcome in outcomes]) | {
+                "section": section,
+                "source": source,
+                **mean_and_deviation([outcome.accuracy for outcome in outcomes]),
+                "seeds": len(outcomes),
+                "weights": self.source(source).fingerprint[:12],
+            }
+            for metric, scores in self.scores(source, target, metrics, by).items():
+                rows += [
+                    shared | line | {"metric": metric, "hardness_source": ranker}
+                    for line in scores
+                    if line["similarity"] in readings
+                    for ranker in [by if line["variant"] in HARD else ""]
+                ]
+        found = pd.DataFrame(rows)
+        return check(pd.concat([found, static_rows(found)]) if static else found)
+
+    def shared(self, target: str, provenance: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The columns that all rows of a target have, from its outcomes' provenance."""
+        hardware = "; ".join(dict.fromkeys(str(one["device"]) for one in provenance))
+        hardware = hardware or finetune.describe(default_device())
+        return {
+            "schema": SCHEMA,
+            "suite": self.suite.name,
+            "target": target,
+            "data": self.fingerprint(target, "train")[:12],
+            "device": f"{hardware}, threads a job: {self.suite.recipe.threads}",
+            "versions": finetune.versions(),
+        }
+
+
+def _kept(made: finetune.Outcome) -> Kept:
+    """An outcome as the store keeps it."""
+    notes = {"accuracy": made.accuracy, "provenance": made.provenance}
+    return {"probs": made.probs, "labels": made.labels}, notes
+
+
+def _bytes(thing: Any) -> int:
+    """The memory of all arrays that a thing of this library holds."""
+    if isinstance(thing, Tensor):
+        return thing.nbytes
+    if isinstance(thing, nn.Module):
+        return sum(map(_bytes, [*thing.parameters(), *thing.buffers()]))
+    if isinstance(thing, dict) and not isinstance(thing, datasets.DatasetDict):
+        return sum(map(_bytes, thing.values()))
+    if isinstance(thing, list | tuple):
+        return sum(map(_bytes, thing))
+    ours = type(thing).__module__.startswith("hastelib")
+    return _bytes(vars(thing)) if ours and hasattr(thing, "__dict__") else 0
+
+
+def mean_and_deviation(accuracies: Sequence[float] | np.ndarray) -> dict[str, float]:
+    """The columns ``accuracy`` and ``accuracy_std`` from the accuracies of all seeds."""
+    values = pd.Series(accuracies, dtype=float)
+    return {"accuracy": values.mean(), "accuracy_std": values.std()}
+
+
+def static_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """The static control: rank the sources by how they did on the other targets.
+
+    A source's score is its accuracy, standardised over the sources of a target, in the mean over
+    all targets but the row's own (:func:`hastelib.stats.static`). It has seen nothing of this
+    target; what a metric adds to a fixed list shows beside it.
+
+    Args:
+        frame: of one suite, with accuracies.
+
+    Returns:
+        A row of the variant ``static`` for each target, source and metric. With a single target
+        the score is NaN, and the reason says so.
+    """
+    one = frame.drop_duplicates(["target", "source", "metric"])
+    wide = one.drop_duplicates(["target", "source"]).pivot_table(
+        "accuracy", "target", "source", sort=False, dropna=False
+    )
+    scores = pd.DataFrame(stats.static(wide.to_numpy(float)), wide.index, wide.columns).stack(
+        future_stack=True
+    )
+    found = scores.loc[pd.MultiIndex.from_frame(one[["target", "source"]])].to_numpy()
+    told = {"variant": "static", "similarity": "", "hardness_source": "", "draw": 0}
+    reason = np.where(np.isnan(found), "no accuracy on another target", "")
+    return one.assign(
+        **told, score=found, reason=reason, fraction=0.0, samples=0, classes=0.0
+    )
+
+
+_grids: dict[tuple[str, str], Grid] = {}
+
+
+def work(suite: str, folder: str, method: str, *cell: Any) -> None:
+    """One job: a method of the grid of a suite (JSON) on the store in a folder, for a cell.
+
+    What it makes stays in the store, which whoever asks next reads.
+    """
+    if (suite, folder) not in _grids:
+        _grids.clear()
+        _grids[suite, folder] = Grid(Suite.model_validate_json(suite), Store(folder))
+    getattr(_grids[suite, folder], method)(*cell)

@@ -1,0 +1,191 @@
+"""The same jobs in this process, on local workers and on a Dask cluster."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jobs
+import psutil
+import pytest
+
+from hastelib import engine
+from hastelib._machine import cores
+from hastelib.engine import Job, JobsFailedError, run
+
+# The cluster's own business, on this machine's loopback.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
+]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _workers_find_the_jobs() -> Iterator[None]:
+    """Workers are fresh processes: they import `jobs` from this folder."""
+    here = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(here))
+        yield
+
+
+@pytest.fixture(scope="module")
+def address(_workers_find_the_jobs: None) -> Iterator[str]:
+    """A cluster that is there already, of two workers."""
+    with engine._cluster(2, gpus=False) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture(params=["here", "there"])
+def scheduler(request: pytest.FixtureRequest) -> str:
+    return "local" if request.param == "here" else request.getfixturevalue("address")
+
+
+def calls(folder: Path) -> Counter[str]:
+    return Counter(path.name.split(".")[0] for path in folder.iterdir())
+
+
+def test_results_come_by_name_in_the_order_of_the_jobs(scheduler: str) -> None:
+    found = run([Job(f"{i} + 1", jobs.add, (i, 1)) for i in range(7)], scheduler)
+    assert list(found.items()) == [(f"{i} + 1", i + 1) for i in range(7)]
+
+
+def test_a_job_waits_for_those_it_needs(scheduler: str, tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    run(
+        [
+            Job("last", jobs.note, (folder, "last"), needs=("slow", "first")),
+            Job("slow", jobs.note, (folder, "slow", 0.3), needs=("first",)),
+            Job("first", jobs.note, (folder, "first")),
+        ],
+        scheduler,
+    )
+    ended = sorted(tmp_path.iterdir(), key=lambda path: int(path.name.split(".")[2]))
+    assert [path.name.split(".")[0] for path in ended] == ["first", "slow", "last"]
+
+
+def test_one_bad_job_never_loses_the_others(scheduler: str, tmp_path: Path) -> None:
+    listed = [
+        Job("bad", jobs.fail, ("no such file",)),
+        Job("after", jobs.note, (str(tmp_path), "after"), needs=("bad",)),
+        Job("later", jobs.note, (str(tmp_path), "later"), needs=("after",)),
+        *(Job(f"good {i}", jobs.add, (i, i)) for i in range(3)),
+    ]
+    with pytest.raises(JobsFailedError, match="3 of 6 jobs failed") as failed:
+        run(listed, scheduler)
+    assert failed.value.results == {f"good {i}": 2 * i for i in range(3)}
+    assert "ValueError: no such file" in failed.value.errors["bad"]
+    assert failed.value.errors["after"] == "not run, since it needs bad"
+    assert failed.value.errors["later"] == "not run, since it needs after"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_job_is_tried_again(scheduler: str, tmp_path: Path) -> None:
+    job = Job("shy", jobs.succeed_later, (str(tmp_path), "shy"))
+    assert run([job], scheduler) == {"shy": "shy"}
+    with pytest.raises(JobsFailedError, match="RuntimeError: not yet"):
+        run([Job("never", jobs.fail_twice, (str(tmp_path), "never"))], scheduler)
+    assert calls(tmp_path)["never"] == 2
+
+
+def test_a_killed_worker_takes_nothing_with_it(tmp_path: Path) -> None:
+    """A job that is killed once succeeds; one that kills every worker fails, and it alone."""
+    others = [Job(f"n{i}", jobs.note, (str(tmp_path), f"n{i}", 0.05)) for i in range(6)]
+    killed = Job("killed", jobs.die_once, (str(tmp_path), "killed"))
+    killing = Job("killing", jobs.die)
+    waiting = [Job("waits", jobs.add, (1, 2), ("killing",)), Job("runs", jobs.add, (1, 2), ("n5",))]
+    with pytest.raises(JobsFailedError, match="2 of 10 jobs failed") as failed:
+        run([*others[:2], killed, killing, *others[2:], *waiting], "2")
+    assert failed.value.errors == {
+        "killing": "the workers that ran it died",
+        "waits": "not run, since it needs killing",
+    }
+    assert failed.value.results.keys() == {*(f"n{i}" for i in range(6)), "killed", "runs"}
+
+
+def test_workers_are_reached_from_this_machine_alone_and_share_its_cores() -> None:
+    """They listen on the loopback only, draw no bars, decode with their share, and may fork."""
+    before = dict(os.environ)
+    found = run([Job(str(i), jobs.seen) for i in range(4)], "2")
+    assert os.environ == before
+    for one in found.values():
+        assert one["hosts"] == {"127.0.0.1"}
+        assert not one["bars"]
+        assert one["cores"] == max(1, cores() // 2)
+        assert one["child"] == 3
+    here = run([Job("bars", jobs.seen)], "local")["bars"]
+    assert here["bars"]
+    assert here["cores"] == cores()
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    code = (
+        "import jobs; from hastelib.engine import Job, run\n"
+        f"if __name__ == '__main__': run([Job('a', jobs.note, ({str(tmp_path)!r}, 'a')),"
+        " Job('b', jobs.wait, needs=('a',))], '1')"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    parent = subprocess.Popen([sys.executable, script], stderr=subprocess.DEVNULL)
+    try:
+        worker = until(lambda: [int(f.name.split(".")[1]) for f in tmp_path.glob("a.*")])[0]
+    finally:
+        parent.kill()
+        parent.wait()
+    until(lambda: not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie")
+
+
+def until(ask: Callable[[], Any], seconds: float = 30) -> Any:
+    for _ in range(int(10 * seconds)):
+        if found := ask():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it took too long")
+
+
+@pytest.mark.parametrize("where", ["nowhere", "0", "processes:2", "-1"])
+def test_a_scheduler_that_is_none_is_refused(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HASTE_SCHEDULER", where)
+    with pytest.raises(ValueError, match=f"unknown scheduler '{where}'; choose local, a number"):
+        run([Job("a", jobs.add, (1, 2))])
+    assert run([Job("a", jobs.add, (1, 2))], "local") == {"a": 3}
+
+
+def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "scheduler.json"
+    with pytest.raises(FileNotFoundError, match="no scheduler file .*scheduler.json; start"):
+        run([Job("a", jobs.add, (1, 2))], str(missing))
+    assert run([], str(missing)) == {}
+
+
+def test_each_local_worker_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    listed = [Job(str(i), jobs.visible, gpus=1) for i in range(3)]
+    assert set(run(listed, "2").values()) == {"4", "7"}
+    with pytest.raises(ValueError, match="each worker takes a GPU of its own, .* has 2; choose"):
+        run(listed, "3")
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ([Job("a", jobs.add), Job("a", jobs.add)], r"each name once, got several of \['a'\]"),
+        ([Job("a", jobs.add, needs=("b",))], "unknown or circular: .*'a': .*'b'"),
+        ([Job("a", jobs.add, needs=("b",)), Job("b", jobs.add, needs=("a",))], "circular"),
+    ],
+)
+def test_lists_that_cannot_be_run_are_refused(listed: list[Job], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(listed)
+
+
+def test_workers_without_a_gpu_are_not_waited_for(address: str) -> None:
+    with pytest.raises(ValueError, match='none of the 2 workers at .* --resources "GPU=1"'):
+        run([Job("a", jobs.add, (1, 2), gpus=1)], address)
