@@ -19,8 +19,8 @@ import yaml
 
 from hastelib import suites
 from hastelib.experiments import Grid
+from hastelib.glyphs import Glyphs
 from hastelib.runner import Job, run
-from hastelib.specs import Glyphs
 from hastelib.store import Store
 
 PAGE = (Path(__file__).parents[1] / "book" / "cluster.md").read_text()

@@ -13,7 +13,7 @@ import torch
 from hastelib import ensembles, finetune, hardness, metrics, suites
 from hastelib.ensembles import Members, Pool
 from hastelib.experiments import Grid
-from hastelib.specs import Glyphs
+from hastelib.glyphs import Glyphs
 from hastelib.store import Store
 from hastelib.suites import Suite
 

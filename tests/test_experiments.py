@@ -16,10 +16,10 @@ import torch
 from hastelib import extract, finetune, hardness, metrics, suites
 from hastelib.data import subset_rows
 from hastelib.experiments import Grid
+from hastelib.glyphs import Glyphs
 from hastelib.metrics import METRICS
 from hastelib.records import KEYS
 from hastelib.runner import JobsFailedError
-from hastelib.specs import Glyphs
 from hastelib.store import DamagedEntryWarning, Store
 from hastelib.suites import Suite
 

@@ -9,7 +9,7 @@ import torch
 
 from hastelib import data, extract, hardness, models
 from hastelib.extract import Features
-from hastelib.specs import Glyphs
+from hastelib.glyphs import Glyphs
 from hastelib.store import Store
 
 

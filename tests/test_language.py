@@ -19,8 +19,8 @@ from hastelib import experiments, extract, models
 from hastelib.data import load
 from hastelib.experiments import Grid
 from hastelib.finetune import predict
+from hastelib.glyphs import Corpus
 from hastelib.models import language as networks
-from hastelib.specs.texts import Corpus
 from hastelib.store import Store
 from hastelib.suites import Suite
 

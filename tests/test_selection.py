@@ -10,7 +10,7 @@ import pytest
 from hastelib import experiments, metrics, suites
 from hastelib.data import class_subsets
 from hastelib.experiments import Grid
-from hastelib.specs import Glyphs
+from hastelib.glyphs import Glyphs
 from hastelib.store import Store
 from hastelib.suites import Selection
 

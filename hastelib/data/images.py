@@ -1,28 +1,89 @@
-"""A split as a network sees it: batches of resized and cropped images."""
+"""Images as a network sees them: decoded to bytes of three colours, resized, cropped, batched."""
 
 from __future__ import annotations
 
+import functools
 import io
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import datasets
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import functional as tvf
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as tvf
 from tqdm import tqdm
 
 from hastelib._machine import cores
-from hastelib.data.fingerprints import class_names
-
-if TYPE_CHECKING:
-    from hastelib.models import Preprocessing
+from hastelib.data.base import class_names
 
 IN_MEMORY = 2 << 30  # bytes; a larger split is decoded anew in every pass, by worker processes
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From an image to a network's input.
+
+    The shorter side is resized to ``resize`` pixels (antialiased), the centre ``crop`` x ``crop``
+    cut out, and x / 255 normalised with ``mean`` and ``std`` per channel.
+    """
+
+    resize: int
+    crop: int
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    interpolation: str = "bilinear"
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """(n, 3, h, w) bytes to channels-last floats, on the device they are on."""
+        mean, std = (
+            torch.tensor(values, device=pixels.device)[:, None, None]
+            for values in (self.mean, self.std)
+        )
+        scaled = pixels.float().div_(255).sub_(mean).div_(std)
+        return scaled.contiguous(memory_format=torch.channels_last)
+
+
+class Batches(Protocol):
+    """A split as a network sees it, whatever its modality: what extraction and training need."""
+
+    name: str
+    """For messages."""
+    classes: list[str]
+    """Names of the classes."""
+    order: Tensor | None
+    """(n,) the sample at each place of the batches that are not shuffled; None where they come in
+    the order of the split."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(n,) int64; of scenes (n, h, w) bytes, 255 where a pixel has none."""
+        ...
+
+    def __len__(self) -> int:
+        """The number of samples."""
+        ...
+
+    def batches(
+        self,
+        size: int,
+        device: torch.device | str = "cpu",
+        shuffle: torch.Generator | None = None,
+        drop_single: bool = False,
+    ) -> Iterator[tuple[Any, Tensor]]:
+        """The split in batches on a device: inputs and labels, -100 where there is none.
+
+        In :attr:`order`, or shuffled by a generator. ``drop_single`` leaves out a last batch of
+        one, which batch normalisation cannot train on.
+        """
+        ...
 
 
 def encoded(pixels: np.ndarray) -> dict[str, bytes | None]:
@@ -35,56 +96,119 @@ def encoded(pixels: np.ndarray) -> dict[str, bytes | None]:
     return {"bytes": file.getvalue(), "path": None}
 
 
-def decoded(split: datasets.Dataset, row: int, column: str, name: str) -> Image.Image:
-    """An image of a split; ``ValueError`` with its place where it cannot be decoded."""
-    try:
-        image: Image.Image | None = split[row][column]
-        if image is None:
-            raise ValueError("there is none")
-        image.load()
-    except (
-        UnidentifiedImageError,
-        Image.DecompressionBombError,
-        OSError,
-        SyntaxError,
-        ValueError,
-    ) as error:
-        raise ValueError(
-            f"{column} {row} of {name} cannot be decoded ({error}); repair or remove it"
-        ) from error
-    return image
+def paths(split: datasets.Dataset, column: str = "image") -> list[str | None]:
+    """The file of each image of a split; None where there is none, as in Parquet files."""
+    files = split.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+    return [row[column] and row[column]["path"] for row in files]
 
 
-def loaded(
-    split: Dataset[tuple[Tensor, Tensor]],
-    size: int,
-    device: torch.device | str,
-    shuffle: torch.Generator | None,
-    drop_single: bool,
-    workers: int,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of :meth:`hastelib.data.Batches.batches`, of a split that takes lists of rows.
+def rgb(image: Image.Image) -> Image.Image:
+    """An image in three colours of 8 bits, as it looks on white paper.
 
-    ``workers`` processes decode; none where everything is in memory.
+    Transparency is composed on white; 16-bit grey becomes x / 257, rounded. Of several frames the
+    first counts.
+
+    Raises:
+        ValueError: 32-bit integers or floats, whose white nothing in a file says.
     """
-    count = len(split)  # type: ignore[arg-type]
-    order = (
-        SequentialSampler(split) if shuffle is None else RandomSampler(split, generator=shuffle)  # type: ignore[arg-type]
-    )
-    on_gpu = torch.device(device).type == "cuda"
-    loader = DataLoader(
-        split,
-        sampler=BatchSampler(order, size, drop_last=drop_single and count % size == 1),
-        batch_size=None,
-        num_workers=workers,
-        pin_memory=on_gpu,
-    )
-    for inputs, labels in loader:
-        yield inputs.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
+    # Pillow calls the 16 bits of some PNG and of all PGM files 32-bit integers.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        grey = (np.asarray(image).astype(np.int64) + 128) // 257
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        kind = {"F": "floats", "I": "32-bit integers"}[image.mode]
+        raise ValueError(f"its pixels are {kind} of any range; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
 
 
-class Images(Dataset[tuple[Tensor, Tensor]]):
-    """A split, resized and cropped for a network, as bytes.
+class Decoded(Dataset[tuple[Tensor, Tensor]]):
+    """A split of images, decoded once where it fits into memory, else in every pass by workers."""
+
+    def __init__(self, split: datasets.Dataset, name: str) -> None:
+        self.split, self.name, self.classes = split, name, class_names(split)
+        self.order: Tensor | None = None
+        self._all: tuple[Tensor, ...] | None = None
+        # Apart, so that a mask is not decoded with every image.
+        self._columns = {
+            column: split.select_columns([column])
+            for column in ("image", "mask")
+            if column in split.column_names
+        }
+
+    @functools.cached_property
+    def kept(self) -> bool:
+        """Whether it fits into memory."""
+        return len(self) * sum(part.nbytes for part in self.sample(0)) <= IN_MEMORY
+
+    def sample(self, row: int) -> tuple[Tensor, Tensor]:
+        """The (3, h, w) bytes of an image, and its label or mask."""
+        raise NotImplementedError
+
+    def decoded(
+        self, row: int, change: Callable[[Image.Image], Image.Image], column: str = "image"
+    ) -> Tensor:
+        """An image after ``change``; ``ValueError`` with its place where it cannot be decoded."""
+        split = self._columns[column]
+        try:
+            image: Image.Image | None = split[row][column]
+            if image is None:
+                raise ValueError("there is none")
+            return tvf.pil_to_tensor(change(image))
+        except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+            file = paths(split.select([row]), column)[0]
+            where = f"{column} {row} of {self.name}" + (f" ({file})" if file else "")
+            raise ValueError(f"{where} cannot be decoded ({error}); repair or remove it") from error
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def everything(self) -> tuple[Tensor, ...]:
+        """All samples, decoded now or before."""
+        if self._all is None:
+            rows = tqdm(range(len(self)), desc=f"decoding {self.name}", leave=False)
+            pairs = [self.sample(row) for row in rows]
+            self._all = tuple(torch.stack(part) for part in zip(*pairs, strict=True))
+        return self._all
+
+    def __getitem__(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The (n, 3, h, w) bytes and the labels of these rows."""
+        if self.kept:
+            images, labels = (part[rows] for part in self.everything())
+        else:
+            pairs = [self.sample(row) for row in rows]
+            images, labels = (torch.stack(part) for part in zip(*pairs, strict=True))
+        return images, labels
+
+    def batches(
+        self,
+        size: int,
+        device: torch.device | str = "cpu",
+        shuffle: torch.Generator | None = None,
+        drop_single: bool = False,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The split in batches on a device, see :class:`hastelib.data.Batches`."""
+        order = (
+            SequentialSampler(self) if shuffle is None else RandomSampler(self, generator=shuffle)
+        )
+        on_gpu = torch.device(device).type == "cuda"
+        loader = DataLoader(
+            self,
+            sampler=BatchSampler(order, size, drop_last=drop_single and len(self) % size == 1),
+            batch_size=None,
+            num_workers=0 if self.kept else cores(),
+            pin_memory=on_gpu,
+        )
+        for inputs, labels in loader:
+            yield inputs.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
+
+
+class Images(Decoded):
+    """A split, resized and cropped for a network, as (n, 3, crop, crop) bytes.
+
+    What a file holds becomes three colours by :func:`rgb`.
 
     Args:
         split: columns ``image`` and ``label``.
@@ -95,44 +219,22 @@ class Images(Dataset[tuple[Tensor, Tensor]]):
     def __init__(
         self, split: datasets.Dataset, preprocessing: Preprocessing, name: str = "data"
     ) -> None:
-        self.split, self.preprocessing, self.name = split, preprocessing, name
+        super().__init__(split, name)
+        self.preprocessing = preprocessing
         self.labels = torch.tensor(split.with_format("numpy")["label"][:], dtype=torch.int64)
-        self.classes = class_names(split)
-        self.order: Tensor | None = None
-        size = len(split) * 3 * preprocessing.crop**2
-        self._pixels: Tensor | None = None
-        self._keep = size <= IN_MEMORY
 
-    def __len__(self) -> int:
-        return len(self.split)
+    def sample(self, row: int) -> tuple[Tensor, Tensor]:
+        """The (3, crop, crop) bytes of an image, and its label."""
+        return self.decoded(row, self._fitted), self.labels[row]
 
-    def __getitem__(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The (n, 3, crop, crop) bytes and the (n,) labels of these rows."""
-        if self._keep:
-            if self._pixels is None:
-                everything = tqdm(range(len(self)), desc=f"decoding {self.name}", leave=False)
-                self._pixels = torch.stack([self._decode(row) for row in everything])
-            return self._pixels[rows], self.labels[rows]
-        return torch.stack([self._decode(row) for row in rows]), self.labels[rows]
-
-    def _decode(self, row: int) -> Tensor:
-        image = decoded(self.split, row, "image", self.name).convert("RGB")
+    def _fitted(self, image: Image.Image) -> Image.Image:
         want = self.preprocessing
-        mode = InterpolationMode(want.interpolation)
-        image = tvf.center_crop(tvf.resize(image, want.resize, mode), [want.crop, want.crop])
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-
-    def batches(
-        self,
-        size: int,
-        device: torch.device | str = "cpu",
-        shuffle: torch.Generator | None = None,
-        drop_single: bool = False,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The split in batches on a device: (n, 3, crop, crop) bytes and (n,) labels.
-
-        In order, or shuffled by a generator. ``drop_single`` leaves out a last batch of one,
-        which batch normalisation cannot train on.
-        """
-        workers = 0 if self._keep else cores()
-        yield from loaded(self, size, device, shuffle, drop_single, workers)
+        shape = f"{image.width} x {image.height} px"
+        if max(image.size) / min(image.size) * want.resize**2 > (
+            Image.MAX_IMAGE_PIXELS or math.inf
+        ):
+            raise ValueError(
+                f"{shape} are too long to be resized to a shorter side of {want.resize}"
+            )
+        resized = tvf.resize(rgb(image), want.resize, InterpolationMode(want.interpolation))
+        return tvf.center_crop(resized, [want.crop, want.crop])

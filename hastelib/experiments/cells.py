@@ -12,12 +12,19 @@ import torch
 from torch import Tensor
 
 from hastelib import extract, finetune, hardness, metrics, models, plugins
-from hastelib.data import Batches, class_names, fingerprint, load, subset, subset_rows
+from hastelib.data import (
+    Batches,
+    Split,
+    class_names,
+    fingerprint,
+    load,
+    subset,
+    subset_rows,
+)
 from hastelib.experiments import scoring
 from hastelib.experiments.names import of_classes, taught_on
 from hastelib.experiments.scoring import Subset
 from hastelib.extract import Features
-from hastelib.specs import Split
 from hastelib.store import Store, digest, key
 from hastelib.suites import Suite, one_of
 

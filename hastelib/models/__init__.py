@@ -15,23 +15,11 @@ Any other network goes by the name it has in :data:`SOURCES`, see :mod:`hastelib
 Which layers to tap follows from the network's own structure, see :func:`stages`.
 """
 
-from hastelib.models.load import (
-    GLYPHS_INPUT,
-    SOURCES,
-    Preprocessing,
-    Source,
-    load,
-    parse,
-    wrap,
-)
-from hastelib.models.networks import GLYPHS, CifarResNet
+from hastelib.data import Preprocessing
+from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, GLYPHS_INPUT, CifarResNet
+from hastelib.models.load import SOURCES, Source, load, parse, wrap
 from hastelib.models.structure import head, placed, replace_head, stages
-from hastelib.models.weights import (
-    CIFAR10_FILES,
-    GLYPHS_FOLDER,
-    read_state,
-    weights_folder,
-)
+from hastelib.models.weights import CIFAR10_FILES, read_state, weights_folder
 
 __all__ = [
     "CIFAR10_FILES",

@@ -29,8 +29,8 @@ import datasets
 import torch
 from torch import Tensor, nn
 
-from hastelib.data import corpus
 from hastelib.download import DownloadError
+from hastelib.glyphs import corpus
 from hastelib.models.load import Source
 from hastelib.models.weights import read_state
 from hastelib.store import digest

@@ -14,46 +14,16 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from hastelib.data import Batches, Images
-from hastelib.models.networks import GLYPHS, CifarResNet
+from hastelib.data import Batches, Images, Preprocessing
+from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, GLYPHS_INPUT, CifarResNet
 from hastelib.models.structure import Tapped, head, placed, replace_head, stages
-from hastelib.models.weights import CIFAR10_FILES, CIFAR10_URL, GLYPHS_FOLDER, fill, find
+from hastelib.models.weights import CIFAR10_FILES, CIFAR10_URL, fill, find
 from hastelib.store import digest
 from hastelib.suites import one_of
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """From an image to a network's input.
-
-    The shorter side is resized to ``resize`` pixels (antialiased), the centre ``crop`` x ``crop``
-    cut out, and x / 255 normalised with ``mean`` and ``std`` per channel.
-    """
-
-    resize: int
-    crop: int
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
-    interpolation: str = "bilinear"
-
-    def normalise(self, pixels: Tensor) -> Tensor:
-        """(n, 3, h, w) bytes to channels-last floats, on the device they are on."""
-        mean, std = (
-            torch.tensor(values, device=pixels.device)[:, None, None]
-            for values in (self.mean, self.std)
-        )
-        scaled = pixels.float().div_(255).sub_(mean).div_(std)
-        return scaled.contiguous(memory_format=torch.channels_last)
-
 
 SOURCES: dict[str, Callable[[], tuple[nn.Module, Preprocessing]]] = {}
 """Sources of your own: a name, and a function that gives the network and what its input wants,
 the same every time."""
-
-GLYPHS_INPUT = Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 @dataclass(frozen=True)

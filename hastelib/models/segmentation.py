@@ -28,11 +28,11 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.segmentation import FCN, fcn_resnet50, fcn_resnet101
 
-from hastelib.data.scenes import IGNORE, Pictures
-from hastelib.data.scenes.pictures import NO_CLASS
-from hastelib.models.load import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Source
+from hastelib.data.images import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from hastelib.data.scenes import IGNORE, NO_CLASS, Pictures
+from hastelib.glyphs.networks import GLYPHS, CifarResNet
+from hastelib.models.load import Source
 from hastelib.models.load import load as load_classifier
-from hastelib.models.networks import GLYPHS, CifarResNet
 from hastelib.models.structure import placed, replace_head
 from hastelib.models.weights import CIFAR10_FILES, fill, find, fit, read_state
 from hastelib.store import digest
