@@ -295,7 +295,10 @@ def test_scenes_come_in_order_shuffled_or_without_a_single_one(
 ) -> None:
     data = _split([(8, 8)] * 5)
     split = Pictures(data, 8, "bilinear")
-    split._all = (torch.arange(5)[:, None, None, None].expand(5, 3, 8, 8).byte(), split.labels)
+    split.everything = (
+        torch.arange(5)[:, None, None, None].expand(5, 3, 8, 8).byte(),
+        split.labels,
+    )
 
     def order(**options: Any) -> list[int]:
         return [int(i) for images, _ in split.batches(2, **options) for i in images[:, 0, 0, 0]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -52,24 +52,22 @@ class Preprocessing:
 
 
 class Batches(Protocol):
-    """A split as a network sees it, whatever its modality: what extraction and training need."""
+    """A split as a network sees it, whatever its modality: what extraction and training need.
+
+    ``order`` is (n,), the sample at each place of the batches that are not shuffled; None where
+    they come in the order of the split.
+    """
 
     name: str
-    """For messages."""
     classes: list[str]
-    """Names of the classes."""
     order: Tensor | None
-    """(n,) the sample at each place of the batches that are not shuffled; None where they come in
-    the order of the split."""
 
     @property
     def labels(self) -> Tensor:
         """(n,) int64; of scenes (n, h, w) bytes, 255 where a pixel has none."""
         ...
 
-    def __len__(self) -> int:
-        """The number of samples."""
-        ...
+    def __len__(self) -> int: ...
 
     def batches(
         self,
@@ -78,7 +76,7 @@ class Batches(Protocol):
         shuffle: torch.Generator | None = None,
         drop_single: bool = False,
     ) -> Iterator[tuple[Any, Tensor]]:
-        """The split in batches on a device: inputs and labels, -100 where there is none.
+        """Inputs and labels on a device, -100 where there is none.
 
         In :attr:`order`, or shuffled by a generator. ``drop_single`` leaves out a last batch of
         one, which batch normalisation cannot train on.
@@ -124,24 +122,28 @@ def rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-class Decoded(Dataset[tuple[Tensor, Tensor]]):
+class Decoded(Dataset[tuple[Tensor, ...]]):
     """A split of images, decoded once where it fits into memory, else in every pass by workers."""
 
     def __init__(self, split: datasets.Dataset, name: str) -> None:
         self.split, self.name, self.classes = split, name, class_names(split)
         self.order: Tensor | None = None
-        self._all: tuple[Tensor, ...] | None = None
         # Apart, so that a mask is not decoded with every image.
-        self._columns = {
-            column: split.select_columns([column])
-            for column in ("image", "mask")
-            if column in split.column_names
-        }
+        columns = {"image", "mask"} & {*split.column_names}
+        self._columns = {column: split.select_columns([column]) for column in columns}
 
     @functools.cached_property
     def kept(self) -> bool:
         """Whether it fits into memory."""
-        return len(self) * sum(part.nbytes for part in self.sample(0)) <= IN_MEMORY
+        return not len(self) or len(self) * sum(x.nbytes for x in self.sample(0)) <= IN_MEMORY
+
+    @functools.cached_property
+    def everything(self) -> tuple[Tensor, ...]:
+        """The images and the labels or masks of all samples."""
+        return self._stacked(tqdm(range(len(self)), desc=f"decoding {self.name}", leave=False))
+
+    def _stacked(self, rows: Iterable[int]) -> tuple[Tensor, ...]:
+        return tuple(map(torch.stack, zip(*map(self.sample, rows), strict=True)))
 
     def sample(self, row: int) -> tuple[Tensor, Tensor]:
         """The (3, h, w) bytes of an image, and its label or mask."""
@@ -156,7 +158,8 @@ class Decoded(Dataset[tuple[Tensor, Tensor]]):
             image: Image.Image | None = split[row][column]
             if image is None:
                 raise ValueError("there is none")
-            return tvf.pil_to_tensor(change(image))
+            with image:  # of several frames the file stays open
+                return tvf.pil_to_tensor(change(image))
         except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
             file = paths(split.select([row]), column)[0]
             where = f"{column} {row} of {self.name}" + (f" ({file})" if file else "")
@@ -165,22 +168,9 @@ class Decoded(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.split)
 
-    def everything(self) -> tuple[Tensor, ...]:
-        """All samples, decoded now or before."""
-        if self._all is None:
-            rows = tqdm(range(len(self)), desc=f"decoding {self.name}", leave=False)
-            pairs = [self.sample(row) for row in rows]
-            self._all = tuple(torch.stack(part) for part in zip(*pairs, strict=True))
-        return self._all
-
-    def __getitem__(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
         """The (n, 3, h, w) bytes and the labels of these rows."""
-        if self.kept:
-            images, labels = (part[rows] for part in self.everything())
-        else:
-            pairs = [self.sample(row) for row in rows]
-            images, labels = (torch.stack(part) for part in zip(*pairs, strict=True))
-        return images, labels
+        return tuple(x[rows] for x in self.everything) if self.kept else self._stacked(rows)
 
     def batches(
         self,
@@ -190,9 +180,7 @@ class Decoded(Dataset[tuple[Tensor, Tensor]]):
         drop_single: bool = False,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The split in batches on a device, see :class:`hastelib.data.Batches`."""
-        order = (
-            SequentialSampler(self) if shuffle is None else RandomSampler(self, generator=shuffle)
-        )
+        order = RandomSampler(self, generator=shuffle) if shuffle else SequentialSampler(self)
         on_gpu = torch.device(device).type == "cuda"
         loader = DataLoader(
             self,
@@ -201,8 +189,12 @@ class Decoded(Dataset[tuple[Tensor, Tensor]]):
             num_workers=0 if self.kept else cores(),
             pin_memory=on_gpu,
         )
-        for inputs, labels in loader:
-            yield inputs.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
+        try:
+            for inputs, labels in loader:
+                yield inputs.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
+        except ValueError as error:  # of a worker's traceback the last line says it
+            last = str(error).rstrip().splitlines()[-1]
+            raise ValueError(last.removeprefix("ValueError: ")) from error
 
 
 class Images(Decoded):
@@ -228,13 +220,8 @@ class Images(Decoded):
         return self.decoded(row, self._fitted), self.labels[row]
 
     def _fitted(self, image: Image.Image) -> Image.Image:
-        want = self.preprocessing
-        shape = f"{image.width} x {image.height} px"
-        if max(image.size) / min(image.size) * want.resize**2 > (
-            Image.MAX_IMAGE_PIXELS or math.inf
-        ):
-            raise ValueError(
-                f"{shape} are too long to be resized to a shorter side of {want.resize}"
-            )
+        want, (short, long) = self.preprocessing, sorted(image.size)
+        if long / short * want.resize**2 > (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise ValueError(f"{long} px are too long for a shorter side of {short}")
         resized = tvf.resize(rgb(image), want.resize, InterpolationMode(want.interpolation))
         return tvf.center_crop(resized, [want.crop, want.crop])

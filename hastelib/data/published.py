@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -45,34 +46,55 @@ class Published(Spec):
     label: str = "label"
     seed: int = 0
 
-    def rows(self, content: str) -> Splits:
-        """The splits with all their columns, ``content`` and :attr:`label` among them.
+    def columns(self, content: str, name: str, where: Mapping[str, str]) -> Splits:
+        """The column ``content``, called ``name``, and ``label``, numbered alike in all splits.
+
+        Of the rows whose columns have the values of ``where``.
 
         Raises:
-            MissingDataError: they are neither there nor to be downloaded.
-            ValueError: a file is no Parquet, a column is missing, or a row has no content.
+            MissingDataError: the files are neither there nor to be downloaded.
+            ValueError: a file is no Parquet, a column is missing, a row has no content or label,
+                labels are no classes, or no row is left.
         """
         paths: dict[Split, str] = {"train": self.train}
         if self.test:
             paths["test"] = self.test
         missing = [str(data_folder() / path) for path in paths.values() if not matching(path)]
-        if not missing:
-            found = {split: read(matching(path)) for split, path in paths.items()}
-        elif self.hub:
-            found = {split: self._downloaded(split, missing) for split in paths}
-        else:
+        if missing and not self.hub:
             raise MissingDataError(
                 f"no {', '.join(missing)}. Put the data there, or set HASTE_DATA to the folder "
                 "that holds them."
             )
-        for split, data in found.items():
-            having(data, {content, self.label}, f"{self.train}: the {split} split")
-            if empty := data.data.column(content).null_count:
-                raise ValueError(
-                    f"{self.train}: {empty} of {len(data)} rows of the {split} split have no "
-                    f"{content}; remove them"
-                )
-        return found
+        found: Splits = {}
+        for split, path in paths.items():
+            data = self._downloaded(split, missing) if missing else read(matching(path))
+            having(data, {content, self.label, *where}, f"{self.train}: the {split} split")
+            self._refuse(np.array(data.data.column(content).is_null()), split, content)
+            kept = self._where(data, where)
+            data = data.select_columns([content, self.label]).select(kept)
+            names = {content: name, self.label: "label"}
+            data = data.rename_columns({old: new for old, new in names.items() if old != new})
+            labels = pd.Series(data["label"][:])
+            numbers = pd.api.types.is_numeric_dtype(labels)
+            self._refuse(labels.isna() | (labels < 0 if numbers else False), split, "label")
+            found[split] = data
+        feature = found["train"].features["label"]
+        if isinstance(feature, datasets.ClassLabel):
+            return found
+        if not any(word in getattr(feature, "dtype", "") for word in ("int", "string", "bool")):
+            raise ValueError(
+                f"{self.train}: expected one class a row in column {self.label!r}, a name or a "
+                f"whole number, got {feature}"
+            )
+        values = sorted({value for data in found.values() for value in data.unique("label")})
+        feature = datasets.ClassLabel(names=[str(value) for value in values])
+        index = {value: i for i, value in enumerate(values)}
+        return {
+            split: data.remove_columns("label").add_column(
+                "label", [index[value] for value in data["label"]], feature=feature
+            )
+            for split, data in found.items()
+        }
 
     def _downloaded(self, split: Split, missing: list[str]) -> datasets.Dataset:
         try:
@@ -87,46 +109,26 @@ class Published(Spec):
                 "that holds the data, or connect to the network and try again."
             ) from error
 
-    def labelled(self, found: Splits, content: str, name: str) -> Splits:
-        """The column ``content``, called ``name``, and ``label``, numbered alike in all splits.
-
-        Raises:
-            ValueError: a row has no label, or labels are no classes.
-        """
-        for split, data in found.items():
-            data = data.select_columns([content, self.label])
-            names = {content: name, self.label: "label"}
-            data = data.rename_columns({old: new for old, new in names.items() if old != new})
-            self._check_labels(data, split)
-            found = found | {split: data}
-        if isinstance(found["train"].features["label"], datasets.ClassLabel):
-            return found
-        values = sorted({value for data in found.values() for value in data.unique("label")})
-        feature = datasets.ClassLabel(names=[str(value) for value in values])
-        index = {value: i for i, value in enumerate(values)}
-        return {
-            split: data.remove_columns("label").add_column(
-                "label", [index[value] for value in data["label"]], feature=feature
-            )
-            for split, data in found.items()
-        }
-
-    def _check_labels(self, data: datasets.Dataset, split: str) -> None:
-        labels = pd.Series(data["label"][:])
-        unlabelled = labels.isna()
-        if pd.api.types.is_numeric_dtype(labels):
-            unlabelled |= labels < 0
-        if unlabelled.any():
+    def _refuse(self, empty: np.ndarray, split: Split, what: str) -> None:
+        if empty.any():
             raise ValueError(
-                f"{self.train}: {unlabelled.sum()} of {len(labels)} rows of the {split} split have "
-                "no label; remove them"
+                f"{self.train}: {empty.sum()} of {len(empty)} rows of the {split} split have no "
+                f"{what}; remove them"
             )
-        kind = getattr(data.features["label"], "dtype", "list")
-        if not any(word in kind for word in ("int", "string", "bool")):
-            raise ValueError(
-                f"{self.train}: expected one class a row in column {self.label!r}, a name or a "
-                f"whole number, got {kind}"
-            )
+
+    def _where(self, data: datasets.Dataset, where: Mapping[str, str]) -> np.ndarray:
+        keep = np.ones(len(data), bool)
+        for column, value in where.items():
+            feature, values = data.features[column], np.array(data.with_format("numpy")[column][:])
+            if isinstance(feature, datasets.ClassLabel):
+                values = np.array(feature.int2str(values.tolist()))
+            keep &= values.astype(str) == value
+            if not keep.any():
+                choices = ", ".join(sorted(set(values.astype(str).tolist()))[:20])
+                raise ValueError(
+                    f"{self.train}: no row has {column} {value!r}; there are {choices}"
+                )
+        return np.flatnonzero(keep)
 
 
 class Parquet(Published):
@@ -143,24 +145,9 @@ class Parquet(Published):
 
     def load(self, store: Store) -> datasets.DatasetDict:
         """The splits, with ``image`` and ``label``."""
-        rows = {split: self._where(data, split) for split, data in self.rows(self.image).items()}
-        found = self.labelled(rows, self.image, "image")
-        return split_of({s: self._chosen(data) for s, data in found.items()}, self.seed, self.train)
-
-    def _where(self, data: datasets.Dataset, split: str) -> datasets.Dataset:
-        having(data, set(self.where), f"{self.train}: the {split} split")
-        keep = np.ones(len(data), bool)
-        for column, value in self.where.items():
-            feature, values = data.features[column], np.array(data.with_format("numpy")[column][:])
-            if isinstance(feature, datasets.ClassLabel):
-                values = np.array(feature.int2str(values.tolist()))
-            keep &= values.astype(str) == value
-            if not keep.any():
-                choices = ", ".join(sorted(set(values.astype(str).tolist()))[:20])
-                raise ValueError(
-                    f"{self.train}: no row has {column} {value!r}; there are {choices}"
-                )
-        return pictures(data, self.image, self.train).select(np.flatnonzero(keep))
+        found = self.columns(self.image, "image", self.where)
+        found = {s: pictures(self._chosen(data), "image", self.train) for s, data in found.items()}
+        return split_of(found, self.seed, self.train)
 
     def _chosen(self, data: datasets.Dataset) -> datasets.Dataset:
         """Only the classes asked for, renumbered."""
@@ -194,30 +181,25 @@ def read(files: list[Path]) -> datasets.Dataset:
             return datasets.load_dataset(
                 "parquet", data_files=paths, split="train", cache_dir=cache
             )
-        return datasets.concatenate_datasets(
-            [datasets.Dataset(datasets.table.InMemoryTable(pq.read_table(file))) for file in files]
-        )
+        tables = [datasets.table.InMemoryTable(pq.read_table(file)) for file in files]
+        return datasets.concatenate_datasets([datasets.Dataset(table) for table in tables])
     except (OSError, ValueError, pa.ArrowException, datasets.exceptions.DatasetsError) as error:
         names = ", ".join(map(str, files))
         raise ValueError(f"cannot read {names} as Parquet ({error}); fetch it again") from error
 
 
-def having(data: datasets.Dataset, wanted: set[str], where: str) -> None:
+def having(data: datasets.Dataset, wanted: set[str], place: str) -> None:
     """``ValueError`` where the data lack a column."""
-    if absent := wanted - set(data.column_names):
-        raise ValueError(
-            f"{where} has no column {sorted(absent)}; it has {sorted(data.column_names)}"
-        )
+    if absent := sorted(wanted - set(data.column_names)):
+        raise ValueError(f"{place} has no column {absent}; it has {sorted(data.column_names)}")
 
 
-def pictures(data: datasets.Dataset, column: str, where: str) -> datasets.Dataset:
+def pictures(data: datasets.Dataset, column: str, place: str) -> datasets.Dataset:
     """The data with a column as images: files as bytes, with or without the hub's metadata."""
-    if isinstance(data.features[column], datasets.Image):
-        return data
     try:
         return data.cast_column(column, datasets.Image())
     except (TypeError, ValueError, pa.ArrowException) as error:
+        kind = data.features[column]
         raise ValueError(
-            f"{where}: expected image files as bytes in column {column!r}, got "
-            f"{data.features[column]}"
+            f"{place}: expected image files as bytes in column {column!r}, got {kind}"
         ) from error

@@ -226,11 +226,11 @@ class Pictures(Decoded):
     def labels(self) -> Tensor:
         """(n, h, w) bytes: the masks."""
         if self.kept:
-            return self.everything()[1]
+            return self.everything[1]
         rows = tqdm(range(len(self)), desc=f"decoding masks of {self.name}", leave=False)
         return torch.stack([self.mask(row) for row in rows])
 
-    def __getitem__(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
         """The (n, 3, h, w) bytes of these rows, and their (n, h, w) labels, int64.
 
         A pixel without a class has the label :data:`NO_CLASS`.

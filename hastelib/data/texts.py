@@ -28,7 +28,7 @@ class Texts(Published):
 
     def load(self, store: Store) -> datasets.DatasetDict:
         """The splits, with ``text`` and ``label``."""
-        found = self.labelled(self.rows(self.text), self.text, "text")
+        found = self.columns(self.text, "text", {})
         for split, data in found.items():
             if (kind := str(data.features["text"].dtype)) not in ("string", "large_string"):
                 raise ValueError(
