@@ -39,7 +39,7 @@ bench: .venv/.installed  ## time the library against naive code, one table of ra
 	$(BIN)/python -m pytest benchmarks $(ARGS)
 
 weights: .venv/.installed  ## train the embedded source networks again
-	$(BIN)/python -m hastelib.pretrain glyphs
+	$(BIN)/python -m hastelib.glyphs.pretrain
 
 clean:  ## forget the built book (the cache of features and accuracies stays)
 	rm -rf _build

@@ -13,7 +13,7 @@ import torch
 
 from hastelib import models
 from hastelib.data import Images
-from hastelib.extract import BATCH, default_device, extract
+from hastelib.features import BATCH, default_device, extract
 
 
 def pictures(count: int, side: int) -> datasets.Dataset:

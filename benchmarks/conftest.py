@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import torch
 
-from hastelib.extract import threaded
+from hastelib.features import threaded
 from hastelib.finetune import describe, versions
 
 SAMPLES, WIDTH, SOURCE_CLASSES, CLASSES = 8041, 2048, 1000, 200

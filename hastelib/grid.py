@@ -32,7 +32,7 @@ from hastelib.data import (
 from hastelib.engine import Job, run
 from hastelib.features import Features, default_device, extract, signature, threaded
 from hastelib.records import SCHEMA, check
-from hastelib.specs import Split
+from hastelib.data import Split
 from hastelib.store import Store, digest, key
 from hastelib.suites import Suite, one_of
 

@@ -10,12 +10,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from hastelib.specs import DataSpec, Strict
+from hastelib.data import Folder, Masks, Official, Parquet, Strict, Texts
+from hastelib.glyphs import Corpus, Digits, Glyphs, Scenes
+
+DataSpec = Annotated[
+    Glyphs | Digits | Parquet | Folder | Scenes | Masks | Official | Corpus | Texts,
+    Field(discriminator="kind"),
+]
+"""What a data set is made from, as a suite's file says it: one class a ``kind``."""
 
 Part = Literal["segmentation", "language"]
 PARTS: tuple[Part, ...] = ("segmentation", "language")

@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from hastelib import suites
-from hastelib.grid import Grid
 from hastelib.engine import Job, run
-from hastelib.specs import Glyphs
+from hastelib.glyphs import Glyphs
+from hastelib.grid import Grid
 from hastelib.store import Store
 
 PAGE = (Path(__file__).parents[1] / "book" / "cluster.md").read_text()

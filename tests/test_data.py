@@ -4,91 +4,30 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import shutil
 from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as v1
 
-from hastelib import data, suites
-from hastelib.data.glyphs import characters, draw, fonts
-from hastelib.models import Preprocessing
-from hastelib.specs import Digits, Folder, Glyphs, Parquet
-from hastelib.store import Store
+from hastelib import data
+from hastelib.data import Folder, Parquet, Preprocessing, image_folder
 
 SMALL = Preprocessing(16, 16)
-GREEK = Glyphs(kind="glyphs", characters="α-γ", train=4, test=2)
 
 
 def _png(value: int, side: int = 8) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (side, side), (value, 0, 255 - value)).save(file, "PNG")
     return file.getvalue()
-
-
-# Glyphs and digits
-
-
-def test_characters():
-    assert characters("A-Cx") == ["A", "B", "C", "x"]
-    assert "✅" not in characters("✁-✘")  # no font has it, so the range leaves it out
-    with pytest.raises(ValueError, match="no font of matplotlib draws"):
-        characters("A✅")
-    with pytest.raises(ValueError, match="named twice"):
-        characters("A-CB")
-
-
-@pytest.mark.parametrize("target", suites.load("glyphs").targets)
-def test_every_character_of_the_suite_is_drawn_by_two_fonts(target: str):
-    spec = suites.load("glyphs").targets[target]
-    if isinstance(spec, Glyphs):
-        for character in characters(spec.characters):
-            assert sum(ord(character) in codes for codes in fonts().values()) >= 2
-
-
-def test_drawings_are_deterministic_and_vary():
-    first, again, other = (draw("ξ", "plain", np.random.default_rng(s)) for s in (1, 1, 2))
-    assert first.shape == (32, 32)
-    assert first.dtype == np.uint8
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-
-
-def test_ink_is_dark_on_light_and_outlines_use_less():
-    def ink(style: str) -> float:
-        sheets = [draw("M", style, np.random.default_rng(s)) for s in range(40)]
-        return float(np.mean([np.median(sheet) - sheet.mean() for sheet in sheets]))
-
-    assert ink("plain") > ink("outline") > 0
-
-
-def test_glyphs_splits(tmp_path: Path):
-    splits = data.load(GREEK, Store(tmp_path))
-    assert {name: len(split) for name, split in splits.items()} == {"train": 12, "test": 6}
-    assert splits["train"].features["label"].names == ["α", "β", "γ"]
-    assert splits["train"][0]["image"].size == (32, 32)
-    assert data.fingerprint(splits["train"]) != data.fingerprint(splits["test"])
-
-
-def test_glyphs_are_kept_and_more_of_them_change_no_other(tmp_path: Path):
-    store = Store(tmp_path)
-    first = data.load(GREEK, store)["train"]
-    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
-    assert data.fingerprint(first) == data.fingerprint(data.load(GREEK, store)["train"])
-    more = data.load(GREEK.model_copy(update={"train": 5}), store)["train"]
-    assert first[0]["image"] == more[0]["image"]
-    assert first[4]["image"] == more[5]["image"]
-
-
-def test_digits(tmp_path: Path):
-    splits = data.load(Digits(kind="digits", train=3, test=2), Store(tmp_path))
-    for split, count in (("train", 3), ("test", 2)):
-        assert np.bincount(splits[split]["label"]).tolist() == [count] * 10
-    pixels = np.asarray(splits["train"][0]["image"])
-    assert np.median(pixels[:, [0, -1]]) > 200  # paper at the edge: dark ink on light
 
 
 # Parquet
@@ -98,7 +37,7 @@ def test_digits(tmp_path: Path):
 def parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Forty images in the hub's layout: two domains, four classes named as WordNet ids."""
     monkeypatch.setenv("HASTE_DATA", str(tmp_path))
-    features = datasets.Features(
+    columns_of = datasets.Features(
         img=datasets.Image(),
         domain=datasets.ClassLabel(names=["photo", "sketch"]),
         label=datasets.ClassLabel(names=["n01", "n0201", "n0202", "n03"]),
@@ -110,7 +49,7 @@ def parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     path = tmp_path / "set" / "train.parquet"
     path.parent.mkdir()
-    datasets.Dataset.from_dict(columns, features=features).to_parquet(path)
+    datasets.Dataset.from_dict(columns, features=columns_of).to_parquet(path)
     return path
 
 
@@ -170,6 +109,49 @@ def test_labels_that_are_text_are_numbered_alike_in_both_splits(parquet: Path):
     assert splits["train"].features["label"].names == names
     assert splits["test"].features["label"].names == names
     assert set(splits["test"]["label"]) == {1, 2, 3}
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_several_files_are_one_split(parquet: Path, monkeypatch, in_memory: bool):
+    whole = data.load(SPEC)
+    split = datasets.Dataset.from_parquet(str(parquet))
+    for part in range(2):
+        rows = split.select(range(20 * part, 20 * part + 20))
+        rows.to_parquet(parquet.with_name(f"train-0000{part}-of-00002.parquet"))
+    if not in_memory:
+        monkeypatch.setattr("hastelib.data.published.IN_MEMORY", 0)
+        monkeypatch.setenv("HASTE_CACHE", str(parquet.parent / "cache"))
+    parts = data.load(SPEC.model_copy(update={"train": "set/train-*.parquet"}))
+    assert bool(parts["train"].cache_files) != in_memory  # else memory-mapped
+    for name in ("train", "test"):
+        assert data.fingerprint(parts[name]) == data.fingerprint(whole[name])
+
+
+def test_images_without_the_hubs_metadata(parquet: Path):
+    files = [_png(value) for value in range(20)]
+    structs = [{"bytes": file, "path": None} for file in files]
+    found = []
+    for column in (files, structs):
+        pq.write_table(pa.table({"img": column, "label": [*"ab"] * 10}), parquet)
+        found.append(data.load(SPEC))
+    assert data.fingerprint(found[0]["train"]) == data.fingerprint(found[1]["train"])
+    assert found[0]["train"][0]["image"].size == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"img": [None, b"x"], "label": [0, 1]}, "1 of 2 rows of the train split have no img"),
+        ({"img": [1, 2], "label": [0, 1]}, "image files as bytes in column 'image', got"),
+        ({"img": [b"x"] * 2, "label": [0.5, 1.0]}, "one class a row in column 'label'.*float"),
+        ({"img": [b"x"] * 2, "label": [[0], [1, 2]]}, "one class a row in column 'label'.*List"),
+        ({"img": [b"x"] * 3, "label": ["a", "a", "b"]}, r"one sample in \['b'\]"),
+    ],
+)
+def test_parquet_of_another_kind(parquet: Path, columns, message):
+    pq.write_table(pa.table(columns), parquet)
+    with pytest.raises(ValueError, match=message):
+        data.load(SPEC)
 
 
 def test_truncated_parquet(parquet: Path):
@@ -244,13 +226,84 @@ def test_folder_with_its_own_split(tmp_path: Path):
         data.load(spec)
 
 
-def test_folder_with_one_class_is_refused_and_hidden_ones_are_ignored(folder: Path):
-    (folder / ".cache").mkdir()
-    spec = Folder(kind="folder", path=str(folder))
-    assert data.load(spec)["train"].features["label"].names == ["cat", "dog"]
+def test_splits_in_any_case(folder: Path):
+    for half in ("Train", "TEST"):
+        shutil.copytree(folder / "cat", folder / half / "cat")
+        shutil.copytree(folder / "dog", folder / half / "dog")
+    shutil.rmtree(folder / "cat")
+    shutil.rmtree(folder / "dog")
+    splits = data.load(Folder(kind="folder", path=str(folder)))
+    assert {name: len(split) for name, split in splits.items()} == {"train": 20, "test": 20}
+    files = [str(path) for path in sorted((folder / "Train").rglob("*.png"))]
+    assert data.paths(image_folder(folder)) == files  # of a folder with splits the train split
+
+
+def test_one_class_is_refused(folder: Path):
     shutil.rmtree(folder / "dog")
     with pytest.raises(ValueError, match=r"at least two classes, got \['cat'\]"):
-        data.load(spec)
+        data.load(Folder(kind="folder", path=str(folder)))
+
+
+def test_every_format_that_pillow_reads_is_an_image(folder: Path):
+    endings = ["gif", "jfif", "webp", "bmp", "tif", "TIFF", "JPG", "jpeg", "jp2", "ppm", "tga"]
+    endings += ["avif"] if features.check("avif") else []
+    for ending in endings:
+        Image.new("RGB", (8, 8), "red").save(folder / "dog" / f"x.{ending}")
+    split = image_folder(folder)
+    assert len(split) == 20 + len(endings)
+    seen = data.Images(split, SMALL)
+    for row in range(20, len(split)):
+        red, green, blue = seen.sample(row)[0].float().mean((1, 2))
+        assert red > 250 > 5 > max(green, blue)
+
+
+def test_what_is_left_out_is_said_once_with_counts(folder: Path):
+    whole = data.fingerprint(image_folder(folder))
+    for name in (".ipynb_checkpoints/0.png", "deep/.cache/1.png", "._2.png", "a.heic", "b.HEIC"):
+        path = folder / "cat" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_png(1))
+    (folder / "__MACOSX" / "cat").mkdir(parents=True)
+    for name in ("3.png", "README", ".DS_Store", "cat/Thumbs.db", "cat/LICENSE"):
+        (folder / name).write_bytes(_png(1))
+    said = r"20 images taken; left out: 2 \*\.heic, 2 beside the class folders, 4 hidden, 1 without"
+    with pytest.warns(UserWarning, match=said) as warned:
+        assert data.fingerprint(image_folder(folder)) == whole
+    assert len(warned) == 1
+
+
+def test_links_double_nothing(folder: Path, tmp_path_factory):
+    whole = data.fingerprint(image_folder(folder))
+    other = tmp_path_factory.mktemp("other")
+    (other / "new.png").write_bytes(_png(3))
+    (other / "loop").symlink_to(other)
+    (folder / "cat" / "loop").symlink_to(folder / "cat")
+    (folder / "cat" / "dogs").symlink_to(folder / "dog")
+    (folder / "all").symlink_to(folder)
+    (folder / "cat" / "x.png").symlink_to(folder / "dog" / "1.png")
+    with pytest.warns(UserWarning, match=r"20 images taken; left out: 4 linked within the folder"):
+        assert data.fingerprint(image_folder(folder)) == whole
+    (folder / "dog" / "other").symlink_to(other)  # a link to elsewhere is followed, once
+    with pytest.warns(UserWarning, match=r"21 images taken.* 1 linked twice"):
+        assert data.paths(image_folder(folder))[-1] == str(folder / "dog" / "other" / "new.png")
+
+
+def test_rows_tell_their_files(folder: Path):
+    (folder / "cat" / "in").mkdir()
+    (folder / "cat" / "3.png").rename(folder / "cat" / "in" / "3.png")
+    split = image_folder(folder)
+    found = data.paths(split)
+    assert [Path(path).relative_to(folder).parts[0] for path in found] == ["cat"] * 10 + [
+        "dog"
+    ] * 10
+    assert found[9] == str(folder / "cat" / "in" / "3.png")
+    assert data.paths(split.select([9])) == [found[9]]
+
+
+def test_a_file_name_that_is_not_utf8(folder: Path):
+    (folder / "cat" / os.fsdecode(b"\xff.png")).write_bytes(_png(1))
+    with pytest.raises(ValueError, match="not UTF-8"):
+        image_folder(folder)
 
 
 def test_missing_and_empty_folders(tmp_path: Path):
@@ -316,5 +369,62 @@ def test_corrupt_image_is_named(folder: Path, monkeypatch, in_memory: bool):
     (folder / "cat" / "3.png").write_bytes(_png(1)[:40])
     splits = data.load(Folder(kind="folder", path=str(folder)))
     read = [_images(split, monkeypatch, in_memory).batches(4) for split in splits.values()]
-    with pytest.raises(ValueError, match=r"image \d+ of things cannot be decoded"):
+    with pytest.raises(ValueError, match=r"^image \d+ of things .*3\.png.* cannot be decoded"):
         list(itertools.chain(*read))
+
+
+def _saved(image: Image.Image, path: Path) -> torch.Tensor:
+    """The (3, 2, 2) bytes that a network gets of an image file of 2 x 2 pixels."""
+    image.save(path)
+    kind = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=["a", "b"]))
+    split = datasets.Dataset.from_dict({"image": [str(path)], "label": [0]}, features=kind)
+    return data.Images(split, Preprocessing(2, 2), "things").sample(0)[0]
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "pgm"])
+def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path, ending: str):
+    grey = np.array([[0, 257 * 100], [257 * 100 + 200, 65535]], np.uint16)
+    pixels = _saved(Image.fromarray(grey), tmp_path / f"x.{ending}")
+    assert pixels.tolist() == [[[0, 100], [101, 255]]] * 3
+
+
+@pytest.mark.parametrize(("kind", "word"), [(np.float32, "floats"), (np.int32, "32-bit integers")])
+def test_pixels_of_any_range_are_refused(tmp_path: Path, kind, word: str):
+    with pytest.raises(ValueError, match=rf"image 0 of things \(.*x\.tif\).*{word}.*8 or 16 bits"):
+        _saved(Image.fromarray(np.ones((2, 2), kind)), tmp_path / "x.tif")
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_composed_on_white(tmp_path: Path, mode: str):
+    image = Image.new("RGBA", (2, 2), (0, 0, 0, 0))
+    image.putpixel((1, 0), (0, 0, 0, 255))
+    if mode != "P":
+        image.putpixel((0, 1), (0, 0, 0, 51))
+    pixels = _saved(image.convert(mode), tmp_path / "x.png")
+    assert pixels.tolist() == [[[255, 0], [255 if mode == "P" else 204, 255]]] * 3
+
+
+def test_a_sliver_is_refused_before_it_fills_the_memory(tmp_path: Path):
+    Image.new("L", (20000, 1)).save(tmp_path / "x.png")
+    kind = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=["a", "b"]))
+    columns = {"image": [str(tmp_path / "x.png")], "label": [0]}
+    split = datasets.Dataset.from_dict(columns, features=kind)
+    with pytest.raises(ValueError, match=r"x\.png.*20000 px"):
+        data.Images(split, Preprocessing(256, 224), "things").sample(0)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_pixels_are_those_of_the_first_version_of_torchvisions_transforms(interpolation: str):
+    """On which the features in caches, and the published weights' accuracies, rest."""
+    random = np.random.default_rng(0)
+    sizes = [(30, 47), (64, 64), (101, 20), (9, 200)]
+    images = [Image.fromarray(random.integers(0, 256, (*s, 3), np.uint8)) for s in sizes]
+    kind = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=["a", "b"]))
+    columns = {"image": images, "label": [0] * len(images)}
+    split = datasets.Dataset.from_dict(columns, features=kind)
+    mode = InterpolationMode(interpolation)
+    for resize, crop in ((32, 28), (20, 64)):
+        seen = data.Images(split, Preprocessing(resize, crop, interpolation=interpolation))
+        for row, image in enumerate(images):
+            expected = np.asarray(v1.center_crop(v1.resize(image, resize, mode), [crop, crop]))
+            assert np.array_equal(seen.sample(row)[0].permute(1, 2, 0).numpy(), expected)

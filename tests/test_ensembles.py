@@ -12,8 +12,8 @@ import torch
 
 from hastelib import ensembles, finetune, hardness, metrics, suites
 from hastelib.ensembles import Members, Pool
+from hastelib.glyphs import Glyphs
 from hastelib.grid import Grid
-from hastelib.specs import Glyphs
 from hastelib.store import Store
 from hastelib.suites import Suite
 

@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, TensorDataset
 import hastelib
 from hastelib import data, hardness, models
 from hastelib.features import Features, extract, signature
-from hastelib.specs import Glyphs
+from hastelib.glyphs import Glyphs
+from hastelib.glyphs.networks import CifarResNet
 from hastelib.store import Store
 
 
@@ -144,7 +145,7 @@ def test_a_network_with_two_heads_says_that_it_has_no_classifier():
     assert (named.embedding.shape, [*named.layers]) == ((3, 192), ["blocks.3"])
 
 
-class Branching(models.CifarResNet):
+class Branching(CifarResNet):
     """Which way a batch goes depends on its numbers."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -167,7 +168,7 @@ def test_a_forward_that_depends_on_the_data_and_modules_come_back_untouched():
 
 
 def test_half_precision_and_a_softmax_at_the_end():
-    module, (x, y) = models.CifarResNet(1), _images(32)
+    module, (x, y) = CifarResNet(1), _images(32)
     plain = hastelib.features(module, [(x, y)])
     ended = hastelib.features(nn.Sequential(module, nn.Softmax(1)), [(x, y)])
     torch.testing.assert_close(ended.probs, plain.probs)
@@ -242,12 +243,12 @@ def test_the_last_stage_is_not_kept_twice_where_it_is_the_embedding(source, imag
 )  # fmt: skip
 def test_bad_batches_are_refused(batches, message: str):
     with pytest.raises(ValueError, match=message):
-        hastelib.features(models.CifarResNet(1), batches)
+        hastelib.features(CifarResNet(1), batches)
 
 
 def test_bad_names_are_refused():
     batch = [_images(32)]
     with pytest.raises(ValueError, match="the network has no module layer9"):
-        hastelib.features(models.CifarResNet(1), batch, layers=["layer9"])
+        hastelib.features(CifarResNet(1), batch, layers=["layer9"])
     with pytest.raises(ValueError, match="pool: expected mean or cls"):
-        hastelib.features(models.CifarResNet(1), batch, pool="max")
+        hastelib.features(CifarResNet(1), batch, pool="max")

@@ -14,7 +14,7 @@ import torch
 
 from hastelib import data, models
 from hastelib.finetune import Outcome, finetune
-from hastelib.specs import Glyphs
+from hastelib.glyphs import Glyphs
 from hastelib.store import DamagedEntryWarning, Store
 from hastelib.suites import Recipe
 

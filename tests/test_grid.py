@@ -12,13 +12,14 @@ import pytest
 import scipy.stats
 import torch
 
-from hastelib import extract, finetune, hardness, metrics, suites
+from hastelib import finetune, hardness, metrics, suites
 from hastelib.data import subset_rows
+from hastelib.engine import JobsFailedError
+from hastelib.glyphs import Glyphs
+from hastelib.features import extract
 from hastelib.grid import Grid
 from hastelib.metrics import METRICS
 from hastelib.records import KEYS
-from hastelib.engine import JobsFailedError
-from hastelib.specs import Glyphs
 from hastelib.store import DamagedEntryWarning, Store
 from hastelib.suites import Suite
 
@@ -110,7 +111,7 @@ def test_nothing_is_computed_twice(suite: Suite, folder: Path, rows, monkeypatch
     def never(*_, **__):
         raise AssertionError("this was cached")
 
-    monkeypatch.setattr("hastelib.extract.outputs", never)
+    monkeypatch.setattr("hastelib.grid.extract", never)
     monkeypatch.setattr(finetune, "finetune", never)
     monkeypatch.setattr("hastelib.grid.score", never)
     again = Grid(suite, Store(folder)).frame("5.1", ["greek"], ["leep", "nce", "gbc", "logme"])
@@ -317,7 +318,7 @@ def test_a_class_subset_is_a_target(wider: Grid):
     features = wider.features(SOURCES[1], "greek#2")
     images = wider.read("greek#2", "train", wider.source(SOURCES[1]))
     torch.testing.assert_close(
-        features.probs, extract.extract(wider.source(SOURCES[1]), images)[0].probs
+        features.probs, extract(wider.source(SOURCES[1]), images)[0].probs
     )
     assert torch.equal(features.labels, images.labels)
     assert 0 <= wider.outcome(SOURCES[1], "greek#2", 0).accuracy <= 1

@@ -15,12 +15,13 @@ import torch
 
 pytest.importorskip("transformers")
 
-from hastelib import extract, models, selection
+from hastelib import models, selection
 from hastelib.data import load
 from hastelib.grid import Grid
+from hastelib.features import extract
 from hastelib.finetune import predict
+from hastelib.glyphs import Corpus
 from hastelib.models import language as networks
-from hastelib.specs.texts import Corpus
 from hastelib.store import Store
 from hastelib.suites import Suite
 

@@ -18,7 +18,7 @@ from torch import nn
 from hastelib import models
 from hastelib.download import sha256_of
 from hastelib.data import Preprocessing
-from hastelib.models import CifarResNet
+from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, CifarResNet
 
 STAGES = {
     "resnet18": ["layer2", "layer3", "layer4"],
@@ -91,7 +91,7 @@ def test_cifar_resnets_have_the_published_size(depth: int, parameters: float):
     assert round(count / 1e6, 2) == parameters
 
 
-@pytest.mark.parametrize("name", models.GLYPHS)
+@pytest.mark.parametrize("name", GLYPHS)
 def test_glyphs_networks_load_as_shipped(name: str):
     source = models.load(f"{name}@glyphs")
     assert len(source.structure.layers) == 2
@@ -102,8 +102,8 @@ def test_glyphs_networks_load_as_shipped(name: str):
 
 
 def test_shipped_weights_are_small():
-    files = list(models.GLYPHS_FOLDER.glob("*.safetensors"))
-    assert {f.stem for f in files} == set(models.GLYPHS)
+    files = list(GLYPHS_FOLDER.glob("*.safetensors"))
+    assert {f.stem for f in files} == set(GLYPHS)
     assert sum(f.stat().st_size for f in files) < 4_000_000
 
 

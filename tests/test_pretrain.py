@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from hastelib import models, suites
+from hastelib import suites
 from hastelib.data import fingerprint, load
-from hastelib.pretrain import pretrain
+from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER
+from hastelib.glyphs.pretrain import pretrain
 from hastelib.store import Store
 
 
@@ -19,22 +20,22 @@ def _provenance(path: Path) -> dict:
         return json.loads(file.metadata()["provenance"])
 
 
-@pytest.mark.parametrize("name", models.GLYPHS)
+@pytest.mark.parametrize("name", GLYPHS)
 def test_provenance_fits_the_suite(name: str):
     suite = suites.load("glyphs")
-    found = _provenance(models.GLYPHS_FOLDER / f"{name}.safetensors")
+    found = _provenance(GLYPHS_FOLDER / f"{name}.safetensors")
     assert suite.pretraining is not None
     assert suite.source_data is not None
     assert found["recipe"] == suite.pretraining.parts()
     assert found["data"] == fingerprint(load(suite.source_data)["train"])
-    assert found["command"] == f"python -m hastelib.pretrain glyphs --source {name}@glyphs --seed 0"
+    assert found["command"] == f"python -m hastelib.glyphs.pretrain {name}@glyphs"
 
 
 def test_the_smallest_is_made_afresh(tmp_path: Path):
     """With the shipped recipe; another processor may round differently, so not bit by bit."""
     suite = suites.load("glyphs")
-    shipped = models.GLYPHS_FOLDER / "densenet16.safetensors"
-    sizes = {path.stem: path.stat().st_size for path in models.GLYPHS_FOLDER.iterdir()}
+    shipped = GLYPHS_FOLDER / "densenet16.safetensors"
+    sizes = {path.stem: path.stat().st_size for path in GLYPHS_FOLDER.iterdir()}
     assert min(sizes, key=sizes.__getitem__) == "densenet16"
     accuracy = pretrain("densenet16@glyphs", suite, tmp_path)
     made = _provenance(tmp_path / "densenet16.safetensors")

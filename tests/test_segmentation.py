@@ -14,11 +14,12 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from torchvision.models.segmentation import fcn_resnet50
 
 from hastelib import finetune, metrics, models
-from hastelib.data.scenes import IGNORE, Pictures, load_scenes
-from hastelib.data.scenes.pictures import NO_CLASS
+from hastelib.data import load
+from hastelib.data.scenes import IGNORE, NO_CLASS, Pictures
+from hastelib.features import extract
+from hastelib.glyphs import Scenes
 from hastelib.grid import Grid
 from hastelib.models import segmentation
-from hastelib.specs.scenes import Scenes
 from hastelib.store import Store
 from hastelib.suites import Recipe, Suite
 
@@ -39,7 +40,7 @@ def source() -> segmentation.SegmentationSource:
 @pytest.fixture(scope="module")
 def split(source: segmentation.SegmentationSource, store: Store) -> Pictures:
     """Scenes of which a quarter has no class, and one hardly any."""
-    found = source.read(load_scenes(Scenes(**STYLE), store)["train"], "scenes")
+    found = source.read(load(Scenes(**STYLE), store)["train"], "scenes")
     found.labels[:, :, ::4] = IGNORE
     found.labels[2] = IGNORE
     found.labels[2, 3, 4:7] = 1
@@ -197,7 +198,7 @@ def test_mean_iou_in_pieces_is_that_of_torchmetrics_in_one():
 def test_fine_tuning_learns_and_keeps_the_predicted_classes(store):
     source = segmentation.load(NAME, 32)
     spec = Scenes(**STYLE | {"kinds": ("stars",), "density": (1, 2), "scale": (0.5, 0.7)})
-    data = load_scenes(spec, store)
+    data = load(spec, store)
     train, test = (source.read(data[name], name) for name in ("train", "test"))
     values = []
     for epochs in (1, 12):

@@ -9,8 +9,8 @@ import pytest
 
 from hastelib import metrics, selection, suites
 from hastelib.data import class_subsets
+from hastelib.glyphs import Glyphs
 from hastelib.grid import Grid
-from hastelib.specs import Glyphs
 from hastelib.store import Store
 from hastelib.suites import Selection
 

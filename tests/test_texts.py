@@ -1,4 +1,4 @@
-"""Texts: the generated corpus, Parquet files in the hub's layout, caps, subsets."""
+"""Texts: Parquet files in the hub's layout, caps, subsets."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from hastelib.data import MissingDataError, corpus, fingerprint, load, subset
-from hastelib.specs.texts import Corpus, Texts
-
-
-def written(task: str = "tweets", train: int = 6, test: int = 3, seed: int = 0):
-    return load(Corpus(kind="corpus", task=task, train=train, test=test, seed=seed))
+from hastelib.data import MissingDataError, Texts, fingerprint, load, subset
 
 
 @pytest.fixture
@@ -40,48 +35,6 @@ def made(**changes) -> Texts:
     return Texts(
         **{"kind": "texts", "train": "made/train.parquet", "test": "made/test.parquet", **changes}
     )
-
-
-@pytest.mark.parametrize("task", ["topics", "emotions", "reviews", "tweets"])
-def test_corpus_counts_labels_and_words(task: str) -> None:
-    data = written(task)
-    names = data["train"].features["label"].names
-    assert names == list(corpus.classes(task))
-    for split, count in (("train", 6), ("test", 3)):
-        assert Counter(data[split]["label"][:]) == dict.fromkeys(range(len(names)), count)
-    words = {word for split in data.values() for text in split["text"] for word in text.split()}
-    assert words <= set(corpus.vocabulary())
-
-
-def test_corpus_depends_on_the_seed_alone_and_more_changes_nothing() -> None:
-    data = written()
-    assert fingerprint(data["train"]) == fingerprint(written()["train"])
-    assert fingerprint(data["train"]) != fingerprint(written(seed=1)["train"])
-    assert fingerprint(data["test"]) == fingerprint(written(train=9)["test"])
-    more = written(train=9)["train"].filter(lambda row: row["label"] == 1)["text"][:6]
-    assert more == data["train"].filter(lambda row: row["label"] == 1)["text"][:]
-
-
-def test_corpus_splits_and_registers_differ() -> None:
-    data = written(train=30, test=30)
-    assert set(data["train"]["text"]) != set(data["test"]["text"])
-    diary = {w for text in written("emotions", 80)["train"]["text"] for w in text.split()}
-    tweets = {w for text in written("tweets", 80)["train"]["text"] for w in text.split()}
-    assert any(word.startswith("#") for word in tweets)
-    assert not any(word.startswith("#") for word in diary)
-    assert tweets & diary & set(corpus.CUES["anger"])
-
-
-def test_cues_speak_for_their_class_but_not_alone() -> None:
-    data = written("emotions", train=200)["train"]
-    names = data.features["label"].names
-    own = {name: set(corpus.CUES[name]) for name in names}
-    best = [
-        max(names, key=lambda name: sum(word in own[name] for word in text.split()))
-        for text in data["text"]
-    ]
-    right = np.mean([b == names[y] for b, y in zip(best, data["label"], strict=True)])
-    assert 0.5 < right < 0.9  # neither noise nor a look-up
 
 
 def test_parquet_layout(folder: Path) -> None:
@@ -134,15 +87,6 @@ def test_class_subsets_keep_the_texts_of_their_classes(folder: Path) -> None:
         assert list(zip(part[split]["text"], found, strict=True)) == kept
 
 
-def test_subsets_of_two_classes_are_of_train_texts() -> None:
-    data = written("reviews", train=20, test=5)
-    parts = [subset(data, which) for which in range(4)]
-    assert all(part["train"].features["label"].names == ["negative", "positive"] for part in parts)
-    assert all(fingerprint(part["test"]) == fingerprint(data["test"]) for part in parts)
-    assert all(16 <= len(part["train"]) <= 40 for part in parts)
-    assert len({fingerprint(part["train"]) for part in parts}) == len(parts)
-
-
 def test_missing_data_say_where_they_were_looked_for(folder: Path) -> None:
     with pytest.raises(MissingDataError, match=r"no .*gone\.parquet.* HASTE_DATA"):
         load(made(train="gone.parquet"))
@@ -172,7 +116,7 @@ def test_damaged_files_and_bad_rows(folder: Path) -> None:
     for name, columns, message in (
         ("label", {"text": ["a", "b"], "label": [0, None]}, "1 of 2 rows .* no label"),
         ("minus", {"text": ["a", "b"], "label": [0, -1]}, "1 of 2 rows .* no label"),
-        ("text", {"text": ["a", None], "label": [0, 1]}, "not every row .* has a text"),
+        ("text", {"text": ["a", None], "label": [0, 1]}, "1 of 2 rows .* no text"),
     ):
         datasets.Dataset.from_dict(columns).to_parquet(folder / f"{name}.parquet")
         with pytest.raises(ValueError, match=message):
@@ -185,7 +129,5 @@ def test_a_cap_below_the_number_of_classes(folder: Path) -> None:
 
 
 def test_specifications_refuse_what_they_do_not_know() -> None:
-    with pytest.raises(ValidationError, match="task"):
-        Corpus(kind="corpus", task="poems", train=1, test=1)
     with pytest.raises(ValidationError, match="image"):
         made(image="image")

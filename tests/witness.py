@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hastelib import extract, finetune, grid
+from hastelib import finetune, grid
 from hastelib.store import Store
 
 FOLDER = Path(os.environ["WITNESS"])
@@ -40,7 +40,7 @@ def write(self: Store, kind: str, entry: str, arrays: Any, notes: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-extract.extract = witnessed(extract.extract, lambda source, split: f"extract {source.name}")
+grid.extract = witnessed(grid.extract, lambda source, split: f"extract {source.name}")
 finetune.finetune = witnessed(
     finetune.finetune,
     lambda source, train, test, recipe, seed, **_: f"fine-tune {source.name}, seed {seed}",

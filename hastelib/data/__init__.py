@@ -6,24 +6,63 @@ lists the classes in the mask. A split becomes :class:`Batches` for a network: :
 or what the network's modality has instead.
 """
 
-from hastelib.data.batches import Batches
-from hastelib.data.files import MissingDataError, data_folder
-from hastelib.data.fingerprints import class_names, fingerprint
-from hastelib.data.images import Images, Preprocessing
-from hastelib.data.load import load
+import datasets
+
+from hastelib.data.base import (
+    SPLITS,
+    MissingDataError,
+    Spec,
+    Split,
+    Strict,
+    class_names,
+    data_folder,
+    fingerprint,
+)
+from hastelib.data.folders import Folder, image_folder
+from hastelib.data.images import Batches, Images, Preprocessing, paths
+from hastelib.data.published import Parquet
+from hastelib.data.scenes import Masks, Official
 from hastelib.data.subsets import class_subsets, subset, subset_classes, subset_rows
+from hastelib.data.texts import Texts
+from hastelib.store import Store
 
 __all__ = [
+    "SPLITS",
     "Batches",
+    "Folder",
     "Images",
+    "Masks",
     "MissingDataError",
+    "Official",
+    "Parquet",
     "Preprocessing",
+    "Spec",
+    "Split",
+    "Strict",
+    "Texts",
     "class_names",
     "class_subsets",
     "data_folder",
     "fingerprint",
+    "image_folder",
     "load",
+    "paths",
     "subset",
     "subset_classes",
     "subset_rows",
 ]
+
+
+def load(spec: Spec, store: Store | None = None) -> datasets.DatasetDict:
+    """The splits ``train`` and ``test`` of a data set; their columns are described above.
+
+    Args:
+        spec: from a suite, or built by hand: ``Folder(kind="folder", path="...")``.
+        store: where drawings and decoded masks are kept; files are read where they lie.
+
+    Raises:
+        MissingDataError: the data are neither there nor to be had; says where they were looked
+            for and how to get them.
+        ValueError: the data are there, but not in the form that the specification describes.
+    """
+    return spec.load(store or Store())

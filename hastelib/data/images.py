@@ -1,26 +1,28 @@
-"""A split as a network sees it: batches of resized and cropped images."""
+"""Images as a network sees them: decoded to bytes of three colours, resized, cropped, batched."""
 
 from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import datasets
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import functional as tvf
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as tvf
 from tqdm import tqdm
 
 from hastelib._machine import cores
-from hastelib.data.fingerprints import class_names
+from hastelib.data.base import class_names
 
+IN_MEMORY = 2 << 30  # bytes; a larger split is decoded anew in every pass, by worker processes
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -49,10 +51,12 @@ class Preprocessing:
         return replace(self, resize=size, crop=size)
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """The (3, crop, crop) bytes of an image."""
-        mode = InterpolationMode(self.interpolation)
-        image = tvf.center_crop(tvf.resize(image, self.resize, mode), [self.crop, self.crop])
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+        """The (3, crop, crop) bytes of an image in three colours."""
+        short, long = sorted(image.size)
+        if long / short * self.resize**2 > (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise ValueError(f"{long} px are too long for a shorter side of {short}")
+        resized = tvf.resize(image, self.resize, InterpolationMode(self.interpolation))
+        return tvf.pil_to_tensor(tvf.center_crop(resized, [self.crop, self.crop]))
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """(n, 3, h, w) bytes to channels-last floats, on the device they are on."""
@@ -64,7 +68,37 @@ class Preprocessing:
         return scaled.contiguous(memory_format=torch.channels_last)
 
 
-IN_MEMORY = 2 << 30  # bytes; a larger split is decoded anew in every pass, by worker processes
+class Batches(Protocol):
+    """A split as a network sees it, whatever its modality: what extraction and training need.
+
+    ``order`` is (n,), the sample at each place of the batches that are not shuffled; None where
+    they come in the order of the split.
+    """
+
+    name: str
+    classes: list[str]
+    order: Tensor | None
+
+    @property
+    def labels(self) -> Tensor:
+        """(n,) int64; of scenes (n, h, w) bytes, 255 where a pixel has none."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def batches(
+        self,
+        size: int,
+        device: torch.device | str = "cpu",
+        shuffle: torch.Generator | None = None,
+        drop_single: bool = False,
+    ) -> Iterator[tuple[Any, Tensor]]:
+        """Inputs and labels on a device, -100 where there is none.
+
+        In :attr:`order`, or shuffled by a generator. ``drop_single`` leaves out a last batch of
+        one, which batch normalisation cannot train on.
+        """
+        ...
 
 
 def encoded(pixels: np.ndarray) -> dict[str, bytes | None]:
@@ -77,61 +111,118 @@ def encoded(pixels: np.ndarray) -> dict[str, bytes | None]:
     return {"bytes": file.getvalue(), "path": None}
 
 
-def decoded(split: datasets.Dataset, row: int, column: str, name: str) -> Image.Image:
-    """An image of a split; ``ValueError`` with its place where it cannot be decoded."""
-    try:
-        image: Image.Image | None = split[row][column]
-        if image is None:
-            raise ValueError("there is none")
-        image.load()
-    except (
-        UnidentifiedImageError,
-        Image.DecompressionBombError,
-        OSError,
-        SyntaxError,
-        ValueError,
-    ) as error:
-        raise ValueError(
-            f"{column} {row} of {name} cannot be decoded ({error}); repair or remove it"
-        ) from error
-    return image
+def paths(split: datasets.Dataset, column: str = "image") -> list[str | None]:
+    """The file of each image of a split; None where there is none, as in Parquet files."""
+    files = split.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+    return [row[column] and row[column]["path"] for row in files]
 
 
-def loaded(
-    split: Dataset[tuple[Tensor, Tensor]],
-    size: int,
-    device: torch.device | str,
-    shuffle: torch.Generator | None,
-    drop_single: bool,
-    workers: int,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of :meth:`hastelib.data.Batches.batches`, of a split that takes lists of rows.
+def rgb(image: Image.Image) -> Image.Image:
+    """An image in three colours of 8 bits, as it looks on white paper.
 
-    ``workers`` processes decode; none where everything is in memory.
+    Transparency is composed on white; 16-bit grey becomes x / 257, rounded. Of several frames the
+    first counts.
+
+    Raises:
+        ValueError: 32-bit integers or floats, whose white nothing in a file says.
     """
-    count = len(split)  # type: ignore[arg-type]
-    order = (
-        SequentialSampler(split) if shuffle is None else RandomSampler(split, generator=shuffle)  # type: ignore[arg-type]
-    )
-    on_gpu = torch.device(device).type == "cuda"
-    loader = DataLoader(
-        split,
-        sampler=BatchSampler(order, size, drop_last=drop_single and count % size == 1),
-        batch_size=None,
-        num_workers=workers,
-        pin_memory=on_gpu,
-    )
-    for inputs, labels in loader:
-        yield inputs.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
+    # Pillow calls the 16 bits of some PNG and of all PGM files 32-bit integers.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        grey = (np.asarray(image).astype(np.int64) + 128) // 257
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        kind = {"F": "floats", "I": "32-bit integers"}[image.mode]
+        raise ValueError(f"its pixels are {kind} of any range; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
 
 
-class Images(Dataset[tuple[Tensor, Tensor]]):
-    """A split of images as a network sees them.
+class Decoded(Dataset[tuple[Tensor, ...]]):
+    """A split of images, decoded once where it fits into memory, else in every pass by workers."""
+
+    def __init__(self, split: datasets.Dataset, name: str) -> None:
+        self.split, self.name, self.classes = split, name, class_names(split)
+        self.order: Tensor | None = None
+        # Apart, so that a mask is not decoded with every image.
+        columns = {"image", "mask"} & {*split.column_names}
+        self._columns = {column: split.select_columns([column]) for column in columns}
+
+    @functools.cached_property
+    def kept(self) -> bool:
+        """Whether it fits into memory."""
+        return not len(self) or len(self) * sum(x.nbytes for x in self.sample(0)) <= IN_MEMORY
+
+    @functools.cached_property
+    def everything(self) -> tuple[Tensor, ...]:
+        """The images and the labels or masks of all samples."""
+        return self._stacked(tqdm(range(len(self)), desc=f"decoding {self.name}", leave=False))
+
+    def _stacked(self, rows: Iterable[int]) -> tuple[Tensor, ...]:
+        return tuple(map(torch.stack, zip(*map(self.sample, rows), strict=True)))
+
+    def sample(self, row: int) -> tuple[Tensor, Tensor]:
+        """The (3, h, w) bytes of an image, and its label or mask."""
+        raise NotImplementedError
+
+    def decoded(
+        self, row: int, change: Callable[[Image.Image], Tensor], column: str = "image"
+    ) -> Tensor:
+        """An image after ``change``; ``ValueError`` with its place where it cannot be decoded."""
+        split = self._columns[column]
+        try:
+            image: Image.Image | None = split[row][column]
+            if image is None:
+                raise ValueError("there is none")
+            with image:  # of several frames the file stays open
+                return change(image)
+        except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+            file = paths(split.select([row]), column)[0]
+            where = f"{column} {row} of {self.name}" + (f" ({file})" if file else "")
+            raise ValueError(f"{where} cannot be decoded ({error}); repair or remove it") from error
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
+        """The (n, 3, h, w) bytes and the labels of these rows."""
+        return tuple(x[rows] for x in self.everything) if self.kept else self._stacked(rows)
+
+    def batches(
+        self,
+        size: int,
+        device: torch.device | str = "cpu",
+        shuffle: torch.Generator | None = None,
+        drop_single: bool = False,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The split in batches on a device, see :class:`hastelib.data.Batches`."""
+        order = RandomSampler(self, generator=shuffle) if shuffle else SequentialSampler(self)
+        on_gpu = torch.device(device).type == "cuda"
+        loader = DataLoader(
+            self,
+            sampler=BatchSampler(order, size, drop_last=drop_single and len(self) % size == 1),
+            batch_size=None,
+            num_workers=0 if self.kept else cores(),
+            pin_memory=on_gpu,
+        )
+        try:
+            for inputs, labels in loader:
+                yield inputs.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
+        except ValueError as error:  # of a worker's traceback the last line says it
+            last = str(error).rstrip().splitlines()[-1]
+            raise ValueError(last.removeprefix("ValueError: ")) from error
+
+
+class Images(Decoded):
+    """A split of images as a network sees them: (n, 3, h, w).
+
+    What a file holds becomes three colours by :func:`rgb`.
 
     Args:
         split: columns ``image`` and ``label``.
-        transform: from an image in three colours to a tensor: :class:`Preprocessing`, which gives
-            bytes (normalising is left to the device), or any other.
+        transform: from an image to a tensor: :class:`Preprocessing`, which gives bytes
+            (normalising is left to the device), or any other.
         name: for messages.
     """
 
@@ -141,43 +232,10 @@ class Images(Dataset[tuple[Tensor, Tensor]]):
         transform: Callable[[Image.Image], Tensor],
         name: str = "data",
     ) -> None:
-        self.split, self.transform, self.name = split, transform, name
+        super().__init__(split, name)
+        self.transform = transform
         self.labels = torch.tensor(split.with_format("numpy")["label"][:], dtype=torch.int64)
-        self.classes = class_names(split)
-        self.order: Tensor | None = None
-        self._pixels: Tensor | None = None
 
-    def __len__(self) -> int:
-        return len(self.split)
-
-    @functools.cached_property
-    def _keep(self) -> bool:
-        """Whether all fits into memory; else it is decoded anew in every pass."""
-        return len(self) == 0 or self._decode(0).nbytes * len(self) <= IN_MEMORY
-
-    def __getitem__(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The (n, 3, h, w) inputs and the (n,) labels of these rows."""
-        if self._keep:
-            if self._pixels is None:
-                everything = tqdm(range(len(self)), desc=f"decoding {self.name}", leave=False)
-                self._pixels = torch.stack([self._decode(row) for row in everything])
-            return self._pixels[rows], self.labels[rows]
-        return torch.stack([self._decode(row) for row in rows]), self.labels[rows]
-
-    def _decode(self, row: int) -> Tensor:
-        return self.transform(decoded(self.split, row, "image", self.name).convert("RGB"))
-
-    def batches(
-        self,
-        size: int,
-        device: torch.device | str = "cpu",
-        shuffle: torch.Generator | None = None,
-        drop_single: bool = False,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The split in batches on a device: (n, 3, h, w) inputs and (n,) labels.
-
-        In order, or shuffled by a generator. ``drop_single`` leaves out a last batch of one,
-        which batch normalisation cannot train on.
-        """
-        workers = 0 if self._keep else cores()
-        yield from loaded(self, size, device, shuffle, drop_single, workers)
+    def sample(self, row: int) -> tuple[Tensor, Tensor]:
+        """An image as the network sees it, and its label."""
+        return self.decoded(row, lambda image: self.transform(rgb(image))), self.labels[row]

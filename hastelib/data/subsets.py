@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import datasets
 import numpy as np
 
-from hastelib.data.fingerprints import class_names
+from hastelib.data.base import class_names, renumbered
 
 LEAST = 0.4
 """The smallest share of the classes; the largest is all of them."""
@@ -76,7 +76,9 @@ def subset_rows(
     if kept is None:
         raise ValueError(f"subset {which}: {count} classes have fewer distinct subsets than that")
     if count > 2:
-        labels = {split: _labels(samples) for split, samples in data.items()}
+        labels = {
+            split: samples.with_format("numpy")["label"][:] for split, samples in data.items()
+        }
         return kept, {split: np.flatnonzero(np.isin(y, kept)) for split, y in labels.items()}
     random = np.random.default_rng((seed, which))
     rows = {split: np.arange(len(samples)) for split, samples in data.items()}
@@ -87,15 +89,4 @@ def subset_rows(
 def subset(data: datasets.DatasetDict, which: int, seed: int = 0) -> datasets.DatasetDict:
     """Subset ``which`` of a data set, its classes renumbered, in its order."""
     kept, rows = subset_rows(data, which, seed)
-    names = [class_names(data["train"])[i] for i in kept]
-    found = {}
-    for split, samples in data.items():
-        part = samples.select(rows[split]).remove_columns("label")
-        labels = _labels(samples)[rows[split]]
-        part = part.add_column("label", np.searchsorted(np.array(kept), labels))
-        found[split] = part.cast_column("label", datasets.ClassLabel(names=names))
-    return datasets.DatasetDict(found)
-
-
-def _labels(samples: datasets.Dataset) -> np.ndarray:
-    return np.array(samples.with_format("numpy")["label"][:])
+    return datasets.DatasetDict({s: renumbered(data[s], rows[s], kept) for s in data})

@@ -1,70 +1,58 @@
-"""Texts with a label: Parquet files in the hub's layout, and the generated corpus."""
+"""Texts with a label in Parquet files."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import datasets
 import numpy as np
+from pydantic import Field
 from sklearn.model_selection import train_test_split
 
-from hastelib.data import corpus
-from hastelib.data.files import columns, encoded, published, split_of
-from hastelib.specs import SPLITS
-from hastelib.specs.texts import Corpus, Texts
+from hastelib.data.base import SPLITS, split_of
+from hastelib.data.published import Published
 from hastelib.store import Store
 
 
-def load_texts(spec: Corpus | Texts, store: Store | None = None) -> datasets.DatasetDict:
-    """The splits ``train`` and ``test`` of a data set, with ``text`` and ``label``.
+class Texts(Published):
+    """Texts in Parquet files (``kind: texts``).
 
-    Args:
-        spec: from a suite, or built by hand.
-        store: not used, files are read where they lie and the corpus is written in no time.
-
-    Raises:
-        MissingDataError: the data are neither there nor to be had; says where they were looked
-            for and how to get them.
-        ValueError: the data are there, but not in the form that the specification describes.
+    ``text`` names the column with the texts. ``most_train`` and ``most_test`` cap the rows of a
+    split: as many are drawn, stratified by class, with ``seed``.
     """
-    if isinstance(spec, Texts):
-        return _parquet(spec)
-    classes, written = corpus.texts(spec)
-    features = datasets.Features(
-        text=datasets.Value("string"), label=datasets.ClassLabel(names=classes)
-    )
-    return datasets.DatasetDict(
-        {
-            split: datasets.Dataset.from_dict({"text": lines, "label": labels}, features=features)
-            for split, (lines, labels) in written.items()
-        }
-    )
 
+    kind: Literal["texts"]
+    text: str = "text"
+    most_train: int | None = Field(default=None, gt=1)
+    most_test: int | None = Field(default=None, gt=1)
 
-def _parquet(spec: Texts) -> datasets.DatasetDict:
-    found = {}
-    for split, data in published(spec).items():
-        found[split] = columns(data, spec, spec.text, "text", split)
-        if any(not isinstance(text, str) for text in found[split]["text"]):
-            raise ValueError(f"{spec.train}: not every row of the {split} split has a text")
-    both = split_of(encoded(found), spec)
-    most = {"train": spec.most_train, "test": spec.most_test}
-    return datasets.DatasetDict(
-        {split: _capped(both[split], most[split], spec, split) for split in SPLITS}
-    )
+    def load(self, store: Store) -> datasets.DatasetDict:
+        """The splits, with ``text`` and ``label``."""
+        found = self.columns(self.text, "text", {})
+        for split, data in found.items():
+            if (kind := str(data.features["text"].dtype)) not in ("string", "large_string"):
+                raise ValueError(
+                    f"{self.train}: expected texts in column {self.text!r} of the {split} split, "
+                    f"got {kind}"
+                )
+        both = split_of(found, self.seed, self.train)
+        most = {"train": self.most_train, "test": self.most_test}
+        return datasets.DatasetDict({s: self._capped(both[s], most[s], s) for s in SPLITS})
 
-
-def _capped(data: datasets.Dataset, most: int | None, spec: Texts, split: str) -> datasets.Dataset:
-    """At most so many rows, the classes in their proportions, in the order of the file."""
-    if most is None or len(data) <= most:
-        return data
-    labels = data.with_format("numpy")["label"][:]
-    rows = np.arange(len(data))
-    if len(data) - most < len(np.unique(labels)):  # too few are left out to do so by class
-        random = np.random.default_rng(spec.seed)
-        return data.select(np.sort(random.permutation(len(data))[:most]))
-    try:
-        kept, _ = train_test_split(rows, train_size=most, stratify=labels, random_state=spec.seed)
-    except ValueError as error:
-        raise ValueError(
-            f"{spec.train}: no {most} rows of the {split} split can be drawn by class: {error}"
-        ) from error
-    return data.select(np.sort(kept))
+    def _capped(self, data: datasets.Dataset, most: int | None, split: str) -> datasets.Dataset:
+        """At most so many rows, the classes in their proportions, in the order of the file."""
+        if most is None or len(data) <= most:
+            return data
+        labels, rows = data.with_format("numpy")["label"][:], np.arange(len(data))
+        if len(data) - most < len(np.unique(labels)):  # too few are left out to do so by class
+            kept = np.random.default_rng(self.seed).permutation(len(data))[:most]
+            return data.select(np.sort(kept))
+        try:
+            kept, _ = train_test_split(
+                rows, train_size=most, stratify=labels, random_state=self.seed
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"{self.train}: no {most} rows of the {split} split can be drawn by class: {error}"
+            ) from error
+        return data.select(np.sort(kept))

@@ -15,25 +15,17 @@ Any other network goes by the name it has in :data:`SOURCES`, see :mod:`hastelib
 nobody says a size, a network sees images as its publisher prepares them.
 """
 
-from hastelib.models.catalogue import GLYPHS_INPUT, POCKET, SOURCES, load, parse, prior
+from hastelib.data import Preprocessing
+from hastelib.models.catalogue import POCKET, SOURCES, load, parse, prior
 from hastelib.models.hooks import placed, replace_head
-from hastelib.models.networks import GLYPHS, CifarResNet
 from hastelib.models.source import Source, wrap
-from hastelib.models.weights import (
-    CIFAR10_FILES,
-    GLYPHS_FOLDER,
-    read_state,
-    weights_folder,
-)
+from hastelib.models.weights import CIFAR10_FILES, read_state, weights_folder
 
 __all__ = [
     "CIFAR10_FILES",
-    "GLYPHS",
-    "GLYPHS_FOLDER",
-    "GLYPHS_INPUT",
     "POCKET",
     "SOURCES",
-    "CifarResNet",
+    "Preprocessing",
     "Source",
     "load",
     "parse",

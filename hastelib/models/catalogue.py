@@ -18,16 +18,15 @@ import torchvision
 from torch import nn
 
 from hastelib.data import Preprocessing
-from hastelib.models.networks import GLYPHS, CifarResNet
+from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, GLYPHS_INPUT, CifarResNet
 from hastelib.models.source import Source, wrap
-from hastelib.models.weights import CIFAR10_FILES, CIFAR10_URL, GLYPHS_FOLDER, fill, find
+from hastelib.models.weights import CIFAR10_FILES, CIFAR10_URL, fill, find
 from hastelib.suites import one_of
 
 SOURCES: dict[str, Callable[[], tuple[nn.Module, Any]]] = {}
 """Sources of your own: a name, and a function that gives the network and what its input wants,
 the same every time."""
 
-GLYPHS_INPUT = Preprocessing(32, 32, (0.5,) * 3, (0.5,) * 3)
 _HALF = (128 / 255,) * 3
 _HUBS = ("torchvision", "timm", "transformers")
 _TIMM_TOP1 = Path(__file__).with_name("timm_imagenet_top1.csv")

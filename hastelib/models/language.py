@@ -31,8 +31,9 @@ import datasets
 import torch
 from torch import Tensor, nn
 
-from hastelib.data import Batches, corpus
+from hastelib.data import Batches
 from hastelib.download import DownloadError
+from hastelib.glyphs import corpus
 from hastelib.models.hooks import Structure, flat, structure
 from hastelib.models.source import Source, wrap
 from hastelib.models.weights import read_state

@@ -25,7 +25,6 @@ CIFAR10_FILES = {
     "resnet56": "resnet56-4bfd9763.th",
 }
 _OLD_DENSENET = r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)"
-GLYPHS_FOLDER = Path(__file__).parents[1] / "weights" / "glyphs"
 
 
 def weights_folder() -> Path:

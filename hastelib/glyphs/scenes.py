@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import colorsys
 import zlib
+from typing import Literal
 
+import datasets
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+from pydantic import Field, model_validator
 
-from hastelib.data.glyphs import _font, characters, fonts
-from hastelib.specs import SPLITS
-from hastelib.specs.scenes import Scenes
+from hastelib.data import scenes
+from hastelib.data.base import SPLITS, Spec
+from hastelib.glyphs.characters import Drawn, characters, font, fonts, kept
+from hastelib.store import Store
 
 KINDS = {
     "letters": "A-HJ-Z",
@@ -33,9 +37,66 @@ _BOLD = "Bold"
 Rgb = tuple[int, int, int]
 
 
-def names(spec: Scenes) -> list[str]:
-    """The classes, in the order of their indices in a mask."""
-    return [BACKGROUND, *spec.kinds]
+Kind = Literal["letters", "digits", "arrows", "stars", "operators"]
+
+
+class Scenes(Spec):
+    """Characters strewn over a ground, with exact masks (``kind: scenes``).
+
+    The classes are the background and the ``kinds`` of characters, see :data:`KINDS`. The rest is
+    a style: the ``palette`` of ground and ink; ``density``, the least and the most characters in a
+    scene; ``scale``, the least and the most height of one, as a share of the scene's; ``clutter``
+    (strokes of background in the colour of ink) and ``degradation`` (blur, noise and lost
+    contrast), each from 0 to 1. ``train`` and ``test`` count scenes of ``height`` x ``width``
+    pixels. Every (style, split, number) has its own random stream: more scenes change none, and two
+    styles have no scene in common.
+    """
+
+    kind: Literal["scenes"]
+    kinds: tuple[Kind, ...] = ("letters", "digits", "arrows", "stars", "operators")
+    palette: Literal["paper", "night", "colour"] = "paper"
+    density: tuple[int, int] = (3, 5)
+    scale: tuple[float, float] = (0.3, 0.5)
+    clutter: float = Field(default=0.0, ge=0, le=1)
+    degradation: float = Field(default=0.0, ge=0, le=1)
+    height: int = Field(default=64, ge=16)
+    width: int = Field(default=64, ge=16)
+    train: int = Field(gt=1)
+    test: int = Field(gt=0)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Scenes:
+        if not self.kinds or len(set(self.kinds)) < len(self.kinds):
+            raise ValueError("kinds: expected at least one kind of character, each once")
+        if not 1 <= self.density[0] <= self.density[1]:
+            raise ValueError("density: expected [least, most], at least 1")
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError("scale: expected [least, most], shares of the scene's height")
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        """The classes, in the order of their indices in a mask."""
+        return [BACKGROUND, *self.kinds]
+
+    def load(self, store: Store) -> datasets.DatasetDict:
+        """The splits, with ``image``, ``mask`` and ``label``."""
+        arrays = kept(self, store, self._drawn)
+        return datasets.DatasetDict(
+            {s: scenes.split(arrays[f"{s}.image"], arrays[f"{s}.mask"], self.names) for s in SPLITS}
+        )
+
+    def _drawn(self) -> Drawn:
+        style = zlib.crc32(self.model_dump_json(exclude={"train", "test", "seed"}).encode())
+        found = Drawn()
+        for split in SPLITS:
+            streams = [[self.seed, style, split == "test", i] for i in range(getattr(self, split))]
+            drawn = [draw(self, np.random.default_rng(stream)) for stream in streams]
+            found[f"{split}.image"], found[f"{split}.mask"] = map(
+                np.stack, zip(*drawn, strict=True)
+            )
+        return found
 
 
 def _colour(hue: float, saturation: float, value: float) -> Rgb:
@@ -68,14 +129,14 @@ def _character(text: str, height: float, random: np.random.Generator) -> Image.I
     bold = [path for path in having if _BOLD in path.stem] or having
     path = bold[random.integers(len(bold))]
     size = max(8, round(height * 1.3))
-    left, top, right, bottom = _font(path, size).getbbox(text)
+    left, top, right, bottom = font(path, size).getbbox(text)
     longest = max(right - left, bottom - top, 1)
     size = max(8, round(size * height / longest))
-    left, top, right, bottom = _font(path, size).getbbox(text)
+    left, top, right, bottom = font(path, size).getbbox(text)
     side = round(1.5 * max(right - left, bottom - top)) + 4
     mask = Image.new("L", (side, side))
     place = (side - left - right) / 2, (side - top - bottom) / 2
-    ImageDraw.Draw(mask).text(place, text, fill=255, font=_font(path, size), stroke_width=1)
+    ImageDraw.Draw(mask).text(place, text, fill=255, font=font(path, size), stroke_width=1)
     return mask.rotate(random.normal(0, 9), Image.Resampling.BILINEAR)
 
 
@@ -136,19 +197,3 @@ def _degraded(scene: np.ndarray, most: float, random: np.random.Generator) -> np
     image = image.filter(ImageFilter.GaussianBlur(1.6 * blur))
     noisy = np.asarray(image, dtype=float) + random.normal(0, 34 * noise, scene.shape)
     return noisy.round().clip(0, 255).astype(np.uint8)
-
-
-def scenes(spec: Scenes) -> dict[str, np.ndarray]:
-    """``train.image`` (n, h, w, 3), ``train.mask`` (n, h, w), and the same for test, bytes.
-
-    Every (style, split, number) has its own random stream: more scenes change none, and two styles
-    have no scene in common.
-    """
-    found = {}
-    style = zlib.crc32(spec.model_dump_json(exclude={"train", "test", "seed"}).encode())
-    for split in SPLITS:
-        count = spec.train if split == "train" else spec.test
-        streams = [[spec.seed, style, split == "test", number] for number in range(count)]
-        drawn = [draw(spec, np.random.default_rng(stream)) for stream in streams]
-        found[f"{split}.image"], found[f"{split}.mask"] = map(np.stack, zip(*drawn, strict=True))
-    return found

@@ -17,12 +17,15 @@ and some that nobody could tell. What a diary, a review or a tweet is about lean
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Literal
 
+import datasets
 import numpy as np
+from pydantic import Field
 
-from hastelib.specs import SPLITS, Split
-from hastelib.specs.texts import Corpus
+from hastelib.data.base import SPLITS, Spec
+from hastelib.store import Store
 
 TOPICS = {
     "world": "minister border treaty election embassy troops vote refugees capital summit "
@@ -147,18 +150,46 @@ FELT = {"negative": ("sadness", "anger", "fear"), "positive": ("joy", "love", "s
 
 CLAUSES = {"topics": (2, 5), "emotions": (2, 5), "reviews": (4, 8), "tweets": (1, 4)}
 
-Written = dict[Split, tuple[list[str], list[int]]]
+TASKS = {
+    "topics": (*TOPICS,),
+    "emotions": (*EMOTIONS,),
+    "reviews": (*JUDGEMENTS,),
+    "tweets": TWEETS,
+}
+"""Task -> its labels."""
 
 
-def classes(task: str) -> tuple[str, ...]:
-    """The labels of a task."""
-    named: Mapping[str, Sequence[str]] = {
-        "topics": [*TOPICS],
-        "emotions": [*EMOTIONS],
-        "reviews": [*JUDGEMENTS],
-        "tweets": TWEETS,
-    }
-    return tuple(named[task])
+class Corpus(Spec):
+    """Short texts written by a grammar (``kind: corpus``), see :mod:`hastelib.glyphs.corpus`.
+
+    ``task`` says what their labels are: ``topics`` of news, ``emotions`` of diary lines,
+    the sentiment of ``reviews``, or the emotions of ``tweets``, another register. ``train`` and
+    ``test`` count texts per class. Every (class, split) has its own random stream, so more of one
+    changes no other.
+    """
+
+    kind: Literal["corpus"]
+    task: Literal["topics", "emotions", "reviews", "tweets"]
+    train: int = Field(gt=0)
+    test: int = Field(gt=0)
+    seed: int = 0
+
+    def load(self, store: Store) -> datasets.DatasetDict:
+        """The splits, with ``text`` and ``label``."""
+        names = TASKS[self.task]
+        features = datasets.Features(
+            text=datasets.Value("string"), label=datasets.ClassLabel(names=[*names])
+        )
+        found = {}
+        for split in SPLITS:
+            lines, count = list[str](), getattr(self, split)
+            for label, name in enumerate(names):
+                stream = [self.seed, [*CLAUSES].index(self.task), label, split == "test"]
+                writer = _Writer(self.task, name, np.random.default_rng(stream))
+                lines += [writer.text() for _ in range(count)]
+            columns = {"text": lines, "label": np.arange(len(names)).repeat(count).tolist()}
+            found[split] = datasets.Dataset.from_dict(columns, features=features)
+        return datasets.DatasetDict(found)
 
 
 def vocabulary() -> list[str]:
@@ -221,21 +252,3 @@ class _Writer:
         strength = self.random.beta(3, 2)
         count = self.random.integers(*CLAUSES[self.task], endpoint=True)
         return " ".join(self.clause(strength) for _ in range(count))
-
-
-def texts(spec: Corpus) -> tuple[list[str], Written]:
-    """The class names; the texts and labels of train and test.
-
-    Every (class, split) has its own random stream, so more of one changes no other.
-    """
-    names = classes(spec.task)
-    written: Written = {}
-    for split, count in zip(SPLITS, (spec.train, spec.test), strict=True):
-        lines, labels = [], []
-        for label, name in enumerate(names):
-            stream = [spec.seed, [*CLAUSES].index(spec.task), label, split == "test"]
-            writer = _Writer(spec.task, name, np.random.default_rng(stream))
-            lines += [writer.text() for _ in range(count)]
-            labels += count * [label]
-        written[split] = lines, labels
-    return list(names), written

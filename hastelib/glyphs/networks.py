@@ -1,15 +1,21 @@
-"""The networks that torchvision does not have: ResNets for small images, and narrow ones."""
+"""The embedded networks: ResNets for small images, narrow DenseNets, a narrow MobileNetV2."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.densenet import DenseNet
 from torchvision.models.mobilenetv2 import MobileNetV2
 from torchvision.models.resnet import BasicBlock
+
+from hastelib.data.images import Preprocessing
+
+GLYPHS_FOLDER = Path(__file__).with_name("weights")
+GLYPHS_INPUT = Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 class _Subsample(nn.Module):

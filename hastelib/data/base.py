@@ -1,0 +1,109 @@
+"""What all data sets share: how a suite's file describes one, its splits, their content's hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from hastelib.store import Store, cache_folder
+
+datasets.disable_progress_bars()  # seconds at most, and a widget in a notebook page
+
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = ("train", "test")
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused, and nothing changes after it was checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Spec(Strict):
+    """What a data set is made from; its ``kind`` in a suite's file says which class it is."""
+
+    def load(self, store: Store) -> datasets.DatasetDict:
+        """The splits ``train`` and ``test``, see :func:`hastelib.data.load`."""
+        raise NotImplementedError
+
+
+class MissingDataError(FileNotFoundError):
+    """A data set is neither on this machine nor to be downloaded."""
+
+
+def data_folder() -> Path:
+    """``HASTE_DATA``, or ``data`` in the cache where it is not set."""
+    given = os.environ.get("HASTE_DATA")
+    return Path(given).expanduser() if given else cache_folder() / "data"
+
+
+def class_names(split: datasets.Dataset) -> list[str]:
+    """The names of the classes; of a split with masks, of all classes that a mask may hold."""
+    feature = split.features["label"]
+    names: list[str] = getattr(feature, "feature", feature).names
+    return names
+
+
+def fingerprint(split: datasets.Dataset) -> str:
+    """Hexadecimal SHA-256 of a split's class names and samples, in their order.
+
+    Of images and masks the encoded files count, of texts their UTF-8, of labels the number.
+    """
+    total = hashlib.sha256(json.dumps(class_names(split)).encode())
+    columns = [name for name in ("image", "mask", "text") if name in split.features]
+    for name in columns:
+        if name != "text":
+            split = split.cast_column(name, datasets.Image(decode=False))
+    single = isinstance(split.features["label"], datasets.ClassLabel)
+    for row in split:
+        parts = [hashlib.sha256(_content(row[name])).digest() for name in columns]
+        if single:  # of a mask the classes are in it
+            parts.append(int(row["label"]).to_bytes(8, "little"))
+        total.update(b"".join(parts))
+    return total.hexdigest()
+
+
+def _content(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    data: bytes | None = value["bytes"]
+    return data if data is not None else Path(value["path"]).read_bytes()
+
+
+def renumbered(data: datasets.Dataset, rows: np.ndarray, kept: Sequence[int]) -> datasets.Dataset:
+    """These rows, all of them of the ascending classes ``kept``, which count from 0."""
+    names, labels = class_names(data), np.array(data.with_format("numpy")["label"][:])[rows]
+    feature = datasets.ClassLabel(names=[names[i] for i in kept])
+    new = np.searchsorted(np.array(kept), labels).tolist()
+    return data.select(rows).remove_columns("label").add_column("label", new, feature=feature)
+
+
+def split_of(found: dict[Split, datasets.Dataset], seed: int, name: str) -> datasets.DatasetDict:
+    """The official split where there is one, else 80/20, stratified by class, seeded.
+
+    Raises:
+        ValueError: fewer than two classes, an empty split, a class too small to be split.
+    """
+    train = found["train"]
+    if len(names := class_names(train)) < 2:
+        raise ValueError(f"{name}: expected at least two classes, got {names}")
+    for split, data in found.items():
+        if not len(data):
+            raise ValueError(f"{name}: the {split} split is empty")
+    if "test" in found:
+        return datasets.DatasetDict(found)
+    counts = np.bincount(train.with_format("numpy")["label"][:], minlength=len(names))
+    if single := [names[i] for i in np.flatnonzero(counts == 1)]:
+        raise ValueError(f"{name} cannot be split 80/20 by class: one sample in {single[:10]}")
+    try:
+        return train.train_test_split(0.2, stratify_by_column="label", seed=seed)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be split 80/20 by class: {error}") from error

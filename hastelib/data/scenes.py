@@ -1,0 +1,239 @@
+"""Scenes with a mask: in Parquet files, in the official folders; and as batches.
+
+A split has the columns ``image``, ``mask`` (one channel, the index of each pixel's class, 255
+where it has none) and ``label``, the classes in the mask.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import Field
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as tvf
+from tqdm import tqdm
+
+from hastelib.data import layouts
+from hastelib.data.base import SPLITS, MissingDataError, Spec, Split, data_folder
+from hastelib.data.images import Decoded, encoded, rgb
+from hastelib.data.published import having, matching, pictures, read
+from hastelib.store import Store, key
+
+IGNORE = layouts.IGNORE
+
+NO_CLASS = -100
+"""The label of a pixel without a class in a batch: what the cross-entropy leaves out."""
+
+STEP = 8
+"""Heights and widths are multiples of this."""
+
+_VERSION = 1  # raised when masks are decoded otherwise
+
+
+class Masks(Spec):
+    """Parquet files with an image and a mask a row, under ``HASTE_DATA`` (``kind: masks``).
+
+    ``train`` and ``test`` are paths under ``HASTE_DATA``, or patterns of several files. A mask is
+    an image of one channel whose values count through ``names``; ``ignore`` lists the values that
+    stand for no class.
+    """
+
+    kind: Literal["masks"]
+    train: str
+    test: str
+    names: tuple[str, ...] = Field(min_length=2)
+    ignore: tuple[int, ...] = (255,)
+    image: str = "image"
+    mask: str = "mask"
+
+    def load(self, store: Store) -> datasets.DatasetDict:
+        """The splits, with ``image``, ``mask`` and ``label``."""
+        places: dict[Split, str] = {"train": self.train, "test": self.test}
+        if missing := [str(data_folder() / p) for p in places.values() if not matching(p)]:
+            raise MissingDataError(
+                f"no {', '.join(missing)}. Put the files there, with an image and a mask a row, or "
+                "set HASTE_DATA to the folder that holds them."
+            )
+        return datasets.DatasetDict({split: self._read(place) for split, place in places.items()})
+
+    def _read(self, place: str) -> datasets.Dataset:
+        data = read(matching(place))
+        having(data, {self.image, self.mask}, place)
+        for column in (self.image, self.mask):
+            data = pictures(data, column, place)
+        masks = []
+        for row, one in enumerate(data.select_columns([self.image, self.mask])):
+            image, mask = one[self.image], np.asarray(one[self.mask])
+            if image.size != mask.shape[1::-1]:
+                raise ValueError(
+                    f"{place}, row {row}: the image has size {image.size}, its mask "
+                    f"{mask.shape[1::-1]}"
+                )
+            masks.append(self._counted(mask, f"{place}, row {row}"))
+        images = data.cast_column(self.image, datasets.Image(decode=False))[self.image]
+        return split(images, masks, self.names)
+
+    def _counted(self, mask: np.ndarray, where: str) -> np.ndarray:
+        """A mask whose values are class indices, or :data:`IGNORE`."""
+        if mask.ndim != 2:
+            raise ValueError(f"{where}: expected a mask of one channel, got shape {mask.shape}")
+        mask = np.where(np.isin(mask, self.ignore), IGNORE, mask)
+        if odd := sorted(set(present(mask)) - set(range(len(self.names)))):
+            raise ValueError(
+                f"{where}: the mask holds {odd}, but there are {len(self.names)} names; add their "
+                "names, or list them under ignore"
+            )
+        return mask.astype(np.uint8)
+
+
+class Official(Spec):
+    """A published data set in the folders that it is published in, as its ``kind`` says.
+
+    ``path`` is the folder that it was unpacked into, the data set's name for None; relative paths
+    start at ``HASTE_DATA``. What lies there: :mod:`hastelib.data.layouts`.
+    """
+
+    kind: Literal["cityscapes", "camvid", "bdd100k", "idd", "voc2012", "suim"]
+    path: str | None = None
+
+    def load(self, store: Store) -> datasets.DatasetDict:
+        """The splits, with ``image``, ``mask`` and ``label``."""
+        root = data_folder() / Path(self.path or self.kind).expanduser()
+        layout = layouts.of(self.kind, root)
+        pairs = layouts.pairs(layout, root)
+        return datasets.DatasetDict(
+            {s: self._decoded(pairs[s], layout.decode, layout.names, store, s) for s in SPLITS}
+        )
+
+    def _decoded(
+        self,
+        pairs: Sequence[layouts.Pair],
+        decode: layouts.Decoder,
+        names: Sequence[str],
+        store: Store,
+        half: str,
+    ) -> datasets.Dataset:
+        """The split of these pairs; its masks are decoded once, of a large set in minutes."""
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            files, classes = [], []
+            bar = tqdm(pairs, desc=f"decoding masks of {self.kind} {half}", leave=False)
+            for image, path in bar:
+                mask = _mask(image, path, decode)
+                packed = io.BytesIO()
+                Image.fromarray(mask).save(packed, "PNG")
+                files.append(packed.getvalue())
+                classes.append(present(mask))
+            joined = torch.frombuffer(bytearray(b"".join(files)), dtype=torch.uint8)
+            ends = torch.tensor([len(file) for file in files]).cumsum(0)
+            return {"files": joined, "ends": ends}, {"present": classes}
+
+        states = [(str(path), path.stat()) for _, path in pairs]
+        masks = [[path, state.st_size, state.st_mtime_ns] for path, state in states]
+        entry = key(version=_VERSION, kind=self.kind, masks=masks)
+        arrays, notes = store.get("masks", entry, make)
+        joined, ends = arrays["files"].numpy().tobytes(), [0, *arrays["ends"].tolist()]
+        packed = [{"bytes": joined[a:b], "path": None} for a, b in itertools.pairwise(ends)]
+        return split([str(image) for image, _ in pairs], packed, names, notes["present"])
+
+
+def split(
+    images: Sequence[Any],
+    masks: Sequence[Any],
+    names: Sequence[str],
+    classes: Sequence[Sequence[int]] | None = None,
+) -> datasets.Dataset:
+    """A split of images and masks, as arrays or files, and the classes in each mask."""
+    features = datasets.Features(
+        image=datasets.Image(),
+        mask=datasets.Image(),
+        label=datasets.List(datasets.ClassLabel(names=[*names])),
+    )
+    files = [[encoded(x) if isinstance(x, np.ndarray) else x for x in y] for y in (images, masks)]
+    label = [present(mask) for mask in masks] if classes is None else [*classes]
+    columns = {"image": files[0], "mask": files[1], "label": label}
+    return datasets.Dataset.from_dict(columns, features=features)
+
+
+def present(mask: np.ndarray) -> list[int]:
+    """The classes in a mask, ascending."""
+    found: list[int] = np.unique(mask[mask != IGNORE]).tolist()
+    return found
+
+
+def _mask(image: Path, path: Path, decode: layouts.Decoder) -> np.ndarray:
+    try:
+        with Image.open(path) as file, Image.open(image) as picture:
+            if file.size != picture.size:
+                raise ValueError(f"it has size {file.size}, its image {image} {picture.size}")
+            return decode(file)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(
+            f"cannot read {path} with its image ({error}); unpack or fetch the data set again"
+        ) from error
+
+
+class Pictures(Decoded):
+    """A split of scenes, all of one size: (n, 3, h, w) bytes, and their masks as labels.
+
+    The shorter side becomes ``size`` pixels, the longer one what the shape of the split's first
+    image asks for, to a multiple of :data:`STEP`. An image of another shape is scaled until it
+    covers that rectangle and cut at its middle; its mask with it, by the nearest pixel.
+
+    Args:
+        split: columns ``image``, ``mask`` and ``label``.
+        size: pixels of the shorter side.
+        interpolation: of the images.
+        name: for messages.
+    """
+
+    def __init__(
+        self, split: datasets.Dataset, size: int, interpolation: str, name: str = "data"
+    ) -> None:
+        super().__init__(split, name)
+        high, wide = self.decoded(0, tvf.pil_to_tensor).shape[1:] if len(split) else (1, 1)
+        ratio = max(wide, high) / min(wide, high)
+        short, long = (max(1, round(side / STEP)) * STEP for side in (size, size * ratio))
+        self.shape = (short, long) if wide >= high else (long, short)
+        self.mode = InterpolationMode(interpolation)
+
+    def _fitted(self, image: Image.Image, mode: InterpolationMode) -> Tensor:
+        high, wide = self.shape
+        scale = max(high / image.height, wide / image.width)
+        size = [max(high, round(image.height * scale)), max(wide, round(image.width * scale))]
+        return tvf.pil_to_tensor(tvf.center_crop(tvf.resize(image, size, mode), [high, wide]))
+
+    def mask(self, row: int) -> Tensor:
+        """(h, w) bytes, the class of each pixel, 255 where there is none."""
+        nearest = functools.partial(self._fitted, mode=InterpolationMode.NEAREST)
+        return self.decoded(row, nearest, "mask")[0]
+
+    def sample(self, row: int) -> tuple[Tensor, Tensor]:
+        """The (3, h, w) bytes of an image, and its mask."""
+        return self.decoded(row, lambda image: self._fitted(rgb(image), self.mode)), self.mask(row)
+
+    @functools.cached_property
+    def labels(self) -> Tensor:
+        """(n, h, w) bytes: the masks."""
+        if self.kept:
+            return self.everything[1]
+        rows = tqdm(range(len(self)), desc=f"decoding masks of {self.name}", leave=False)
+        return torch.stack([self.mask(row) for row in rows])
+
+    def __getitem__(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
+        """The (n, 3, h, w) bytes of these rows, and their (n, h, w) labels, int64.
+
+        A pixel without a class has the label :data:`NO_CLASS`.
+        """
+        images, masks = super().__getitem__(rows)
+        return images, masks.long().masked_fill_(masks == IGNORE, NO_CLASS)

@@ -1,0 +1,219 @@
+"""The embedded data: characters drawn with the fonts that matplotlib ships.
+
+Drawn when asked for and deterministic from a seed. Every drawing varies in font, size, position,
+rotation, stroke, contrast and clutter, each by its own amount, so that some are clearly hard: a
+small, turned, faint character under strokes of clutter. Ink is dark on light, as on paper.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from pydantic import Field
+
+from hastelib.data.base import SPLITS, Spec
+from hastelib.data.images import encoded
+from hastelib.download import sha256_of
+from hastelib.store import Store, key
+
+SIDE = 32
+_SCALE = 2  # drawn at twice the size, then reduced: smooth edges at any angle
+_CUBIC = Image.Resampling.BICUBIC
+_FAMILIES = ("DejaVuSans", "DejaVuSerif", "STIXGeneral")
+
+Drawn = dict[str, np.ndarray]
+"""``train.image`` (n, 32, 32) bytes, ``train.label`` (n,), and the same for test."""
+
+
+def kept(spec: Spec, store: Store, draw: Callable[[], Drawn]) -> Drawn:
+    """Drawings from the store, made anew where the specification, code or tools are others."""
+    files = [Path(__file__), Path(__file__).with_name("scenes.py")]
+    entry = key(
+        spec=spec.model_dump(),
+        source=[sha256_of(file) for file in files],
+        tools=[
+            metadata.version(name) for name in ("matplotlib", "pillow", "numpy", "scikit-learn")
+        ],
+    )
+    made = store.get(
+        "drawings", entry, lambda: ({n: torch.from_numpy(x) for n, x in draw().items()}, {})
+    )
+    return {name: x.numpy() for name, x in made[0].items()}
+
+
+def _labelled(arrays: Drawn, names: list[str]) -> datasets.DatasetDict:
+    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=names))
+    return datasets.DatasetDict(
+        {
+            split: datasets.Dataset.from_dict(
+                {
+                    "image": [encoded(image) for image in arrays[f"{split}.image"]],
+                    "label": arrays[f"{split}.label"].tolist(),
+                },
+                features=features,
+            )
+            for split in SPLITS
+        }
+    )
+
+
+class Glyphs(Spec):
+    """Characters drawn with the fonts that matplotlib ships (``kind: glyphs``).
+
+    ``characters`` is a string of characters or of ranges such as ``α-ω``; ``train`` and ``test``
+    count drawings per class. Every (character, split) has its own random stream, so more of one
+    changes no other.
+    """
+
+    kind: Literal["glyphs"]
+    characters: str
+    style: Literal["plain", "outline"] = "plain"
+    train: int = Field(gt=0)
+    test: int = Field(gt=0)
+    seed: int = 0
+
+    def load(self, store: Store) -> datasets.DatasetDict:
+        """The splits, with ``image`` and ``label``."""
+        return _labelled(kept(self, store, self._drawn), characters(self.characters))
+
+    def _drawn(self) -> Drawn:
+        classes, drawn = characters(self.characters), Drawn()
+        for split in SPLITS:
+            count, images = getattr(self, split), []
+            for character in classes:
+                stream = [self.seed, ord(character), split == "test", self.style == "outline"]
+                random = np.random.default_rng(stream)
+                images += [draw(character, self.style, random) for _ in range(count)]
+            drawn[f"{split}.image"] = np.stack(images)
+            drawn[f"{split}.label"] = np.arange(len(classes)).repeat(count)
+        return drawn
+
+
+class Digits(Spec):
+    """scikit-learn's handwritten digits, real 8 x 8 scans (``kind: digits``).
+
+    Ink is dark on light, as in the drawings, and they are enlarged to 32 x 32; ``train`` and
+    ``test`` count scans per class.
+    """
+
+    kind: Literal["digits"]
+    train: int = Field(gt=0)
+    test: int = Field(gt=0)
+    seed: int = 0
+
+    def load(self, store: Store) -> datasets.DatasetDict:
+        """The splits, with ``image`` and ``label``."""
+        return _labelled(kept(self, store, self._drawn), [str(digit) for digit in range(10)])
+
+    def _drawn(self) -> Drawn:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+
+        scans, labels = load_digits(return_X_y=True)
+        rows = train_test_split(
+            np.arange(len(labels)),
+            train_size=10 * self.train,
+            test_size=10 * self.test,
+            stratify=labels,
+            random_state=self.seed,
+        )
+        grey, drawn = (255 - scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8), Drawn()
+        for split, chosen in zip(SPLITS, map(np.sort, rows), strict=True):
+            images = [Image.fromarray(grey[i]).resize((SIDE, SIDE), _CUBIC) for i in chosen]
+            drawn[f"{split}.image"] = np.stack([np.asarray(image) for image in images])
+            drawn[f"{split}.label"] = labels[chosen]
+        return drawn
+
+
+@functools.cache
+def fonts() -> dict[Path, frozenset[int]]:
+    """The text fonts that matplotlib ships, and the code points each of them draws."""
+    import matplotlib
+    from matplotlib.ft2font import FT2Font
+
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    return {
+        path: frozenset(FT2Font(str(path)).get_charmap())
+        for path in sorted(folder.glob("*.ttf"))
+        if path.stem.startswith(_FAMILIES) and "Display" not in path.stem
+    }
+
+
+def characters(text: str) -> list[str]:
+    """The characters of a description: ``αβγ`` as it stands, ``α-ω`` those of the range that can
+    be drawn.
+
+    Raises:
+        ValueError: a character that no font draws, or one named twice.
+    """
+    drawable = frozenset[int]().union(*fonts().values())
+    found: list[str] = []
+    i = 0
+    while i < len(text):
+        if text[i + 1 : i + 2] == "-" and i + 2 < len(text):
+            codes = range(ord(text[i]), ord(text[i + 2]) + 1)
+            found += [chr(code) for code in codes if code in drawable]
+            i += 3
+        else:
+            found.append(text[i])
+            i += 1
+    missing = [c for c in found if ord(c) not in drawable]
+    if missing or not found:
+        raise ValueError(f"characters {text!r}: no font of matplotlib draws {missing or 'any'}")
+    if len(set(found)) != len(found):
+        raise ValueError(f"characters {text!r}: some are named twice")
+    return found
+
+
+@functools.lru_cache(maxsize=512)
+def font(path: Path, size: int) -> ImageFont.FreeTypeFont:
+    """A font file at a size in pixels."""
+    # The basic layout engine: the same on every machine, whether libraqm is there or not.
+    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def draw(character: str, style: str, random: np.random.Generator) -> np.ndarray:
+    """One drawing of a character: 32 x 32, 8-bit grey.
+
+    ``style`` is ``plain`` (filled) or ``outline`` (only the contour, as in a sketch).
+    """
+    having = [path for path, codes in fonts().items() if ord(character) in codes]
+    path = having[random.integers(len(having))]
+    # Beta(1, 2.5): most drawings are clean, a tail is hard.
+    turn, fade, clutter, shift = random.beta(1, 2.5, size=4)
+    size = int(random.uniform(15, 26) * _SCALE)
+    paper = int(random.integers(200, 256))
+    ink = int(paper - 40 - (1 - fade) * 160)
+    side = SIDE * _SCALE
+
+    mask = Image.new("L", (side, side))
+    pen = ImageDraw.Draw(mask)
+    stroke = int(random.integers(0, 3)) if style == "plain" else 2
+    centre = side / 2 + shift * side * random.uniform(-0.22, 0.22, size=2)
+    options: dict[str, Any] = {"font": font(path, size), "anchor": "mm"}
+    # The anchor is the line's middle; centring the ink itself keeps every character in view.
+    left, top, right, bottom = pen.textbbox(tuple(centre), character, **options)
+    place = tuple(2 * centre - ((left + right) / 2, (top + bottom) / 2))
+    pen.text(place, character, fill=255, stroke_width=stroke, **options)
+    if style == "outline":
+        pen.text(place, character, fill=0, **options)
+    angle = turn * random.choice((-1, 1)) * 40
+    mask = mask.rotate(angle, Image.Resampling.BILINEAR)
+
+    sheet = Image.new("L", (side, side), paper)
+    sheet.paste(ink, mask=mask)
+    pen = ImageDraw.Draw(sheet)
+    for _ in range(int(clutter * 7)):
+        ends = [int(v) for v in random.integers(0, side, size=4)]
+        pen.line(ends, fill=int(random.integers(ink, paper)), width=int(random.integers(1, 4)))
+    pixels = np.asarray(sheet.reduce(_SCALE), dtype=float)
+    pixels += random.normal(0, 2 + 14 * random.beta(1, 2.5), size=pixels.shape)
+    return pixels.clip(0, 255).astype(np.uint8)

@@ -1,0 +1,232 @@
+"""The embedded data: drawings, digits, scenes and texts come from their seeds alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from hastelib import data, suites
+from hastelib.glyphs import Corpus, Digits, Glyphs, Scenes, characters, corpus, scenes
+from hastelib.store import Store
+
+GREEK = Glyphs(kind="glyphs", characters="α-γ", train=4, test=2)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+# --- characters and digits ----------------------------------------------------------------------
+
+
+def test_characters():
+    assert characters.characters("A-Cx") == ["A", "B", "C", "x"]
+    assert "✅" not in characters.characters("✁-✘")  # no font has it, so the range leaves it out
+    with pytest.raises(ValueError, match="no font of matplotlib draws"):
+        characters.characters("A✅")
+    with pytest.raises(ValueError, match="named twice"):
+        characters.characters("A-CB")
+
+
+@pytest.mark.parametrize("target", suites.load("glyphs").targets)
+def test_every_character_of_the_suite_is_drawn_by_two_fonts(target: str):
+    spec = suites.load("glyphs").targets[target]
+    if isinstance(spec, Glyphs):
+        for character in characters.characters(spec.characters):
+            assert sum(ord(character) in codes for codes in characters.fonts().values()) >= 2
+
+
+def test_drawings_are_deterministic_and_vary():
+    first, again, other = (
+        characters.draw("ξ", "plain", np.random.default_rng(s)) for s in (1, 1, 2)
+    )
+    assert first.shape == (32, 32)
+    assert first.dtype == np.uint8
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_ink_is_dark_on_light_and_outlines_use_less():
+    def ink(style: str) -> float:
+        sheets = [characters.draw("M", style, np.random.default_rng(s)) for s in range(40)]
+        return float(np.mean([np.median(sheet) - sheet.mean() for sheet in sheets]))
+
+    assert ink("plain") > ink("outline") > 0
+
+
+def test_glyphs_splits(tmp_path: Path):
+    splits = data.load(GREEK, Store(tmp_path))
+    assert {name: len(split) for name, split in splits.items()} == {"train": 12, "test": 6}
+    assert splits["train"].features["label"].names == ["α", "β", "γ"]
+    assert splits["train"][0]["image"].size == (32, 32)
+    assert data.fingerprint(splits["train"]) != data.fingerprint(splits["test"])
+
+
+def test_glyphs_are_kept_and_more_of_them_change_no_other(tmp_path: Path):
+    store = Store(tmp_path)
+    first = data.load(GREEK, store)["train"]
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+    assert data.fingerprint(first) == data.fingerprint(data.load(GREEK, store)["train"])
+    more = data.load(GREEK.model_copy(update={"train": 5}), store)["train"]
+    assert first[0]["image"] == more[0]["image"]
+    assert first[4]["image"] == more[5]["image"]
+
+
+def test_digits(tmp_path: Path):
+    splits = data.load(Digits(kind="digits", train=3, test=2), Store(tmp_path))
+    for split, count in (("train", 3), ("test", 2)):
+        assert np.bincount(splits[split]["label"]).tolist() == [count] * 10
+    pixels = np.asarray(splits["train"][0]["image"])
+    assert np.median(pixels[:, [0, -1]]) > 200  # paper at the edge: dark ink on light
+
+
+# --- scenes --------------------------------------------------------------------------------------
+
+
+def style(**changes: Any) -> Scenes:
+    settings = {"kind": "scenes", "train": 3, "test": 2, "height": 32, "width": 48, **changes}
+    return Scenes.model_validate(settings)
+
+
+@pytest.mark.parametrize("palette", ["paper", "night", "colour"])
+def test_a_mask_has_exactly_the_pixels_that_ink_covers_by_half(palette: str) -> None:
+    spec = style(palette=palette, density=(1, 1), height=64, width=64)
+    checked = 0
+    for seed in range(8):
+        image, mask = scenes.draw(spec, np.random.default_rng(seed))
+        values, counts = np.unique(image.reshape(-1, 3), axis=0, return_counts=True)
+        ground, ink = values[counts.argsort()[::-1][:2]].astype(float)
+        # Where a pixel lies between the two colours: 0 is the ground, 1 the ink.
+        cover = ((image - ground) @ (ink - ground)) / ((ink - ground) @ (ink - ground))
+        clear = abs(cover - 0.5) > 0.03  # bytes round
+        assert ((cover > 0.5) == (mask > 0))[clear].all()
+        assert len(np.unique(mask[mask > 0])) == 1
+        checked += int((mask > 0).sum())
+    assert checked > 500
+
+
+def test_every_kind_of_character_can_be_drawn_and_none_is_in_two() -> None:
+    every = [one for text in scenes.KINDS.values() for one in characters.characters(text)]
+    assert len(every) == len(set(every))
+
+
+def test_clutter_and_degradation_change_the_picture_and_not_the_classes_there_are() -> None:
+    plain, worse = (
+        scenes.draw(spec, np.random.default_rng(7)) for spec in (style(), style(degradation=1.0))
+    )
+    np.testing.assert_array_equal(plain[1], worse[1])
+    assert np.abs(plain[0].astype(int) - worse[0]).mean() > 5
+    cluttered = scenes.draw(style(clutter=1.0), np.random.default_rng(7))[0]
+    assert len(np.unique(cluttered.reshape(-1, 3), axis=0)) > 10
+
+
+def test_drawings_are_the_same_again_and_more_of_them_change_none(store: Store) -> None:
+    few, again, more = (
+        data.load(spec, store) for spec in (style(), style(), style(train=5, test=4))
+    )
+    assert data.fingerprint(few["train"]) == data.fingerprint(again["train"])
+    assert data.fingerprint(few["train"]) == data.fingerprint(more["train"].select(range(3)))
+    assert data.fingerprint(few["test"]) == data.fingerprint(more["test"].select(range(2)))
+
+
+def test_two_styles_have_no_scene_in_common(store: Store) -> None:
+    masks = [
+        np.asarray(data.load(style(palette=palette), store)["train"][0]["mask"])
+        for palette in ("paper", "night")
+    ]
+    assert (masks[0] != masks[1]).any()
+
+
+def test_a_scene_says_which_classes_it_has(store: Store) -> None:
+    spec = style(kinds=("stars", "digits"), density=(4, 5))
+    made = data.load(spec, store)["train"]
+    assert data.class_names(made) == spec.names == ["background", "stars", "digits"]
+    for row in made:
+        assert row["label"] == np.unique(np.asarray(row["mask"])).tolist()
+    assert {len(row["label"]) for row in made} <= {2, 3}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kinds": []},
+        {"kinds": ["stars", "stars"]},
+        {"kinds": ["runes"]},
+        {"density": [3, 2]},
+        {"scale": [0.2, 1.5]},
+        {"clutter": 1.5},
+        {"colour": "red"},
+    ],
+)
+def test_a_style_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        style(**wrong)
+
+
+# --- texts ---------------------------------------------------------------------------------------
+
+
+def written(task: str = "tweets", train: int = 6, test: int = 3, seed: int = 0):
+    return data.load(Corpus(kind="corpus", task=task, train=train, test=test, seed=seed))
+
+
+@pytest.mark.parametrize("task", ["topics", "emotions", "reviews", "tweets"])
+def test_corpus_counts_labels_and_words(task: str) -> None:
+    made = written(task)
+    names = made["train"].features["label"].names
+    assert names == list(corpus.TASKS[task])
+    for split, count in (("train", 6), ("test", 3)):
+        assert Counter(made[split]["label"][:]) == dict.fromkeys(range(len(names)), count)
+    words = {word for split in made.values() for text in split["text"] for word in text.split()}
+    assert words <= set(corpus.vocabulary())
+
+
+def test_corpus_depends_on_the_seed_alone_and_more_changes_nothing() -> None:
+    made = written()
+    assert data.fingerprint(made["train"]) == data.fingerprint(written()["train"])
+    assert data.fingerprint(made["train"]) != data.fingerprint(written(seed=1)["train"])
+    assert data.fingerprint(made["test"]) == data.fingerprint(written(train=9)["test"])
+    more = written(train=9)["train"].filter(lambda row: row["label"] == 1)["text"][:6]
+    assert more == made["train"].filter(lambda row: row["label"] == 1)["text"][:]
+
+
+def test_corpus_splits_and_registers_differ() -> None:
+    made = written(train=30, test=30)
+    assert set(made["train"]["text"]) != set(made["test"]["text"])
+    diary = {w for text in written("emotions", 80)["train"]["text"] for w in text.split()}
+    tweets = {w for text in written("tweets", 80)["train"]["text"] for w in text.split()}
+    assert any(word.startswith("#") for word in tweets)
+    assert not any(word.startswith("#") for word in diary)
+    assert tweets & diary & set(corpus.CUES["anger"])
+
+
+def test_cues_speak_for_their_class_but_not_alone() -> None:
+    made = written("emotions", train=200)["train"]
+    names = made.features["label"].names
+    own = {name: set(corpus.CUES[name]) for name in names}
+    best = [
+        max(names, key=lambda name: sum(word in own[name] for word in text.split()))
+        for text in made["text"]
+    ]
+    right = np.mean([b == names[y] for b, y in zip(best, made["label"], strict=True)])
+    assert 0.5 < right < 0.9  # neither noise nor a look-up
+
+
+def test_subsets_of_two_classes_are_of_train_texts() -> None:
+    made = written("reviews", train=20, test=5)
+    parts = [data.subset(made, which) for which in range(4)]
+    assert all(part["train"].features["label"].names == ["negative", "positive"] for part in parts)
+    assert all(data.fingerprint(part["test"]) == data.fingerprint(made["test"]) for part in parts)
+    assert all(16 <= len(part["train"]) <= 40 for part in parts)
+    assert len({data.fingerprint(part["train"]) for part in parts}) == len(parts)
+
+
+def test_a_task_that_no_grammar_has() -> None:
+    with pytest.raises(ValidationError, match="task"):
+        Corpus(kind="corpus", task="poems", train=1, test=1)
