@@ -7,6 +7,7 @@ gives what the scores are computed from; :mod:`~hastelib.metrics`, :mod:`~hastel
 """
 
 import os
+from typing import TYPE_CHECKING, Any
 
 # Threads of torch that wait for each other shall sleep, not spin: beside any other busy process
 # spinning makes small operations a hundred times slower. Must be set before torch is imported.
@@ -17,7 +18,9 @@ __version__ = "0.1.0"
 from hastelib import hardness, metrics, stats  # noqa: E402
 from hastelib.features import Features, features  # noqa: E402
 from hastelib.hardness import Signature  # noqa: E402
-from hastelib.ranking import Ranking, rank  # noqa: E402
+
+if TYPE_CHECKING:
+    from hastelib.ranking import Ranking, rank
 
 __all__ = [
     "Features",
@@ -29,3 +32,15 @@ __all__ = [
     "rank",
     "stats",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("Ranking", "rank"):  # they alone need what reads data sets: not in a second
+        raise AttributeError(f"module 'hastelib' has no attribute {name!r}")
+    from hastelib import ranking
+
+    return getattr(ranking, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), "Ranking", "rank"]

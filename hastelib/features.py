@@ -9,17 +9,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, SequentialSampler
 from tqdm import tqdm
 
-from hastelib.data import Batches
+from hastelib import hooks
 from hastelib.hardness import Signature, source_signature
-from hastelib.models import Source, hooks
 from hastelib.store import cache_folder
+
+if TYPE_CHECKING:
+    from hastelib.data import Batches
+    from hastelib.models import Source
 
 BATCH = 256
 IN_MEMORY = 1 << 30
@@ -210,7 +213,7 @@ def features(
 
     The embedding is the input of the classifier, the last linear layer or 1 x 1 convolution that
     ran, if what it gives is what the network gives; else it is the network's output, and there are
-    no probabilities. See :func:`hastelib.models.hooks.structure` for the layers. Everything is
+    no probabilities. See :func:`hastelib.hooks.structure` for the layers. Everything is
     pooled over space or tokens. The module comes back as it was: mode, device, memory layout.
 
     Args:

@@ -465,13 +465,6 @@ def _asked(
     return _Asked(tuple(names), tuple(hard), fraction, *rest)
 
 
-def _prior(name: str, model: Any, given: Mapping[str, float]) -> float:
-    """The caller's, or the published accuracy of a named model."""
-    if name in given or not isinstance(model, str):
-        return float(given.get(name, math.nan))
-    return models.prior(model)
-
-
 def _ranking(
     named: Mapping[str, Any],
     made: Mapping[str, Any],
@@ -486,7 +479,10 @@ def _ranking(
     rows = order.sort().values
     for name, model in named.items():
         one = made[name]
-        told = {"seconds": one["seconds"], "prior": _prior(name, model, prior)}
+        # The caller's, or the published accuracy of a named model.
+        known = isinstance(model, str) and not one["error"]
+        before = prior.get(name, models.prior(model) if known else math.nan)
+        told = {"seconds": one["seconds"], "prior": float(before)}
         found = one.get("frame", pd.DataFrame(columns=_COLUMNS))
         missing = [v for v in variants if v not in set(found["variant"])]
         why = one["error"] or f"left after round {one['round']} of {len(steps)}"

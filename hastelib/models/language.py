@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from hastelib.data import Batches
 from hastelib.download import DownloadError
 from hastelib.glyphs import corpus
-from hastelib.models.hooks import Structure, flat, structure
+from hastelib.hooks import Structure, flat, structure
 from hastelib.models.source import Source, wrap
 from hastelib.models.weights import read_state
 from hastelib.store import digest

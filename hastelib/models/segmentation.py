@@ -32,7 +32,7 @@ from hastelib.data.images import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from hastelib.data.scenes import IGNORE, NO_CLASS, Pictures
 from hastelib.glyphs.networks import GLYPHS, CifarResNet
 from hastelib.models.catalogue import load as load_classifier
-from hastelib.models.hooks import Reader, Structure, placed
+from hastelib.hooks import Reader, Structure, placed
 from hastelib.models.source import Source, fingerprint
 from hastelib.models.weights import CIFAR10_FILES, fill, find, fit, read_state
 from hastelib.suites import one_of

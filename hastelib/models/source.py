@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from hastelib.data import Batches, Images, Preprocessing
-from hastelib.models.hooks import Reader, Structure, placed, replace_head, structure
+from hastelib.hooks import Reader, Structure, placed, replace_head, structure
 from hastelib.store import digest
 
 
@@ -40,7 +40,7 @@ class Source:
 
     @functools.cached_property
     def structure(self) -> Structure:
-        """Its classifier and the layers to tap, see :func:`hastelib.models.hooks.structure`.
+        """Its classifier and the layers to tap, see :func:`hastelib.hooks.structure`.
 
         Raises:
             ValueError: it does not run on images of this size.

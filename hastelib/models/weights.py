@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hastelib.download import fetch, sha256_of
-from hastelib.models.hooks import replace_head
+from hastelib.hooks import replace_head
 
 CIFAR10_URL = (
     "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/{file}"
