@@ -309,23 +309,22 @@ def outputs(
         ValueError: an output is NaN or infinite; names the source and the data.
     """
     device = device or default_device()
-    network = hooks.placed(source.module.eval(), device)
     reader = source.reader()
     drawn = torch.Generator().manual_seed(0)
-    try:
-        with tqdm(total=len(split), unit=source.unit, desc=f"{source.name} on {split.name}") as bar:
-            for batch, labels in split.batches(batch_size, device):
-                with (
-                    torch.inference_mode(),
-                    torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
-                    torch.autocast(torch.device(device).type, torch.bfloat16, enabled=autocast),
-                ):
-                    found = reader(source.inputs(batch))
-                found = _checked(found, source.name, split.name)
-                yield source.outputs(found, labels, drawn)
-                bar.update(len(labels))
-    finally:
-        hooks.placed(network)
+    with (
+        _borrowed(source.module, device),
+        tqdm(total=len(split), unit=source.unit, desc=f"{source.name} on {split.name}") as bar,
+    ):
+        for batch, labels in split.batches(batch_size, device):
+            with (
+                torch.inference_mode(),
+                torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+                torch.autocast(torch.device(device).type, torch.bfloat16, enabled=autocast),
+            ):
+                found = reader(source.inputs(batch))
+            found = _checked(found, source.name, split.name)
+            yield source.outputs(found, labels, drawn)
+            bar.update(len(labels))
 
 
 def extract(

@@ -48,13 +48,16 @@ class Source:
         noise = torch.randint(0, 256, (512, 512, 3), generator=torch.Generator().manual_seed(0))
         image = self.preprocessing(Image.fromarray(noise.to(torch.uint8).numpy()))
         inputs = self.inputs(image[None].to(next(self.module.parameters()).device))
+        training = self.module.training
         try:
-            return structure(self.module, inputs)
+            return structure(self.module.eval(), inputs)
         except (AssertionError, RuntimeError) as error:
             raise ValueError(
                 f"{self.name} does not run on {tuple(image.shape[1:])} pixels ({error}); choose "
                 "another image size"
             ) from error
+        finally:
+            self.module.train(training)
 
     @property
     def geometry(self) -> tuple[Any, ...]:

@@ -1,0 +1,306 @@
+"""Models ranked on anybody's data: what may come in, what comes out, what fails alone."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pandas as pd
+import pytest
+import timm
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+from torchvision.transforms.v2 import functional as tvf
+
+import hastelib
+from hastelib import hardness, metrics, models, ranking
+from hastelib.glyphs.networks import CifarResNet
+from hastelib.store import cache_folder
+
+NAMES = ["resnet8@glyphs", "densenet16@glyphs"]
+
+
+@pytest.fixture(autouse=True)
+def _few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "HALVES", 6)
+    monkeypatch.setattr(ranking, "DRAWS", 3)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bright, dark and grey pictures, eight of each."""
+    root, random = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for name, level in (("bright", 200), ("dark", 40), ("grey", 120)):
+        (root / name).mkdir()
+        for i in range(8):
+            noise = random.normal(level, 25, (40, 48, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(noise).save(root / name / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def ranked(photos: Path) -> hastelib.Ranking:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "HALVES", 6)
+        patch.setattr(ranking, "DRAWS", 3)
+        return hastelib.rank(photos, [*NAMES, "resnet9@glyphs"], prior={NAMES[0]: 70, NAMES[1]: 60})
+
+
+def arrays(n: int = 60, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Two embeddings, the first of which tells three classes apart."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(n) % 3
+    good = random.normal(size=(n, 8)) + 4 * np.eye(8)[labels]
+    return {"good": good, "poor": random.normal(size=(n, 8)).astype(np.float32)}, labels
+
+
+def test_the_table_has_a_row_a_model_best_first(ranked: hastelib.Ranking):
+    table = ranked.table()
+    assert [*table.columns] == [
+        "prior", "combined", "logme", "logme-cs", "leep", "leep-cs", "nce", "nce-cs", "gbc",
+        "gbc-cs", "rank", "rank-cs", "stability", "seconds", "samples", "reason",
+    ]  # fmt: skip
+    assert table.index.name == "model"
+    assert table["logme"][:2].is_monotonic_decreasing
+    assert [*table["rank"][:2]] == [1, 2]
+    assert (table["samples"][:2] == 24).all()
+    assert table["stability"].sum() == pytest.approx(1)
+    assert ranked.best() == table.index[0]
+    assert table["combined"].notna().sum() == 2
+
+
+def test_a_model_that_fails_is_a_row_with_its_reason(ranked: hastelib.Ranking):
+    row = ranked.table().loc["resnet9@glyphs"]
+    assert "unknown glyphs network 'resnet9'" in row["reason"]
+    assert row[["prior", "logme", "leep-cs", "rank", "stability"]].isna().all()
+    own = ranked.frame[ranked.frame["model"] == "resnet9@glyphs"]
+    assert len(own) == 4 * 3
+    assert own["score"].isna().all()
+
+
+def test_scores_are_those_of_the_functions(ranked: hastelib.Ranking, photos: Path):
+    source = models.load("resnet8@glyphs")
+    files = sorted(photos.glob("*/*.png"))
+    pixels = torch.stack([source.preprocessing(Image.open(file)) for file in files])
+    labels = torch.arange(3).repeat_interleave(8)
+    found = hastelib.features(source.module, [(source.inputs(pixels), labels)])
+    row = ranked.table().loc["resnet8@glyphs"]
+    assert row["logme"] == pytest.approx(metrics.logme(found.embedding, labels), abs=1e-5)
+    assert row["leep"] == pytest.approx(metrics.leep(found.probs, labels), abs=1e-5)
+    hard = hardness.hardest(hardness.class_specific(found.embedding, labels), 0.25)
+    assert row["gbc-cs"] == pytest.approx(metrics.gbc(found.embedding[hard], labels[hard]), abs=1e-4)
+    hardest = ranked.hardest(6, "resnet8@glyphs")
+    assert [*hardest.index] == hard.tolist()
+    assert [*hardest["path"]] == [str(files[i]) for i in hard]
+    assert [*hardest["class"]] == [files[i].parent.name for i in hard]
+
+
+def test_a_second_run_passes_no_image_again(photos: Path, ranked: hastelib.Ranking):
+    kept = {f: f.stat().st_mtime_ns for f in cache_folder().glob("features/*.safetensors")}
+    again = hastelib.rank(photos, NAMES)
+    assert {f: f.stat().st_mtime_ns for f in cache_folder().glob("features/*.safetensors")} == kept
+    assert again.table()["logme"].tolist() == ranked.table()["logme"][:2].tolist()
+
+
+def test_arrays_have_no_leep_and_say_so():
+    named, labels = arrays()
+    found = hastelib.rank(None, named, labels=labels, metrics=("logme", "leep", "knn"))
+    table = found.table()
+    assert [*table.index] == ["good", "poor"]
+    assert table["leep"].isna().all()
+    assert "leep: " in table["reason"]["good"]
+    assert "probabilities" in table["reason"]["good"]
+    assert table["logme"]["good"] == pytest.approx(metrics.logme(named["good"], labels))
+    assert table["knn"]["good"] > 0.9
+    assert found.stability("knn")["good"] == 1
+
+
+def test_ties_share_a_rank_and_are_named():
+    named, labels = arrays()
+    table = hastelib.rank(None, named | {"same": named["good"]}, labels=labels, metrics=["logme"]).table()
+    assert [*table["rank"]] == [1, 1, 3]
+    assert table["stability"].tolist() == [0.5, 0.5, 0]
+    assert table["reason"]["good"] == "tied with same"
+
+
+@pytest.mark.parametrize("form", ["dataset", "columns", "tensors", "loader"])
+def test_every_form_of_the_data_gives_the_same_scores(photos: Path, ranked, form: str):
+    files = sorted(photos.glob("*/*.png"))
+    source = models.load(NAMES[0])
+    labels = torch.arange(3).repeat_interleave(8)
+    pixels = torch.stack([source.preprocessing(Image.open(file)) for file in files])
+    module: object = NAMES[0]
+    if form == "dataset":
+        data: object = [(Image.open(file), int(y)) for file, y in zip(files, labels, strict=True)]
+        module = (source.module, source.preprocessing)
+    elif form == "columns":
+        columns = {"image": [str(file) for file in files], "label": [file.parent.name for file in files]}
+        data = datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())
+    else:
+        data, module = TensorDataset(source.inputs(pixels), labels), source.module
+        data = DataLoader(data, 5) if form == "loader" else data
+    found = hastelib.rank(data, {"m": module}, metrics=["logme", "leep"], cache=False).table()
+    for metric in ("logme", "leep", "logme-cs"):
+        assert found[metric]["m"] == pytest.approx(ranked.table()[metric][NAMES[0]], abs=1e-4)
+
+
+def test_a_timm_module_brings_its_own_preprocessing_and_comes_back_untouched(photos: Path):
+    torch.manual_seed(0)
+    module = timm.create_model("resnet10t").train()
+    config = timm.data.resolve_model_data_config(module)
+    transform = timm.data.create_transform(**config, is_training=False)
+    found = hastelib.rank(photos, {"own": module}, metrics=["logme"])
+    assert module.training
+    files = sorted(photos.glob("*/*.png"))
+    with torch.inference_mode():
+        images = torch.stack([transform(Image.open(file)) for file in files])
+        own = module.eval().forward_head(module.forward_features(images), pre_logits=True)
+    expected = metrics.logme(own, torch.arange(3).repeat_interleave(8))
+    assert found.table()["logme"]["own"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_module_without_preprocessing_is_not_guessed_at(photos: Path):
+    found = hastelib.rank(photos, {"m": CifarResNet(1)}, metrics=["logme"])
+    assert "which transform does it want? Give a pair" in found.table()["reason"]["m"]
+
+
+def test_a_class_agnostic_hard_subset_needs_a_signature(photos: Path):
+    source = models.load(NAMES[0])
+    noise = torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8)
+    batch = [(source.inputs(noise), torch.arange(20) % 2)]
+    layers = hastelib.features(source.module, batch).layers
+    signature = hardness.source_signature(list(layers.values()))
+    found = hastelib.rank(
+        photos, NAMES, metrics=["logme"], hard=("ca",), fraction=0.8, signature={NAMES[0]: signature}
+    )
+    table = found.table()
+    assert math.isfinite(table["logme-ca"][NAMES[0]])
+    assert math.isnan(table["logme-ca"][NAMES[1]])
+    assert "ca needs a signature" in table["reason"][NAMES[1]]
+    assert len(found.hardest(5, NAMES[0], "ca")) == 5
+    with pytest.raises(ValueError, match="densenet16@glyphs has no hardness 'ca'"):
+        found.hardest(5, NAMES[1], "ca")
+
+
+def test_halving_passes_fewer_samples_and_tells_who_left(monkeypatch):
+    random = np.random.default_rng(1)
+    labels = np.arange(160) % 4
+    named = {
+        f"m{i}": random.normal(size=(160, 6)) + shift * np.eye(6)[labels]
+        for i, shift in enumerate((0.2, 3, 0.5, 5, 0.1, 1))
+    }
+    seen: list[int] = []
+    before = ranking._features
+    monkeypatch.setattr(
+        ranking, "_features", lambda name, model, data, rows, asked: (
+            seen.append(len(rows)), before(name, model, data, rows, asked))[1],
+    )  # fmt: skip
+    whole = hastelib.rank(None, named, labels=labels, metrics=["logme"])
+    seen.clear()
+    found = hastelib.rank(None, named, labels=labels, metrics=["logme"], budget="halving")
+    table = found.table()
+    assert found.steps == (20, 40, 80, 160)
+    assert found.best() == whole.best() == "m3"
+    assert table["samples"].tolist() == [160, 80, 40, 20, 20, 20]
+    assert table["reason"].tolist()[1:] == [
+        "left after round 3 of 4", "left after round 2 of 4", *3 * ["left after round 1 of 4"],
+    ]  # fmt: skip
+    assert table["rank"].tolist() == [1, 2, 3, 4, 5, 6]
+    full = found.frame[(found.frame["model"] == "m3") & (found.frame["variant"] == "all")]
+    assert full["score"].item() == pytest.approx(metrics.logme(named["m3"], labels))
+
+
+def test_a_stratified_sample_has_the_classes_in_their_shares():
+    labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
+    order = ranking._order(labels, torch.Generator().manual_seed(0))
+    assert sorted(order.tolist()) == list(range(100))
+    for k in (10, 25, 50):
+        counts = torch.bincount(labels[order[:k]], minlength=3)
+        assert (counts - k * torch.tensor([0.6, 0.3, 0.1])).abs().max() <= 1
+    named, y = arrays()
+    assert (hastelib.rank(None, named, labels=y, max_samples=30, metrics=["logme"]).table()["samples"] == 30).all()
+
+
+def test_texts():
+    texts = [f"{how} film number {i}" for i in range(8) for how in ("good", "bad")]
+    data = datasets.Dataset.from_dict({"text": texts, "label": [1, 0] * 8})
+    found = hastelib.rank(data, ["bert2@corpus"], metrics=["logme", "leep"])
+    row = found.table().iloc[0]
+    assert math.isfinite(row["logme"])
+    assert "leep: " in row["reason"]  # its classifier has learnt nothing
+    assert found.hardest(1)["text"].iloc[0] in texts
+
+
+def test_accuracies_are_compared_once_they_are_known():
+    named, labels = arrays()
+    found = hastelib.rank(None, named, labels=labels, metrics=["logme"], prior={"good": 1, "poor": 2})
+    table = found.against({"good": 0.9, "poor": 0.5})
+    assert table.loc[("logme", "all"), "regret"] == 0
+    assert table.loc[("prior", "all"), "regret"] == pytest.approx(0.4)
+    assert table.loc[("logme", "all"), "pearson"] == pytest.approx(1)
+    assert math.isnan(table.loc[("logme", "all"), "pearson_low"])  # two models
+    with pytest.raises(ValueError, match="expected models of the ranking"):
+        found.against({"other": 1.0})
+
+
+def test_a_ranking_survives_its_file(ranked: hastelib.Ranking, tmp_path: Path):
+    ranked.save(tmp_path / "r.json")
+    again = hastelib.Ranking.load(tmp_path / "r.json")
+    pd.testing.assert_frame_equal(again.table(), ranked.table())
+    pd.testing.assert_frame_equal(again.hardest(5), ranked.hardest(5))
+    pd.testing.assert_series_equal(again.stability("gbc"), ranked.stability("gbc"))
+    (tmp_path / "r.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"expected a file of Ranking.save"):
+        hastelib.Ranking.load(tmp_path / "r.json")
+
+
+def test_a_figure(ranked: hastelib.Ranking):
+    axes = ranked.plot().axes[0]
+    assert axes.get_yticklabels()[-1].get_text() == ranked.best()
+
+
+def test_scores_do_not_depend_on_where_models_run(photos: Path, ranked, monkeypatch):
+    monkeypatch.setenv("HASTE_SCHEDULER", "1")
+    there = hastelib.rank(photos, NAMES, metrics=["logme", "leep"])
+    assert there.table()["logme"].tolist() == ranked.table()["logme"][:2].tolist()
+
+
+class Shuffled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return tvf.resize(x, [4, 4]).flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("data", "given", "message"),
+    [
+        (None, {}, "expected a folder, a data set or a DataLoader, or labels="),
+        (7, {}, "expected a folder of class folders.*got int"),
+        (datasets.Dataset.from_dict({"picture": [1]}), {}, "expected the columns image or text"),
+        (datasets.DatasetDict({"all": datasets.Dataset.from_dict({"text": ["a"]})}), {}, "expected a split train"),
+        (DataLoader([(torch.zeros(2), 1)], shuffle=True), {}, "build it with shuffle=False"),
+        ([(torch.zeros(2), [0.0, 1.0])], {}, "expected one class a sample, got several labels"),
+        ([(torch.zeros(2), 0.5)], {}, "expected one class a sample, got real numbers"),
+        (None, {"labels": [0, 1], "budget": "half"}, "budget: expected None or halving"),
+        (None, {"labels": [0, 1], "metrics": ["logm"]}, "unknown metric 'logm'"),
+        (None, {"labels": [0, 1], "hard": ["hard"]}, "unknown hard variant 'hard'"),
+        (None, {"labels": [0, 1], "models": []}, "models: expected at least one"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_refused(data, given, message: str):
+    with pytest.raises(ValueError, match=message):
+        hastelib.rank(data, **({"models": ["resnet8@glyphs"]} | given))
+
+
+def test_the_face_is_there_and_light():
+    assert {"rank", "Ranking", "features", "Features", "Signature", "metrics", "hardness", "stats"} <= {
+        *dir(hastelib)
+    }
+    code = "import sys, hastelib; sys.exit(any(m in sys.modules for m in ('datasets', 'sklearn', 'matplotlib', 'torchvision')))"
+    import subprocess
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
