@@ -6,9 +6,25 @@ import itertools
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor
+
+
+def leep(probs: np.ndarray, labels: np.ndarray) -> float:
+    """The joint a class at a time, then each sample's own row of it."""
+    joint = np.stack([probs[labels == label].sum(0) for label in range(labels.max() + 1)])
+    conditional = joint / joint.sum(0)
+    return float(np.log((conditional[labels] * probs).sum(1)).mean())
+
+
+def nce(source: np.ndarray, labels: np.ndarray) -> float:
+    joint = np.zeros((labels.max() + 1, source.max() + 1))
+    np.add.at(joint, (labels, source), 1 / len(labels))
+    kept = joint > 0
+    conditional = joint / np.maximum(joint.sum(0), 1e-300)
+    return float((joint[kept] * np.log(conditional[kept])).sum())
 
 
 def similarity_matrix(source: Tensor, target: Tensor) -> Tensor:

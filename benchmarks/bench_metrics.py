@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import baselines
+import memory
 import pytest
+from conftest import SAMPLES, THREADS, WIDTH, Row
 
 from hastelib import metrics
 
@@ -12,9 +14,52 @@ def same(expected, got):
     assert got == pytest.approx(expected, rel=1e-9)
 
 
+def close(expected, got):
+    assert got == pytest.approx(expected, rel=1e-6)
+
+
 def no_less(expected, got):
     """The largest evidence is no less than that of a point; with n > d both are evidences."""
     assert got >= expected - 1e-9
+
+
+def bench_leep(compare, features):
+    """The plain code takes the same input; in float32 it also computes in that."""
+    p, y = features.probs.numpy(), features.labels.numpy()
+    compare(
+        "LEEP",
+        ("plain NumPy, unchecked", lambda: baselines.leep(p, y)),
+        ("in blocks", lambda: metrics.leep(p, y)),
+        close,
+        wanted=1,
+        rounds=15,
+    )
+
+
+def bench_nce(compare, double):
+    z, y = double.probs.argmax(1).numpy(), double.labels.numpy()
+    compare(
+        "NCE",
+        ("plain NumPy, unchecked", lambda: baselines.nce(z, y)),
+        ("nce", lambda: metrics.nce(z, y)),
+        same,
+        wanted=1,
+        rounds=50,
+    )
+
+
+@pytest.mark.skipif(not memory.STATUS.exists(), reason="peak memory is read where Linux keeps it")
+def bench_memory(record):
+    """Of LogME and the H-score streamed; of TransRate and GBC, beyond float32 embeddings."""
+    for side, n, d, most, than in (
+        ("moments", 200_000, 1024, 1024, "1 GiB"),
+        ("transrate", SAMPLES, WIDTH, SAMPLES * WIDTH * 12 / 2**20, "the float64 copy and input"),
+        ("gbc", SAMPLES, WIDTH, SAMPLES * WIDTH * 12 / 2**20, "the float64 copy and input"),
+    ):
+        used = memory.peak(side, n, 8 if side == "moments" else n, d, THREADS)
+        what = f"memory, n = {n}, d = {d}"
+        sides = (side, used, than, most)
+        record(Row(what, "float32", *sides, unit="MiB", wanted=1, at_most=True, rounds="1"))
 
 
 def bench_transrate(compare, features, double):

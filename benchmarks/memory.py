@@ -1,4 +1,4 @@
-"""The peak memory of class-agnostic hardness, each measured in a process of its own."""
+"""Peak memory, each measured in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 import baselines
 import torch
 
-from hastelib import hardness
+from hastelib import hardness, metrics
 
 BATCH = 1024
+CLASSES = 100
 STATUS = Path("/proc/self/status")  # of Linux
 
 
@@ -36,6 +37,25 @@ def signature(count: int, target: torch.Tensor) -> torch.Tensor:
     return hardness.class_agnostic([target], found)
 
 
+def moments(count: int, target: torch.Tensor) -> float:
+    """LogME and the H-score of ``count`` samples that are never all there."""
+    found = metrics.Moments()
+    for part in batches(count, target.shape[1]):
+        found.update(part.float(), torch.arange(len(part)) % CLASSES)
+    return found.logme() + found.h_score()
+
+
+def transrate(count: int, target: torch.Tensor) -> float:
+    return metrics.transrate(target.float(), torch.arange(len(target)) % CLASSES)
+
+
+def gbc(count: int, target: torch.Tensor) -> float:
+    return metrics.gbc(target.float(), torch.arange(len(target)) % CLASSES)
+
+
+RUNS = {f.__name__: f for f in (matrix, signature, moments, transrate, gbc)}
+
+
 def _highest() -> float:
     """MiB at the peak. Linux only: the peak that getrusage gives is the parent's at first."""
     lines = STATUS.read_text().splitlines()
@@ -44,8 +64,8 @@ def _highest() -> float:
 
 def _growth(side: str, count: int, samples: int, width: int, threads: int) -> float:
     torch.set_num_threads(threads)
-    run = {"matrix": matrix, "signature": signature}[side]
-    run(8, torch.randn(8, width, dtype=torch.float64))  # libraries keep memory
+    run = RUNS[side]
+    run(2 * CLASSES, torch.randn(2 * CLASSES, width, dtype=torch.float64))  # libraries keep memory
     target = torch.randn(samples, width, dtype=torch.float64)
     before = _highest()
     run(count, target)
@@ -53,7 +73,7 @@ def _growth(side: str, count: int, samples: int, width: int, threads: int) -> fl
 
 
 def peak(side: str, count: int, samples: int, width: int, threads: int) -> float:
-    """MiB beyond the target's own embeddings, with ``count`` source samples."""
+    """MiB beyond the target's own embeddings in float64, with ``count`` streamed samples."""
     # glibc then returns what is freed at once, so that the peak is that of what is in use.
     os.environ["MALLOC_MMAP_THRESHOLD_"] = str(2**17)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:

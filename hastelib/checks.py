@@ -156,7 +156,7 @@ def positive(name: str, value: object, most: float = math.inf) -> float:
     return number
 
 
-def like(value: ArrayLike, result: Tensor) -> np.ndarray | Tensor:
+def like(value: ArrayLike, result: Tensor) -> Any:
     """The result in the kind ``value`` came in: a tensor for a tensor, else a NumPy array."""
     return result if isinstance(value, Tensor) else result.cpu().numpy()
 

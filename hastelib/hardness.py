@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from hastelib.checks import ArrayLike
 from hastelib.linalg import Factors
 from hastelib.metrics import VARIANCE_FLOOR
 
+Array = TypeVar("Array", np.ndarray, Tensor)
 COVARIANCES = ("spherical", "diagonal", "ledoit_wolf", "tied", "full")
 SIMILARITIES = ("cosine", "dot")
 
@@ -175,17 +176,9 @@ def source_signature(layers: Iterable[ArrayLike]) -> Signature:
     return _signed(tensors, kind)
 
 
-@overload
 def class_agnostic(
-    layers: Iterable[np.ndarray], signature: Signature, similarity: str = "cosine"
-) -> np.ndarray: ...
-@overload
-def class_agnostic(
-    layers: Iterable[Tensor], signature: Signature, similarity: str = "cosine"
-) -> Tensor: ...
-def class_agnostic(
-    layers: Iterable[ArrayLike], signature: Signature, similarity: str = "cosine"
-) -> np.ndarray | Tensor:
+    layers: Iterable[Array], signature: Signature, similarity: str = "cosine"
+) -> Array:
     r"""Class-agnostic hardness: 1 less the mean similarity to all source samples (Eqs. 1-2).
 
     The mean over source samples of a dot product with a unit embedding is the dot product with
@@ -230,17 +223,7 @@ def class_agnostic(
     return checks.like(values[0], result)
 
 
-@overload
-def class_specific(
-    embeddings: np.ndarray, labels: ArrayLike, covariance: str = "spherical"
-) -> np.ndarray: ...
-@overload
-def class_specific(
-    embeddings: Tensor, labels: ArrayLike, covariance: str = "spherical"
-) -> Tensor: ...
-def class_specific(
-    embeddings: ArrayLike, labels: ArrayLike, covariance: str = "spherical"
-) -> np.ndarray | Tensor:
+def class_specific(embeddings: Array, labels: ArrayLike, covariance: str = "spherical") -> Array:
     r"""Class-specific hardness: the Mahalanobis distance to the own class (Eqs. 3-4).
 
     .. math::
@@ -325,15 +308,7 @@ def _full(residuals: Float64[Tensor, "n d"], label: int) -> Float64[Tensor, " n"
     return (found.left() ** 2).sum(1) * n
 
 
-@overload
-def hardest(
-    scores: np.ndarray, fraction: float | int, labels: ArrayLike | None = None
-) -> np.ndarray: ...
-@overload
-def hardest(scores: Tensor, fraction: float | int, labels: ArrayLike | None = None) -> Tensor: ...
-def hardest(
-    scores: ArrayLike, fraction: float | int, labels: ArrayLike | None = None
-) -> np.ndarray | Tensor:
+def hardest(scores: Array, fraction: float | int, labels: ArrayLike | None = None) -> Array:
     r"""The indices of the hardest samples, the hardest first (the HASTE paper, Algorithm 1).
 
     Args:

@@ -91,22 +91,20 @@ def energies(
 class Factors:
     """A matrix, and what follows from the eigenpairs of its smaller Gram matrix, found once.
 
-    It is that of X = (F - offset) / scale. With the largest absolute entry of F as the scale
-    (zeros stay, with scale 1) nothing over- or underflows.
+    It is X = (F - offset) / scale, so that nothing over- or underflows.
 
     Attributes:
         F: (n, d), of any float type.
-        offset: (d,), or a number.
-        scale: of X.
+        offset: (d,), float64.
+        scale: the largest absolute entry of F, 1 where it is 0.
         shape: (n, d).
         wide: whether n <= d, so that the smaller Gram matrix is that of the rows.
     """
 
-    def __init__(
-        self, F: Float[Tensor, "n d"], offset: Tensor | float = 0.0, scale: float | None = None
-    ) -> None:
-        self.F, self.offset, self.shape = F, offset, (F.shape[0], F.shape[1])
-        self.scale = scale or max(abs(float(end)) for end in F.aminmax()) or 1.0
+    def __init__(self, F: Float[Tensor, "n d"], offset: Tensor | None = None) -> None:
+        self.F, self.shape = F, (F.shape[0], F.shape[1])
+        self.offset = F.new_zeros(1, dtype=torch.float64) if offset is None else offset
+        self.scale = max(abs(float(end)) for end in F.aminmax()) or 1.0
         self.wide = self.shape[0] <= self.shape[1]
 
     @functools.cached_property

@@ -443,7 +443,8 @@ def split(x: Any, labels: Any, *sizes: int) -> list[metrics.Moments]:
 
 
 @pytest.mark.parametrize(("n", "d"), [*SIZES, (2000, 7), (60, 40), (30, 60)])
-@pytest.mark.parametrize("offset", [0.0, 1e4])
+@pytest.mark.filterwarnings("ignore::hastelib.metrics.UnboundedEvidenceWarning")
+@pytest.mark.parametrize("offset", [0.0, 1e2, 1e4])
 @pytest.mark.parametrize("rank", [None, 3])
 def test_moments_equal_what_is_in_memory(n: int, d: int, offset: float, rank: int | None) -> None:
     x, labels = problem(n, n, d)
@@ -462,7 +463,9 @@ def test_moments_equal_what_is_in_memory(n: int, d: int, offset: float, rank: in
         assert first.n == n
         assert sorted(first.classes) == sorted(set(labels.tolist()))
         assert first.h_score() == pytest.approx(h_score, rel=1e-8)
-        assert first.logme() == pytest.approx(logme, rel=1e-8)
+        # LogME is of the embeddings as they are, whose mean hides the rest of their Gram matrix.
+        digits = max(1e-8, 1e-13 * offset**2)
+        assert first.logme() == pytest.approx(logme, rel=digits, abs=digits)
 
 
 def test_moments_give_the_principal_components() -> None:
@@ -487,7 +490,7 @@ def test_moments_of_any_scale(scale: float) -> None:
     assert found.h_score() == pytest.approx(metrics.h_score(x, labels), rel=1e-8)
 
 
-@pytest.mark.parametrize(("left", "digits"), [(1e-2, 1e-8), (1e-4, 1e-6), (1e-5, 1e-4)])
+@pytest.mark.parametrize(("left", "digits"), [(1e-2, 1e-10), (1e-4, 1e-7)])
 def test_moments_of_a_near_fit_lose_digits_as_they_say(left: float, digits: float) -> None:
     """The embeddings are the indicators, but for noise of which about ``left`` squared is left."""
     rng = np.random.default_rng(0)

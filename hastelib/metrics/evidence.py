@@ -155,15 +155,7 @@ def logme(embeddings: ArrayLike, labels: ArrayLike) -> float:
     the end of its range, and warns. All-zero embeddings explain nothing and get the evidence of
     pure noise, :math:`-\frac12 (\log (2 \pi |y|^2 / n) + 1)`.
 
-    Args:
-        embeddings: (n, d).
-        labels: (n,) integers.
-
-    Returns:
-        The score, in nats per sample.
-
-    Raises:
-        ValueError: bad input, as :mod:`hastelib.metrics` says; fewer than two classes.
+    The score is in nats per sample.
 
     Warns:
         UnboundedEvidenceWarning: the evidence is largest at the lower end of the range.
@@ -260,15 +252,8 @@ def logme_fixed_point(embeddings: ArrayLike, labels: ArrayLike) -> float:
     finds one stationary point of several, or none in 11 rounds. And the constants make it depend
     on the scale of F.
 
-    Args:
-        embeddings: (n, d), not all zero.
-        labels: (n,) integers.
-
-    Returns:
-        The value, in nats per sample.
-
     Raises:
-        ValueError: bad input, as :mod:`hastelib.metrics` says; fewer than two classes.
+        ValueError: embeddings that are all zero.
     """
     return fixed_point(Embedded(embeddings, labels))
 

@@ -56,15 +56,8 @@ def eep(probs: ArrayLike, labels: ArrayLike) -> np.ndarray | Tensor:
 
     .. math:: \mathrm{EEP}_i = \sum_z \hat P(y_i \mid z)\, p_{iz}
 
-    Args:
-        probs: (n, z), rows sum to 1.
-        labels: (n,) integers.
-
     Returns:
         (n,) probabilities above 0, in the kind of ``probs``.
-
-    Raises:
-        ValueError: bad input, as the module says.
     """
     p = checks.stored("probs", probs, "(n, z)", finite=False)
     index, counts = checks.classes("labels", checks.labels("labels", labels, len(p), p.device))
@@ -98,16 +91,6 @@ def leep(probs: ArrayLike, labels: ArrayLike) -> float:
 
     where :math:`p_{iz}` is the probability that the source gives its class z for sample i. A
     source class without mass contributes nothing.
-
-    Args:
-        probs: (n, z), rows sum to 1.
-        labels: (n,) integers.
-
-    Returns:
-        The score, at most 0.
-
-    Raises:
-        ValueError: bad input, as the module says.
     """
     return _mean_log(torch.as_tensor(eep(probs, labels)))
 
@@ -118,16 +101,6 @@ def ms_leep(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> float:
     Source: Agostinelli et al. (2022), *Transferability metrics for selecting source model
     ensembles*. HASTE-MS-LEEP, where every source has its own hard subset, is the same sum, with
     each member's :func:`leep` on its own subset.
-
-    Args:
-        probs_list: one (n, z_s) array for each source; rows sum to 1.
-        labels: (n,) integers.
-
-    Returns:
-        The score, at most 0.
-
-    Raises:
-        ValueError: bad input, as the module says, or no source.
     """
     return sum(_mean_log(eep) for eep in _several(probs_list, labels))
 
@@ -141,16 +114,6 @@ def e_leep(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> float:
         \sum_{z} \hat P_s(y_i \mid z)\, p^{(s)}_{iz}
 
     Source: Agostinelli et al. (2022), as for :func:`ms_leep`.
-
-    Args:
-        probs_list: one (n, z_s) array for each source; rows sum to 1.
-        labels: (n,) integers.
-
-    Returns:
-        The score, at most 0.
-
-    Raises:
-        ValueError: bad input, as the module says, or no source.
     """
     return _mean_log(torch.stack(_several(probs_list, labels)).mean(0))
 
@@ -165,16 +128,6 @@ def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
 
     where :math:`n_{yz}` counts the samples with target label y and source label z, and
     :math:`0 \log 0 = 0`.
-
-    Args:
-        source_labels: (n,) integers, the source's most probable class (argmax).
-        labels: (n,) integers.
-
-    Returns:
-        The score, at most 0.
-
-    Raises:
-        ValueError: bad input, as the module says.
     """
     z = checks.labels("source_labels", source_labels, None)
     y = checks.labels("labels", labels, len(z), z.device)

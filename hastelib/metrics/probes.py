@@ -20,21 +20,11 @@ PENALTIES = tuple(10.0**k for k in range(-3, 2))
 
 
 def knn(embeddings: ArrayLike, labels: ArrayLike) -> float:
-    r"""Leave-one-out accuracy of the 5 nearest neighbours by the cosine.
+    r"""Leave-one-out accuracy, in [0, 1], of the 5 nearest neighbours by the cosine.
 
     Each sample gets the class that most of its min(5, n - 1) most similar other samples have. Of
     equally similar samples the one of lower index counts, of classes with as many votes the one of
     lower label. An embedding of norm 0 has cosine 0. No n x n matrix is formed.
-
-    Args:
-        embeddings: (n, d).
-        labels: (n,) integers.
-
-    Returns:
-        The share of samples that get their own class, in [0, 1].
-
-    Raises:
-        ValueError: bad input, as :mod:`hastelib.metrics` says; fewer than two classes.
     """
     return neighbours(Embedded(embeddings, labels))
 
