@@ -4,8 +4,8 @@ From below (Lemma 2) LEEP is bounded by the log-likelihood of the most probable 
 from above (Lemma 1) by the best average log-likelihood :math:`l(w, k^*)` of a classifier k out of
 a family :math:`\mathcal K` on top of the frozen source. The family decides whether the lemma
 holds: :func:`mixture_head` contains LEEP's own predictor, :func:`linear_head` need not.
-All of them apply to a hard subset by handing over its rows. Arguments, precision and errors are
-those of :mod:`hastelib.metrics`.
+All of them apply to a hard subset by handing over its rows. Arguments (``probs`` (n, z), whose rows
+sum to 1; ``labels`` (n,) integers), precision and errors are those of :mod:`hastelib.metrics`.
 """
 
 from __future__ import annotations
@@ -56,13 +56,6 @@ def soft_nce(probs: ArrayLike, labels: ArrayLike) -> float:
 
     with :math:`\hat P(y \mid z)` as in :func:`hastelib.metrics.leep`. Lemma 2's proof (the HASTE
     paper, A.1) calls this NCE, which it is not: NCE counts.
-
-    Args:
-        probs: (n, z), rows sum to 1.
-        labels: (n,) integers.
-
-    Raises:
-        ValueError: bad input, as :mod:`hastelib.metrics` says.
     """
     p = checks.probabilities("probs", probs)
     index, counts = checks.classes("labels", checks.labels("labels", labels, len(p), p.device))
@@ -73,12 +66,6 @@ def mean_log_max(probs: ArrayLike) -> float:
     r"""The average log-probability of the most probable source class.
 
     .. math:: \frac1n \sum_i \log \max_z p_{iz}
-
-    Args:
-        probs: (n, z), rows sum to 1.
-
-    Raises:
-        ValueError: bad input, as :mod:`hastelib.metrics` says.
     """
     return float(checks.probabilities("probs", probs).amax(1).log().mean())
 
@@ -95,15 +82,9 @@ def leep_lower_bound(probs: ArrayLike, labels: ArrayLike, joint: str = "soft") -
     With NCE proper, of ``hard`` counts, as the lemma is stated, it does not.
 
     Args:
-        probs: (n, z), rows sum to 1.
-        labels: (n,) integers.
+        probs: (n, z).
+        labels: (n,).
         joint: ``soft`` (:func:`soft_nce`) or ``hard`` (:func:`hastelib.metrics.nce`).
-
-    Returns:
-        The bound, at most 0.
-
-    Raises:
-        ValueError: bad input, as :mod:`hastelib.metrics` says; no such choice.
     """
     checks.choice("joint", joint, ("soft", "hard"))
     if joint == "soft":
@@ -128,13 +109,10 @@ def mixture_head(
     :math:`g_{yz}`: :math:`\sum_z \max_y g_{yz} - \sum_{yz} A_{yz} g_{yz}`, the last sum being 1.
 
     Args:
-        probs: (n, z), rows sum to 1.
-        labels: (n,) integers.
+        probs: (n, z).
+        labels: (n,).
         tolerance: stop at this gap, in nats.
         steps: stop after as many, at the gap that is reached by then.
-
-    Raises:
-        ValueError: bad input, as :mod:`hastelib.metrics` says.
     """
     tolerance, steps = checks.positive("tolerance", tolerance), checks.whole("steps", steps, 1)
     p = checks.probabilities("probs", probs)
@@ -164,18 +142,8 @@ def optimal_log_likelihood(
         \frac{e^{W_{y_i} \cdot f_i + b_{y_i}}}{\sum_y e^{W_y \cdot f_i + b_y}}
 
     (the HASTE paper, Eqs. 7-8, with :math:`\mathcal K` the linear heads with a bias, over the
-    classes present). See :func:`linear_head`, which also gives the gap.
-
-    Args:
-        embeddings: (n, d).
-        labels: (n,) integers.
-        l2: penalty; the head then maximises the log-likelihood less :math:`\frac{l_2}{2} |W|^2`.
-
-    Returns:
-        The log-likelihood, at most 0; exactly 0 where a linear head separates the classes.
-
-    Raises:
-        ValueError: bad input, as :mod:`hastelib.metrics` says; a negative penalty.
+    classes present); exactly 0 where a linear head separates the classes. Arguments and errors
+    are those of :func:`linear_head`, which also gives the gap.
 
     Warns:
         SeparableDataWarning: the supremum is 0 and not attained.

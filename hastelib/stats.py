@@ -1,4 +1,4 @@
-r"""How well scores rank sources: correlations with bootstrap intervals, tests of the difference of
+r"""How well scores rank sources: correlations with bootstrap intervals, a test of the difference of
 two of them, the regret of the first pick, and the paper's headline.
 
 Every correlation comes as (value, low, high): the value as SciPy has it, and a 95% percentile
@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.stats
@@ -59,26 +58,10 @@ def pearson(
 def kendall(
     scores: ArrayLike, accuracies: ArrayLike, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:
-    r"""Kendall's rank correlation, :math:`\tau_b`.
+    r"""Kendall's rank correlation, :math:`\tau_b = (C - D) / \sqrt{(P - T_x)(P - T_y)}`.
 
-    .. math::
-
-        \tau_b = \frac{C - D}{\sqrt{(P - T_x)(P - T_y)}}
-
-    with C concordant and D discordant of P pairs of units, of which :math:`T_x` and :math:`T_y`
-    are tied in the score and in the accuracy.
-
-    Args:
-        scores: (n,), one a unit.
-        accuracies: (n,), in the same order.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
-
-    Returns:
-        The value, and the low and high end of its 95% interval.
-
-    Raises:
-        ValueError: shapes that are wrong or disagree, NaN or infinity, no unit, no resample.
+    C of the P pairs of units are concordant and D discordant, :math:`T_x` and :math:`T_y` tied in
+    the score and in the accuracy. Arguments, results and errors are those of :func:`pearson`.
     """
     return _correlation("kendall", scores, accuracies, resamples, seed)
 
@@ -89,19 +72,8 @@ def weighted_kendall(
     r"""Kendall's correlation with more weight on the top (``scipy.stats.weightedtau``).
 
     A pair of units of ranks r and s, from 0 at the top, weighs :math:`1/(r+1) + 1/(s+1)`; the
-    value is the mean of that with ranks by score and that with ranks by accuracy.
-
-    Args:
-        scores: (n,), one a unit.
-        accuracies: (n,), in the same order.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
-
-    Returns:
-        The value, and the low and high end of its 95% interval.
-
-    Raises:
-        ValueError: shapes that are wrong or disagree, NaN or infinity, no unit, no resample.
+    value is the mean of that with ranks by score and that with ranks by accuracy. Arguments,
+    results and errors are those of :func:`pearson`.
     """
     return _correlation("weighted_kendall", scores, accuracies, resamples, seed)
 
@@ -109,19 +81,9 @@ def weighted_kendall(
 def spearman(
     scores: ArrayLike, accuracies: ArrayLike, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:
-    r"""Spearman's rank correlation: :func:`pearson` of the ranks, ties at their mean rank.
+    """Spearman's rank correlation: :func:`pearson` of the ranks, ties at their mean rank.
 
-    Args:
-        scores: (n,), one a unit.
-        accuracies: (n,), in the same order.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
-
-    Returns:
-        The value, and the low and high end of its 95% interval.
-
-    Raises:
-        ValueError: shapes that are wrong or disagree, NaN or infinity, no unit, no resample.
+    Arguments, results and errors are those of :func:`pearson`.
     """
     return _correlation("spearman", scores, accuracies, resamples, seed)
 
@@ -138,47 +100,11 @@ def _correlation(
     return interval(found)
 
 
-def regret(scores: ArrayLike, accuracies: ArrayLike) -> float:
-    r"""The accuracy lost by taking the unit with the highest score.
-
-    .. math::
-
-        \max_i a_i - \frac{1}{|T|} \sum_{i \in T} a_i, \qquad T = \{i : s_i = \max_j s_j\}
-
-    Args:
-        scores: (n,) scores s, one a unit.
-        accuracies: (n,) accuracies a, in the same order.
-
-    Returns:
-        The loss, at least 0, in the unit of the accuracies; the mean over units tied at the top.
-
-    Raises:
-        ValueError: shapes that are wrong or disagree, NaN or infinity, no unit.
-    """
-    s, a = _pair("scores", scores, "accuracies", accuracies)
-    return float(a.max() - a[s == s.max()].mean())
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A test of two dependent correlations: the first less the second, and a two-sided p-value.
-
-    Attributes:
-        difference: between the two correlations with the accuracies.
-        p: the probability of one as large, either way, were there none; NaN where a correlation
-            does not exist.
-    """
-
-    difference: float
-    p: float
-
-
-def williams(first: ArrayLike, second: ArrayLike, accuracies: ArrayLike) -> Difference:
+def williams_t(r1: float, r2: float, r12: float, n: int) -> tuple[float, float]:
     r"""Do two scores of the same units differ in their Pearson correlation with the accuracies?
 
     Williams' test, as Steiger (1980, *Tests for comparing elements of a correlation matrix*)
-    recommends it: with the correlations :math:`r_1, r_2` of the scores with the accuracies,
-    :math:`r_{12}` between the scores, and :math:`\bar r = (r_1 + r_2) / 2`,
+    recommends it: with :math:`\bar r = (r_1 + r_2) / 2`,
 
     .. math::
 
@@ -186,36 +112,16 @@ def williams(first: ArrayLike, second: ArrayLike, accuracies: ArrayLike) -> Diff
         {2 \frac{n - 1}{n - 3} |R| + \bar r^2 (1 - r_{12})^3}}, \qquad
         |R| = 1 - r_1^2 - r_2^2 - r_{12}^2 + 2 r_1 r_2 r_{12},
 
-    which has a t distribution with n - 3 degrees of freedom under normality. See
-    :func:`permutation` for a test without that assumption.
-
-    Args:
-        first: (n,) scores, one a unit.
-        second: (n,) scores of the same units.
-        accuracies: (n,), in the same order.
-
-    Returns:
-        The difference and its p-value; NaN where an input is constant.
-
-    Raises:
-        ValueError: shapes that are wrong or disagree, NaN or infinity, fewer than four units.
-    """
-    x, y, a = _triple(first, second, accuracies, least=4)
-    if not all(np.ptp(values) > 0 for values in (x, y, a)):
-        return Difference(math.nan, math.nan)
-    whole = np.arange(len(x))[None]
-    r1, r2, r12 = (float(_pearson(*two, whole)[0]) for two in ((x, a), (y, a), (x, y)))
-    return Difference(r1 - r2, williams_t(r1, r2, r12, len(x))[1])
-
-
-def williams_t(r1: float, r2: float, r12: float, n: int) -> tuple[float, float]:
-    """The t and the two-sided p-value of :func:`williams` from the correlations alone.
+    which has a t distribution with n - 3 degrees of freedom under normality.
 
     Args:
         r1: of the first score with the accuracies.
         r2: of the second score with the accuracies.
         r12: between the two scores.
         n: units.
+
+    Returns:
+        t, and the two-sided p-value.
 
     Raises:
         ValueError: a correlation outside [-1, 1], three that no data can have, n below 4.
@@ -235,76 +141,6 @@ def williams_t(r1: float, r2: float, r12: float, n: int) -> tuple[float, float]:
         return math.copysign(math.inf, r1 - r2), 0.0
     t = (r1 - r2) * math.sqrt((n - 1) * (1 + r12) / spread)
     return t, float(2 * scipy.stats.t.sf(abs(t), n - 3))
-
-
-def permutation(
-    first: ArrayLike,
-    second: ArrayLike,
-    accuracies: ArrayLike,
-    statistic: str = "pearson",
-    draws: int = 10_000,
-    seed: int = 0,
-) -> Difference:
-    r"""Do two scores of the same units differ in their correlation with the accuracies?
-
-    If they do not, it makes no difference which score of a unit is called the first: the scores,
-    standardised (for the rank correlations: ranked) to be comparable, are swapped in every subset
-    of the units where :math:`2^n` is at most ``draws``, else in random ones. The p-value is the
-    share of swaps with a difference at least as large, the one observed included, so with n
-    units it cannot fall below :math:`2 / 2^n`. Standardising by the sample makes the test
-    approximate: with 7 to 12 units and no difference between the scores, 4 to 11% of the p-values
-    were at most 0.05 in simulations, most where the scores were skewed.
-
-    Args:
-        first: (n,) scores, one a unit.
-        second: (n,) scores of the same units.
-        accuracies: (n,), in the same order.
-        statistic: ``pearson``, ``spearman``, ``kendall`` or ``weighted_kendall``.
-        draws: random swaps, at least.
-        seed: of the swaps.
-
-    Returns:
-        The difference and its p-value; NaN where an input is constant.
-
-    Raises:
-        ValueError: an unknown statistic, shapes that are wrong or disagree, NaN or infinity,
-            fewer than two units.
-    """
-    checks.choice("statistic", statistic, sorted(_STATISTICS))
-    x, y, a = _triple(first, second, accuracies, least=2)
-    draws = checks.whole("draws", draws, 1)
-    n = len(x)
-    if not all(np.ptp(values) > 0 for values in (x, y, a)):
-        return Difference(math.nan, math.nan)
-    if statistic != "pearson":
-        x, y = scipy.stats.rankdata(x), scipy.stats.rankdata(y)
-    x, y = scipy.stats.zscore(x), scipy.stats.zscore(y)
-    if 2**n <= draws:
-        swap = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
-    else:
-        swap = np.random.default_rng(checks.whole("seed", seed, 0)).random((draws + 1, n)) < 0.5
-        swap[0] = False
-    found = _of_swapped(statistic, np.where(swap, y, x), a)
-    found = found - _of_swapped(statistic, np.where(swap, x, y), a)
-    there = np.abs(found[~np.isnan(found)])
-    # Swaps that tie with what was observed are to count, whichever way their rounding went.
-    return Difference(float(found[0]), float(np.mean(there >= there[0] - 1e-12)))
-
-
-def _of_swapped(
-    statistic: str, scores: Float64[ndarray, "b n"], accuracies: Float64[ndarray, " n"]
-) -> Float64[ndarray, " b"]:
-    """The correlation of every row of scores with the accuracies, NaN for constant rows."""
-    varied = np.ptp(scores, axis=1) > 0
-    rows, values = scores[varied], np.full(len(scores), np.nan)
-    if statistic in ("pearson", "spearman"):
-        if statistic == "spearman":
-            rows, accuracies = scipy.stats.rankdata(rows, axis=1), scipy.stats.rankdata(accuracies)
-        values[varied] = _of_rows(rows, np.broadcast_to(accuracies, rows.shape))
-    else:
-        tau = scipy.stats.kendalltau if statistic == "kendall" else scipy.stats.weightedtau
-        values[varied] = [tau(row, accuracies).statistic for row in rows]
-    return values
 
 
 def relative_improvement(base: ArrayLike, modified: ArrayLike) -> float:
@@ -369,16 +205,6 @@ def _pair(
     return a, b
 
 
-def _triple(
-    first: ArrayLike, second: ArrayLike, accuracies: ArrayLike, least: int
-) -> tuple[Float64[ndarray, " n"], Float64[ndarray, " n"], Float64[ndarray, " n"]]:
-    x, a = _pair("first", first, "accuracies", accuracies)
-    y, _ = _pair("second", second, "accuracies", accuracies)
-    if len(a) < least:
-        raise checks.refuse("accuracies", f"at least {least} units", len(a))
-    return x, y, a
-
-
 def replicates(
     statistic: str, scores: ArrayLike, accuracies: ArrayLike, resamples: int = 2000, seed: int = 0
 ) -> Float64[ndarray, " b"]:
@@ -388,7 +214,8 @@ def replicates(
     paired: their difference is a bootstrap of the difference.
 
     Args:
-        statistic: ``pearson``, ``spearman``, ``kendall``, ``weighted_kendall`` or ``regret``.
+        statistic: ``pearson``, ``spearman``, ``kendall``, ``weighted_kendall`` or ``regret``, the
+            accuracy lost by taking the unit with the highest score (the mean over those tied).
         scores: (n,), one a unit.
         accuracies: (n,), in the same order.
         resamples: how many.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import references
 import scipy.optimize
+import scipy.special
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -86,6 +87,33 @@ def test_hard_source_labels_leave_no_room() -> None:
     assert bounds.leep_lower_bound(probs, labels, joint="hard") == expected
 
 
+@pytest.mark.parametrize("classes", [2, 3, 50])
+def test_the_bound_of_hard_counts_is_none(classes: int) -> None:
+    """As Lemma 2 is printed it fails, by log((sqrt(K) + 1) / 2) at most on K samples of K classes.
+
+    The source gives each sample's own class the probability a, all others the same.
+    """
+    labels = np.arange(classes)
+
+    def excess(a: float) -> float:
+        probs = np.where(np.eye(classes), a, (1 - a) / (classes - 1))
+        low = bounds.leep_lower_bound(probs, labels, joint="hard")
+        return low - metrics.leep(probs, labels)
+
+    worst = excess(1 / math.sqrt(classes))
+    assert worst == pytest.approx(math.log((math.sqrt(classes) + 1) / 2), rel=1e-12)
+    assert all(excess(a) <= worst + 1e-12 for a in np.linspace(1 / classes + 0.01, 1, 20))
+
+
+@LIGHT
+@given(st.integers(0, 10**6), st.integers(2, 30), st.integers(2, 8))
+def test_leep_is_at_least_minus_the_entropy_of_the_labels(seed: int, n: int, z: int) -> None:
+    labels = overlapping(seed, n, 1, 3)[1]
+    shares = np.unique(labels, return_counts=True)[1] / n
+    leep = metrics.leep(predictions(seed, n, z), labels)
+    assert leep >= (shares * np.log(shares)).sum() - 1e-12
+
+
 # The best mixture head
 
 
@@ -141,30 +169,31 @@ def test_three_points_that_no_linear_head_can_tell_apart() -> None:
     x, labels = np.array([[-1.0], [0.0], [1.0]]), np.array([0, 1, 0])
     shares = math.log(1 / 3) / 3 + 2 * math.log(2 / 3) / 3
     assert bounds.optimal_log_likelihood(x, labels) == pytest.approx(shares, abs=1e-9)
+    # A linear source head of three classes can, so LEEP exceeds the best linear head (Lemma 1).
+    logits = 30 * np.hstack([-x - 0.5, 0 * x, x - 0.5])
+    assert metrics.leep(scipy.special.softmax(logits, 1), labels) > shares + 0.6
+
+
+def coarse(seed: int) -> tuple[ndarray, ndarray]:
+    """Samples on a coarse grid, so that some meet and classes only touch."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(4, 14))
+    x, labels = rng.normal(size=(n, 2)).round(1), rng.integers(3, size=n)
+    if len(set(labels.tolist())) < 2:
+        labels[0] = (labels[0] + 1) % 3
+    return x, labels
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_separable_data_are_found_as_a_linear_programme_finds_them(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    n = int(rng.integers(4, 14))
-    # on a coarse grid, so that samples meet and classes only touch
-    x, labels = rng.normal(size=(n, 2)).round(1), rng.integers(3, size=n)
-    if len(set(labels.tolist())) < 2:
-        labels[0] = (labels[0] + 1) % 3
-    found = bounds.linear_head(x, labels)
-    assert found.separable == separable(x, labels)
+    found = bounds.linear_head(*coarse(seed))
+    assert found.separable == separable(*coarse(seed))
     assert found.gap <= 1e-8
     assert (found.log_likelihood == 0) == found.separable
 
 
-def test_separable_examples_of_both_kinds_are_among_the_above() -> None:
-    kinds = set()
-    for seed in range(40):
-        rng = np.random.default_rng(seed)
-        n = int(rng.integers(4, 14))
-        x, labels = rng.normal(size=(n, 2)).round(1), rng.integers(3, size=n)
-        kinds.add(bounds.linear_head(x, labels).separable)
-    assert kinds == {True, False}
+def test_both_kinds_are_among_the_above() -> None:
+    assert [bounds.linear_head(*coarse(seed)).separable for seed in (6, 12)] == [True, False]
 
 
 @pytest.mark.parametrize("d", [11, 40])
