@@ -78,6 +78,12 @@ def test_parquet_masks_with_unknown_values_or_columns_are_refused(
         load(SPEC)
     with pytest.raises(ValueError, match=r"no column \['segmentation'\]"):
         load(SPEC.model_copy(update={"mask": "segmentation"}))
+    data = datasets.Dataset.from_parquet(str(tmp_path / "train.parquet")).to_dict()
+    features = datasets.Features(image=datasets.Image(), mask=datasets.Image())
+    data = datasets.Dataset.from_dict({"image": [None], "mask": data["mask"]}, features=features)
+    data.to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(ValueError, match="1 of 1 rows have no image"):
+        load(SPEC)
 
 
 # --- official folders ----------------------------------------------------------------------------
@@ -235,6 +241,9 @@ def test_the_tables_of_ids_and_colours_are_whole() -> None:
     assert sorted(mask[mask != IGNORE]) == list(range(19))
     assert mask[26] == layouts.LAYOUTS["cityscapes"].names.index("car")
     assert mask[255] == IGNORE  # the licence plates, id -1
+    suim = layouts.LAYOUTS["suim"]
+    drawn = Image.fromarray(np.array([[[255, 0, 255], [0, 0, 255], [9, 250, 1]]], np.uint8))
+    assert [suim.names[i] for i in suim.decode(drawn)[0]] == ["reef", "diver", "plant"]
     colours = " ".join(layouts.CAMVID.values()).split()
     assert len(set(colours)) == len(colours) == 31  # the 32nd is void
 

@@ -76,11 +76,11 @@ def image_folder(path: str | Path) -> datasets.Dataset:
     left = Counter[str]()
     taken, seen = dict[str, list[Path]](), set[str]()
     for one in sorted(root.iterdir()):
-        if reason := _reason(one, root):
-            left[reason] += 1
-        elif one.is_dir():
+        if one.name in _SILENT or _out(one, root, left):
+            continue
+        if one.is_dir():
             taken[one.name] = _files(one, root, left, seen)
-        elif one.name not in _SILENT:
+        else:
             left["beside the class folders"] += 1
     said = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
     if not taken or not all(taken.values()):
@@ -124,13 +124,16 @@ def _hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _reason(path: Path, root: Path) -> str:
-    """Why a file or folder is left out unseen; empty where it is not."""
-    if _hidden(path.name) and path.name not in _SILENT:
-        return "hidden"
-    if path.is_symlink() and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
-        return "linked within the folder"
-    return ""
+def _out(path: Path, root: Path, left: Counter[str]) -> bool:
+    """Whether a file or folder is left out unseen; it is counted then."""
+    real = Path(os.path.realpath(path)) if path.is_symlink() else None
+    if _hidden(path.name):
+        left["hidden"] += 1
+    elif real and real.is_relative_to(os.path.realpath(root)):
+        left["linked within the folder"] += 1
+    else:
+        return False
+    return True
 
 
 def _files(folder: Path, root: Path, left: Counter[str], seen: set[str]) -> list[Path]:
@@ -147,14 +150,12 @@ def _files(folder: Path, root: Path, left: Counter[str], seen: set[str]) -> list
             folders.clear()
             continue
         seen.add(real)
-        for name in [*folders, *names]:
-            path, suffix = Path(place, name), Path(name).suffix.lower()
-            if reason := _reason(path, root):
-                left[reason] += 1
-                if name in folders:
-                    folders.remove(name)
-            elif name in names and suffix in readable:
-                found.append(path)
-            elif name in names and name not in _SILENT:
-                left[f"*{suffix}" if suffix else "without a suffix"] += 1
+        folders[:] = [name for name in folders if not _out(Path(place, name), root, left)]
+        for path in (Path(place, name) for name in names if name not in _SILENT):
+            suffix = path.suffix.lower()
+            if not _out(path, root, left):
+                if suffix in readable:
+                    found.append(path)
+                else:
+                    left[f"*{suffix}" if suffix else "without a suffix"] += 1
     return sorted(found, key=lambda path: (str(path.parent), path.name))

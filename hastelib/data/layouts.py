@@ -56,9 +56,9 @@ SUIM = {
     "fish": "ffff00",
     "robot": "ff0000",
     "plant": "00ff00",
-    "reef": "0000ff",
+    "reef": "ff00ff",
     "wreck": "00ffff",
-    "diver": "ff00ff",
+    "diver": "0000ff",
 }
 
 

@@ -196,6 +196,8 @@ def having(data: datasets.Dataset, wanted: set[str], place: str) -> None:
 
 def pictures(data: datasets.Dataset, column: str, place: str) -> datasets.Dataset:
     """The data with a column as images: files as bytes, with or without the hub's metadata."""
+    if empty := data.data.column(column).null_count:
+        raise ValueError(f"{place}: {empty} of {len(data)} rows have no {column}; remove them")
     try:
         return data.cast_column(column, datasets.Image())
     except (TypeError, ValueError, pa.ArrowException) as error:

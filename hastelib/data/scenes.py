@@ -148,8 +148,8 @@ class Official(Spec):
 
 
 def split(
-    images: Sequence[Any],
-    masks: Sequence[Any],
+    images: Sequence[Any] | np.ndarray,
+    masks: Sequence[Any] | np.ndarray,
     names: Sequence[str],
     classes: Sequence[Sequence[int]] | None = None,
 ) -> datasets.Dataset:

@@ -8,7 +8,7 @@ small, turned, faint character under strokes of clutter. Ink is dark on light, a
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import Field
 
-from hastelib.data.base import SPLITS, Spec
+from hastelib.data.base import SPLITS, Spec, Split
 from hastelib.data.images import encoded
 from hastelib.download import sha256_of
 from hastelib.store import Store, key
@@ -29,108 +29,96 @@ _SCALE = 2  # drawn at twice the size, then reduced: smooth edges at any angle
 _CUBIC = Image.Resampling.BICUBIC
 _FAMILIES = ("DejaVuSans", "DejaVuSerif", "STIXGeneral")
 
-Drawn = dict[str, np.ndarray]
-"""``train.image`` (n, 32, 32) bytes, ``train.label`` (n,), and the same for test."""
+Drawn = dict[Split, tuple[np.ndarray, np.ndarray]]
 
 
-def kept(spec: Spec, store: Store, draw: Callable[[], Drawn]) -> Drawn:
-    """Drawings from the store, made anew where the specification, code or tools are others."""
-    files = [Path(__file__), Path(__file__).with_name("scenes.py")]
-    entry = key(
-        spec=spec.model_dump(),
-        source=[sha256_of(file) for file in files],
-        tools=[
-            metadata.version(name) for name in ("matplotlib", "pillow", "numpy", "scikit-learn")
-        ],
-    )
-    made = store.get(
-        "drawings", entry, lambda: ({n: torch.from_numpy(x) for n, x in draw().items()}, {})
-    )
-    return {name: x.numpy() for name, x in made[0].items()}
+class Counted(Spec):
+    """What is made from a ``seed``; ``train`` and ``test`` count samples of each class.
+
+    Every (class, split) has its own random stream, so more of one changes no other.
+    """
+
+    train: int = Field(gt=0)
+    test: int = Field(gt=0)
+    seed: int = 0
+
+    def kept(self, store: Store) -> Drawn:
+        """Drawings from the store, made anew where specification, code or tools are others."""
+        code = [sha256_of(Path(__file__).with_name(f"{n}.py")) for n in ("characters", "scenes")]
+        tools = [metadata.version(n) for n in ("matplotlib", "pillow", "numpy", "scikit-learn")]
+
+        def make() -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+            return {
+                f"{s}.{i}": torch.from_numpy(x) for s in SPLITS for i, x in enumerate(self.drawn(s))
+            }, {}
+
+        entry = key(spec=self.model_dump(), source=code, tools=tools)
+        arrays = store.get("drawings", entry, make)[0]
+        return {s: (arrays[f"{s}.0"].numpy(), arrays[f"{s}.1"].numpy()) for s in SPLITS}
+
+    def labelled(self, store: Store, names: Sequence[str]) -> datasets.DatasetDict:
+        """The splits, with ``image`` and ``label``."""
+        kind = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=[*names]))
+        found = {}
+        for split, (images, labels) in self.kept(store).items():
+            columns = {"image": [encoded(image) for image in images], "label": labels.tolist()}
+            found[split] = datasets.Dataset.from_dict(columns, features=kind)
+        return datasets.DatasetDict(found)
+
+    def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
+        """The (n, h, w) or (n, h, w, 3) bytes of a split; (n,) labels or (n, h, w) masks."""
+        raise NotImplementedError
 
 
-def _labelled(arrays: Drawn, names: list[str]) -> datasets.DatasetDict:
-    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=names))
-    return datasets.DatasetDict(
-        {
-            split: datasets.Dataset.from_dict(
-                {
-                    "image": [encoded(image) for image in arrays[f"{split}.image"]],
-                    "label": arrays[f"{split}.label"].tolist(),
-                },
-                features=features,
-            )
-            for split in SPLITS
-        }
-    )
-
-
-class Glyphs(Spec):
+class Glyphs(Counted):
     """Characters drawn with the fonts that matplotlib ships (``kind: glyphs``).
 
-    ``characters`` is a string of characters or of ranges such as ``α-ω``; ``train`` and ``test``
-    count drawings per class. Every (character, split) has its own random stream, so more of one
-    changes no other.
+    ``characters`` is a string of characters or of ranges such as ``α-ω``.
     """
 
     kind: Literal["glyphs"]
     characters: str
     style: Literal["plain", "outline"] = "plain"
-    train: int = Field(gt=0)
-    test: int = Field(gt=0)
-    seed: int = 0
 
     def load(self, store: Store) -> datasets.DatasetDict:
         """The splits, with ``image`` and ``label``."""
-        return _labelled(kept(self, store, self._drawn), characters(self.characters))
+        return self.labelled(store, characters(self.characters))
 
-    def _drawn(self) -> Drawn:
-        classes, drawn = characters(self.characters), Drawn()
-        for split in SPLITS:
-            count, images = getattr(self, split), []
-            for character in classes:
-                stream = [self.seed, ord(character), split == "test", self.style == "outline"]
-                random = np.random.default_rng(stream)
-                images += [draw(character, self.style, random) for _ in range(count)]
-            drawn[f"{split}.image"] = np.stack(images)
-            drawn[f"{split}.label"] = np.arange(len(classes)).repeat(count)
-        return drawn
+    def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
+        """(n, 32, 32) bytes, (n,) labels."""
+        classes, count, images = characters(self.characters), getattr(self, split), []
+        for character in classes:
+            stream = [self.seed, ord(character), split == "test", self.style == "outline"]
+            random = np.random.default_rng(stream)
+            images += [draw(character, self.style, random) for _ in range(count)]
+        return np.stack(images), np.arange(len(classes)).repeat(count)
 
 
-class Digits(Spec):
+class Digits(Counted):
     """scikit-learn's handwritten digits, real 8 x 8 scans (``kind: digits``).
 
-    Ink is dark on light, as in the drawings, and they are enlarged to 32 x 32; ``train`` and
-    ``test`` count scans per class.
+    Enlarged to 32 x 32; ink is dark on light, as in the drawings.
     """
 
     kind: Literal["digits"]
-    train: int = Field(gt=0)
-    test: int = Field(gt=0)
-    seed: int = 0
 
     def load(self, store: Store) -> datasets.DatasetDict:
         """The splits, with ``image`` and ``label``."""
-        return _labelled(kept(self, store, self._drawn), [str(digit) for digit in range(10)])
+        return self.labelled(store, [str(digit) for digit in range(10)])
 
-    def _drawn(self) -> Drawn:
+    def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
+        """(n, 32, 32) bytes, (n,) labels."""
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
 
         scans, labels = load_digits(return_X_y=True)
-        rows = train_test_split(
-            np.arange(len(labels)),
-            train_size=10 * self.train,
-            test_size=10 * self.test,
-            stratify=labels,
-            random_state=self.seed,
-        )
-        grey, drawn = (255 - scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8), Drawn()
-        for split, chosen in zip(SPLITS, map(np.sort, rows), strict=True):
-            images = [Image.fromarray(grey[i]).resize((SIDE, SIDE), _CUBIC) for i in chosen]
-            drawn[f"{split}.image"] = np.stack([np.asarray(image) for image in images])
-            drawn[f"{split}.label"] = labels[chosen]
-        return drawn
+        sizes = {"train_size": 10 * self.train, "test_size": 10 * self.test}
+        rows = np.arange(len(labels))
+        both = train_test_split(rows, stratify=labels, random_state=self.seed, **sizes)
+        chosen = np.sort(both[SPLITS.index(split)])
+        grey = (255 - scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)[chosen]
+        images = [Image.fromarray(scan).resize((SIDE, SIDE), _CUBIC) for scan in grey]
+        return np.stack([np.asarray(image) for image in images]), labels[chosen]
 
 
 @functools.cache

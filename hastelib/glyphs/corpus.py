@@ -22,9 +22,9 @@ from typing import Literal
 
 import datasets
 import numpy as np
-from pydantic import Field
 
-from hastelib.data.base import SPLITS, Spec
+from hastelib.data.base import SPLITS
+from hastelib.glyphs.characters import Counted
 from hastelib.store import Store
 
 TOPICS = {
@@ -56,90 +56,52 @@ JUDGEMENTS = {
     "positive": "superb moving clever rich charming brilliant gripping fresh warm delightful "
     "lively bright",
 }
-NEIGHBOURS = {
-    "world": ("business", "sports"),
-    "sports": ("world",),
-    "business": ("science", "world"),
-    "science": ("business",),
-    "sadness": ("fear", "anger"),
-    "joy": ("love", "surprise"),
-    "love": ("joy",),
-    "anger": ("sadness", "fear"),
-    "fear": ("sadness", "surprise"),
-    "surprise": ("joy", "fear"),
-    "optimism": ("joy", "sadness"),
-    "negative": ("positive",),
-    "positive": ("negative",),
-}
-OPPOSITES = {
-    "sadness": "joy",
-    "joy": "sadness",
-    "love": "anger",
-    "anger": "love",
-    "fear": "optimism",
-    "surprise": "sadness",
-    "optimism": "fear",
-    "negative": "positive",
-    "positive": "negative",
-}
-LEANS = {
-    "sadness": "world",
-    "joy": "sports",
-    "love": "science",
-    "anger": "business",
-    "fear": "world",
-    "surprise": "science",
-    "optimism": "sports",
-    "negative": "business",
-    "positive": "science",
-}
-"""What a text with this label is about more often than not."""
+_RELATIONS = """
+world     business,sports   -         -
+sports    world             -         -
+business  science,world     -         -
+science   business          -         -
+sadness   fear,anger        joy       world
+joy       love,surprise     sadness   sports
+love      joy               anger     science
+anger     sadness,fear      love      business
+fear      sadness,surprise  optimism  world
+surprise  joy,fear          sadness   science
+optimism  joy,sadness       fear      sports
+negative  positive          positive  business
+positive  negative          negative  science
+"""  # a class, its neighbours, its opposite, what a text of it is about more often than not
+_ROWS = [row.split() for row in _RELATIONS.strip().splitlines()]
+NEIGHBOURS = {name: near.split(",") for name, near, _, _ in _ROWS}
+OPPOSITES = {name: opposite for name, _, opposite, _ in _ROWS}
+LEANS = {name: topic for name, _, _, topic in _ROWS}
 
 TWEETS = ("anger", "joy", "optimism", "sadness")
-CUES: dict[str, tuple[str, ...]] = {
-    name: tuple(words.split())
-    for name, words in (TOPICS | EMOTIONS | {"optimism": OPTIMISM} | JUDGEMENTS).items()
-}
+_EVERY = TOPICS | EMOTIONS | {"optimism": OPTIMISM} | JUDGEMENTS
+CUES = {name: words.split() for name, words in _EVERY.items()}
 DRAWN_OUT = {word: word + 3 * word[-1] for name in TWEETS for word in CUES[name]}
 """As tweets write some words."""
 
 TAGS = {word: f"#{word}" for name in TWEETS for word in CUES[name]}
 FILLERS = {
-    "topics": (
-        "on {day} the {place} waited",
-        "{place} reports said on {day}",
-        "the spokesman gave no comment",
-        "it is the third time this year",
-    ),
-    "emotions": (
-        "i went out on {day}",
-        "it was about the {about}",
-        "i keep thinking of the {about}",
-        "my sister called again",
-        "i could not sleep",
-    ),
-    "reviews": (
-        "i watched it on {day}",
-        "it is about a {about}",
-        "the {about} comes in late",
-        "it runs for two hours",
-    ),
-    "tweets": ("omg the {about}", "smh {about} again", "at the {place} rn", "{day} mood", "u know"),
+    "topics": "on {day} the {place} waited|{place} reports said on {day}|"
+    "the spokesman gave no comment|it is the third time this year",
+    "emotions": "i went out on {day}|it was about the {about}|i keep thinking of the {about}|"
+    "my sister called again|i could not sleep",
+    "reviews": "i watched it on {day}|it is about a {about}|the {about} comes in late|"
+    "it runs for two hours",
+    "tweets": "omg the {about}|smh {about} again|at the {place} rn|{day} mood|u know",
 }
 SAYS = {
-    "topics": (
-        "the {cue} and the {cue} in the {place}",
-        "new {cue} after the {cue}",
-        "{cue} on {day}",
-    ),
-    "emotions": ("i feel {cue}", "i was so {cue} on {day}", "it left me {cue} and {cue}"),
-    "reviews": ("the {part} was {cue}", "a {cue} {part}", "it left me {felt}", "i was {felt}"),
-    "tweets": ("im so {cue} rn", "{cue} af", "{tag}", "feeling {cue} lol"),
+    "topics": "the {cue} and the {cue} in the {place}|new {cue} after the {cue}|{cue} on {day}",
+    "emotions": "i feel {cue}|i was so {cue} on {day}|it left me {cue} and {cue}",
+    "reviews": "the {part} was {cue}|a {cue} {part}|it left me {felt}|i was {felt}",
+    "tweets": "im so {cue} rn|{cue} af|{tag}|feeling {cue} lol",
 }
 DENIES = {
-    "emotions": ("i am not {cue} any more", "i was never {cue}"),
-    "reviews": ("the {part} was not {cue}", "never {cue}"),
-    "tweets": ("not {cue} lol", "aint {cue}"),
+    "emotions": "i am not {cue} any more|i was never {cue}",
+    "reviews": "the {part} was not {cue}|never {cue}",
+    "tweets": "not {cue} lol|aint {cue}",
 }
 PLACES = ("city", "north", "south", "office", "street", "station", "school")
 DAYS = ("monday", "tuesday", "friday", "sunday", "tonight")
@@ -159,20 +121,15 @@ TASKS = {
 """Task -> its labels."""
 
 
-class Corpus(Spec):
+class Corpus(Counted):
     """Short texts written by a grammar (``kind: corpus``), see :mod:`hastelib.glyphs.corpus`.
 
     ``task`` says what their labels are: ``topics`` of news, ``emotions`` of diary lines,
-    the sentiment of ``reviews``, or the emotions of ``tweets``, another register. ``train`` and
-    ``test`` count texts per class. Every (class, split) has its own random stream, so more of one
-    changes no other.
+    the sentiment of ``reviews``, or the emotions of ``tweets``, another register.
     """
 
     kind: Literal["corpus"]
     task: Literal["topics", "emotions", "reviews", "tweets"]
-    train: int = Field(gt=0)
-    test: int = Field(gt=0)
-    seed: int = 0
 
     def load(self, store: Store) -> datasets.DatasetDict:
         """The splits, with ``text`` and ``label``."""
@@ -194,8 +151,8 @@ class Corpus(Spec):
 
 def vocabulary() -> list[str]:
     """Every word that the grammar can write, in alphabetical order."""
-    phrases = [p for rules in (FILLERS, SAYS, DENIES) for some in rules.values() for p in some]
-    words = {word for phrase in phrases for word in phrase.split() if "{" not in word}
+    phrases = " ".join(some for rules in (FILLERS, SAYS, DENIES) for some in rules.values())
+    words = {word for word in phrases.replace("|", " ").split() if "{" not in word}
     words |= {word for cues in CUES.values() for word in cues}
     words |= {*DRAWN_OUT.values(), *TAGS.values(), *PLACES, *DAYS, *PARTS}
     return sorted(words)
@@ -220,10 +177,10 @@ class _Writer:
         topic = LEANS[self.label] if self.chance(0.5) else self.pick([*TOPICS])
         return self.pick(CUES[topic])
 
-    def phrase(self, options: Sequence[str], name: str) -> str:
+    def phrase(self, options: str, name: str) -> str:
         """One of the phrases, its cues of class ``name``."""
         words = []
-        for word in self.pick(options).split():
+        for word in self.pick(options.split("|")).split():
             match word:
                 case "{cue}":
                     words.append(self.cue(name))

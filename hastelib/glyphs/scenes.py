@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from pydantic import Field, model_validator
 
 from hastelib.data import scenes
-from hastelib.data.base import SPLITS, Spec
-from hastelib.glyphs.characters import Drawn, characters, font, fonts, kept
+from hastelib.data.base import Split
+from hastelib.glyphs.characters import Counted, characters, font, fonts
 from hastelib.store import Store
 
 KINDS = {
@@ -40,7 +40,7 @@ Rgb = tuple[int, int, int]
 Kind = Literal["letters", "digits", "arrows", "stars", "operators"]
 
 
-class Scenes(Spec):
+class Scenes(Counted):
     """Characters strewn over a ground, with exact masks (``kind: scenes``).
 
     The classes are the background and the ``kinds`` of characters, see :data:`KINDS`. The rest is
@@ -48,8 +48,7 @@ class Scenes(Spec):
     scene; ``scale``, the least and the most height of one, as a share of the scene's; ``clutter``
     (strokes of background in the colour of ink) and ``degradation`` (blur, noise and lost
     contrast), each from 0 to 1. ``train`` and ``test`` count scenes of ``height`` x ``width``
-    pixels. Every (style, split, number) has its own random stream: more scenes change none, and two
-    styles have no scene in common.
+    pixels; two styles have no scene in common.
     """
 
     kind: Literal["scenes"]
@@ -61,9 +60,6 @@ class Scenes(Spec):
     degradation: float = Field(default=0.0, ge=0, le=1)
     height: int = Field(default=64, ge=16)
     width: int = Field(default=64, ge=16)
-    train: int = Field(gt=1)
-    test: int = Field(gt=0)
-    seed: int = 0
 
     @model_validator(mode="after")
     def _sensible(self) -> Scenes:
@@ -82,21 +78,15 @@ class Scenes(Spec):
 
     def load(self, store: Store) -> datasets.DatasetDict:
         """The splits, with ``image``, ``mask`` and ``label``."""
-        arrays = kept(self, store, self._drawn)
-        return datasets.DatasetDict(
-            {s: scenes.split(arrays[f"{s}.image"], arrays[f"{s}.mask"], self.names) for s in SPLITS}
-        )
+        made = self.kept(store).items()
+        return datasets.DatasetDict({s: scenes.split(*arrays, self.names) for s, arrays in made})
 
-    def _drawn(self) -> Drawn:
+    def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
+        """(n, h, w, 3) bytes, (n, h, w) masks."""
         style = zlib.crc32(self.model_dump_json(exclude={"train", "test", "seed"}).encode())
-        found = Drawn()
-        for split in SPLITS:
-            streams = [[self.seed, style, split == "test", i] for i in range(getattr(self, split))]
-            drawn = [draw(self, np.random.default_rng(stream)) for stream in streams]
-            found[f"{split}.image"], found[f"{split}.mask"] = map(
-                np.stack, zip(*drawn, strict=True)
-            )
-        return found
+        streams = [[self.seed, style, split == "test", i] for i in range(getattr(self, split))]
+        images, masks = zip(*(draw(self, np.random.default_rng(s)) for s in streams), strict=True)
+        return np.stack(images), np.stack(masks)
 
 
 def _colour(hue: float, saturation: float, value: float) -> Rgb:
