@@ -17,8 +17,8 @@ pytest.importorskip("transformers")
 
 from hastelib import extract, models, selection
 from hastelib.data import load
-from hastelib.grid import Grid
 from hastelib.finetune import predict
+from hastelib.grid import Grid
 from hastelib.models import language as networks
 from hastelib.specs.texts import Corpus
 from hastelib.store import Store

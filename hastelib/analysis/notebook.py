@@ -16,9 +16,9 @@ import torch
 from pydantic import ValidationError, create_model
 
 from hastelib import plugins, records, suites
-from hastelib.grid import Grid
 from hastelib.extract import default_device
 from hastelib.finetune import describe, versions
+from hastelib.grid import Grid
 from hastelib.metrics import METRICS
 
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
