@@ -116,7 +116,7 @@ def execute_all(notebooks: list[Path]) -> dict[str, float | None]:
     rest = [notebook for notebook in notebooks if notebook.stem not in FIRST + LAST]
     last = [notebook for notebook in notebooks if notebook.stem in LAST]
     workers = cores()
-    several = f"processes:{workers}" if workers > 1 else "local"
+    several = str(workers) if workers > 1 else "local"
     with environment(HASTE_SCHEDULER=several, OMP_NUM_THREADS="1"):
         found = {notebook.stem: execute(notebook) for notebook in first}
     with (

@@ -11,7 +11,6 @@ import dis
 import functools
 import hashlib
 import importlib
-import inspect
 import json
 import pickle
 import sys

@@ -144,8 +144,8 @@ def train(
         name: for the progress bar and messages.
 
     Raises:
-        ValueError: fewer than two samples, or the loss is NaN or infinite (the learning rate is
-            too high).
+        ValueError: fewer than two samples; the loss is NaN or infinite (the learning rate is too
+            high); the checkpoint is of another source, recipe or seed.
     """
     if len(split) < 2:
         raise ValueError(f"{split.name}: expected at least two {source.unit}s to train on")
@@ -153,7 +153,13 @@ def train(
     steps = recipe.epochs * (whole + (rest > 1))  # a last batch of one is left out
     training = _Training(module, recipe, steps, seed, device)
     start = 0
+    made = {"source": source.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
     if checkpoint := store.read("checkpoints", entry):
+        if checkpoint[1]["made"] != made:
+            raise ValueError(
+                f"entry: {entry} holds a checkpoint of {checkpoint[1]['made']}, not of {made}; "
+                "give every source, recipe and seed an entry of its own"
+            )
         training.restore(checkpoint[0]["state"])
         start = checkpoint[1]["epochs"]
     module.train()
@@ -186,7 +192,8 @@ def train(
                 )
             if training.plateau:
                 training.plateau.step(value)
-            store.write("checkpoints", entry, {"state": training.save()}, {"epochs": epoch + 1})
+            notes = {"epochs": epoch + 1, "made": made}
+            store.write("checkpoints", entry, {"state": training.save()}, notes)
     module.eval()
 
 

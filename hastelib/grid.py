@@ -628,9 +628,7 @@ def static_rows(frame: pd.DataFrame) -> pd.DataFrame:
     found = scores.loc[pd.MultiIndex.from_frame(one[["target", "source"]])].to_numpy()
     told = {"variant": "static", "similarity": "", "hardness_source": "", "draw": 0}
     reason = np.where(np.isnan(found), "no accuracy on another target", "")
-    return one.assign(
-        **told, score=found, reason=reason, fraction=0.0, samples=0, classes=0.0
-    )
+    return one.assign(**told, score=found, reason=reason, fraction=0.0, samples=0, classes=0.0)
 
 
 _grids: dict[tuple[str, str], Grid] = {}

@@ -159,7 +159,7 @@ def test_a_scheduler_that_is_none_is_refused(where: str, monkeypatch: pytest.Mon
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "scheduler.json"
-    with pytest.raises(FileNotFoundError, match="no scheduler file .*scheduler.json; start"):
+    with pytest.raises(FileNotFoundError, match=r"no scheduler file .*scheduler.json; start"):
         run([Job("a", jobs.add, (1, 2))], str(missing))
     assert run([], str(missing)) == {}
 
@@ -169,7 +169,7 @@ def test_each_local_worker_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     listed = [Job(str(i), jobs.visible, gpus=1) for i in range(3)]
     assert set(run(listed, "2").values()) == {"4", "7"}
-    with pytest.raises(ValueError, match="each worker takes a GPU of its own, .* has 2; choose"):
+    with pytest.raises(ValueError, match=r"each worker takes a GPU of its own, .* has 2; choose"):
         run(listed, "3")
 
 
@@ -187,5 +187,5 @@ def test_lists_that_cannot_be_run_are_refused(listed: list[Job], message: str) -
 
 
 def test_workers_without_a_gpu_are_not_waited_for(address: str) -> None:
-    with pytest.raises(ValueError, match='none of the 2 workers at .* --resources "GPU=1"'):
+    with pytest.raises(ValueError, match=r'none of the 2 workers at .* --resources "GPU=1"'):
         run([Job("a", jobs.add, (1, 2), gpus=1)], address)

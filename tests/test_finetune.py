@@ -107,6 +107,14 @@ def test_damaged_checkpoint_starts_over(unbroken: Outcome, tmp_path: Path):
         assert torch.equal(run(tmp_path).probs, unbroken.probs)
 
 
+def test_a_checkpoint_of_another_seed_or_recipe_is_refused(tmp_path: Path):
+    short = RECIPE.model_copy(update={"epochs": 1})
+    run(tmp_path, short)
+    for recipe, seed in ((short, 1), (RECIPE.model_copy(update={"learning_rate": 0.01}), 0)):
+        with pytest.raises(ValueError, match=r"entry: cell holds a checkpoint of .*, not of"):
+            run(tmp_path, recipe, seed)
+
+
 def test_one_image_is_not_enough(tmp_path: Path):
     store, source = Store(tmp_path), models.load("resnet8@glyphs")
     split = data.load(Glyphs(kind="glyphs", characters="α-β", train=1, test=1), store)["train"]

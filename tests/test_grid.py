@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import pandas as pd
 import pytest
 import scipy.stats
 import torch
+from torch import Tensor, nn
 
-from hastelib import finetune, hardness, metrics, suites
+from hastelib import code, finetune, hardness, metrics, models, suites
 from hastelib.data import subset_rows
 from hastelib.engine import JobsFailedError
-from hastelib.glyphs import Glyphs
 from hastelib.features import extract
-from hastelib.grid import Grid
+from hastelib.glyphs import Glyphs
+from hastelib.grid import Grid, Subset, score
 from hastelib.metrics import METRICS
 from hastelib.records import KEYS
 from hastelib.store import DamagedEntryWarning, Store
@@ -129,18 +131,120 @@ def test_damaged_features_are_made_again(grid: Grid, suite: Suite, folder: Path,
 
 
 def test_a_metric_that_changes_is_scored_anew(suite: Suite, folder: Path, monkeypatch):
-    def first(sample) -> float:
-        return 1.0
+    """Its text is the same; what is enclosed, its default and a global that it uses differ."""
 
-    def second(sample) -> float:
-        return 2.0
+    def times(factor: float) -> Callable[[Any], float]:
+        def metric(sample: Any, more: float = 1.0) -> float:
+            return factor * more * BASE
+
+        return metric
 
     found = []
-    for function in (first, second):
-        monkeypatch.setitem(METRICS, "mine", function)
+    for factor, more, base in ((1.0, 1.0, 1.0), (2.0, 1.0, 1.0), (2.0, 1.5, 1.0), (2.0, 1.5, 4.0)):
+        metric = times(factor)
+        metric.__defaults__ = (more,)
+        monkeypatch.setitem(METRICS, "mine", metric)
+        monkeypatch.setitem(globals(), "BASE", base)
         rows = Grid(suite, Store(folder)).frame("5.1", ["greek"], ["mine"], seeds=())
         found.append(set(rows["score"].dropna()))
-    assert found == [{1.0}, {2.0}]
+    assert found == [{1.0}, {2.0}, {3.0}, {12.0}]
+
+
+BASE = 1.0
+
+
+def test_keys_hold_all_that_decides_a_result(suite: Suite, folder: Path, monkeypatch):
+    def keys(**changes: Any) -> tuple[str, str]:
+        grid = Grid(suite.select(**changes)[0], Store(folder))
+        network = grid.source("own@net")
+        features = grid.features_entry(network, "greek", "train")
+        return features, grid.outcome_entry(network, "greek", 0)
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = (nn.Conv2d(i, 4, 3, 2, 1) for i in (3, 4, 4))
+            self.pools, self.head = (
+                nn.ModuleList(nn.MaxPool2d(2) for _ in range(3)),
+                nn.Linear(4, 2),
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            for layer, pool in zip((self.a, self.b, self.c), self.pools, strict=True):
+                x = pool(layer(x).repeat_interleave(2, 2).repeat_interleave(2, 3))
+            return self.head(x.mean((2, 3)))
+
+    class Edited(Own):
+        def forward(self, x: Tensor) -> Tensor:
+            return -super().forward(x)
+
+    Edited.__name__ = "Own"  # as after an edit
+
+    def register(kind: type[Own]) -> None:
+        def made() -> tuple[nn.Module, models.Preprocessing]:
+            torch.manual_seed(0)
+            return kind(), models.Preprocessing(32, 32)
+
+        monkeypatch.setitem(models.SOURCES, "own@net", made)
+
+    register(Own)
+    first = keys()
+    assert keys() == first
+    found = [first, keys(threads=2)]
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        found.append(keys())
+    finally:
+        torch.set_float32_matmul_precision(before)
+    register(Edited)
+    found.append(keys())
+    monkeypatch.setattr(torch, "__version__", "2.99.0")
+    code._known.cache_clear()
+    found.append(keys())
+    code._known.cache_clear()
+    for several in zip(*found, strict=True):
+        assert len(set(several)) == len(found)
+
+
+def test_a_score_does_not_depend_on_what_else_is_scored():
+    """To the last digit, in any order, as when some of the entries are lost."""
+    random = torch.Generator().manual_seed(0)
+    x, p = torch.randn(60, 30, generator=random), torch.rand(60, 4, generator=random)
+    labels = torch.arange(60) % 3
+    features = extract.Features(x, p / p.sum(1, keepdim=True), {"a": x}, labels)
+    names = ["gbc", "h_score", "logme", "logme_fixed_point", "transrate", "leep"]
+    subsets = [Subset("all", torch.arange(60)), Subset("ca", torch.arange(25))]
+    alone = {name: score([name], features, subsets)[name] for name in names}
+    for order in (names, names[::-1], names[1:3]):
+        assert score(order, features, subsets) == {name: alone[name] for name in order}
+
+
+def test_a_score_without_a_value_has_its_reason(monkeypatch):
+    features = extract.Features(torch.zeros(4, 2), torch.ones(4, 1), {"a": torch.zeros(4, 2)},
+                                torch.arange(4) % 2)  # fmt: skip
+    monkeypatch.setitem(METRICS, "infinite", lambda sample: math.inf)
+    monkeypatch.setitem(METRICS, "divides", lambda sample: 1 / 0)
+    found = score(["infinite", "divides"], features, [Subset("all", torch.arange(4))])
+    reasons = {name: line["reason"] for name, (line,) in found.items()}
+    assert reasons == {"infinite": "the metric gives inf", "divides": "division by zero"}
+    assert all(math.isnan(line["score"]) for (line,) in found.values())
+
+
+def test_memory_is_bounded_in_bytes(suite: Suite, folder: Path, rows, monkeypatch):
+    grid = Grid(suite, Store(folder))
+    for source in SOURCES:
+        network = grid.source(source)
+        list(grid.read("greek", "train", network).batches(8))  # decoded, once
+        grid.features(source, "greek")
+    held = {what[0]: size for what, (_, size) in grid._memory.items() if size}
+    pixels = 50 * 3 * 32 * 32
+    assert held["split"] == pixels + 8 * 50  # and the labels
+    monkeypatch.setattr("hastelib.grid.MEMORY", pixels)
+    grid.features(SOURCES[0], "greek")
+    assert sum(size for _, size in grid._memory.values()) <= pixels
+    assert grid.fingerprint("greek", "train")  # what takes no room stays
+    assert ("data", "greek") in grid._memory
 
 
 def test_a_change_of_recipe_data_or_hardness_is_a_new_cell(suite: Suite, folder: Path, rows):

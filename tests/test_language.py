@@ -17,10 +17,10 @@ pytest.importorskip("transformers")
 
 from hastelib import models, selection
 from hastelib.data import load
-from hastelib.grid import Grid
 from hastelib.features import extract
 from hastelib.finetune import predict
 from hastelib.glyphs import Corpus
+from hastelib.grid import Grid
 from hastelib.models import language as networks
 from hastelib.store import Store
 from hastelib.suites import Suite

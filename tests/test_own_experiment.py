@@ -131,7 +131,7 @@ def test_a_source_by_its_weights(place: Place) -> None:
 
 def test_a_source_by_a_function(place: Place) -> None:
     place.write("my_sources.py")
-    place.run(block("runs/source.ipynb"), HASTE_SCHEDULER="processes:1")
+    place.run(block("runs/source.ipynb"), HASTE_SCHEDULER="1")
     assert set(place.rows()["source"]) == {"resnet8@glyphs", "resnet14@glyphs", "resnet18@mine"}
     printed = place.run(block("HASTE_PLUGINS=my_sources PYTHONPATH=. python"))
     said = re.search(r"For the ResNet above that is (.*?)\. ", PAGE.read_text())
@@ -141,7 +141,7 @@ def test_a_source_by_a_function(place: Place) -> None:
 
 def test_a_metric(place: Place) -> None:
     place.write("my_metrics.py")
-    place.run(block("runs/metric.ipynb"), HASTE_SCHEDULER="processes:1")
+    place.run(block("runs/metric.ipynb"), HASTE_SCHEDULER="1")
     rows = place.rows().query("metric == 'nearest' and variant != 'static'")
     assert len(set(rows["score"])) > 1
     assert rows["score"].between(0, 1).all()

@@ -142,3 +142,23 @@ def test_two_processes_make_an_entry_once(tmp_path: Path):
 def test_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HASTE_CACHE", str(tmp_path / "c"))
     assert Store().folder == tmp_path / "c"
+
+
+def test_an_entry_is_refused_under_another_name(tmp_path: Path):
+    store = Store(tmp_path)
+    store.write("features", "a", ARRAYS, {"n": 1})
+    for kind, entry in (("features", "b"), ("scores", "a")):
+        path = store.path(kind, entry)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(store.path("features", "a").read_bytes())
+        with pytest.warns(DamagedEntryWarning, match="it is features/a, under another name"):
+            assert store.read(kind, entry) is None
+    assert store.read("features", "a")
+
+
+def test_nothing_is_written_where_nothing_is_missing(tmp_path: Path, monkeypatch):
+    store = Store(tmp_path)
+    store.write("k", "e", ARRAYS, {})
+    monkeypatch.setattr(Path, "unlink", None)  # as on a disk that is read only
+    store.drop("checkpoints", "e")
+    assert store.get("k", "e", lambda: ({}, {}))[0].keys() == ARRAYS.keys()

@@ -17,8 +17,8 @@ from pydantic import ValidationError, create_model
 
 from hastelib import plugins, records, suites
 from hastelib.features import default_device
-from hastelib.grid import Grid
 from hastelib.finetune import describe, versions
+from hastelib.grid import Grid
 from hastelib.metrics import METRICS
 
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}

@@ -1,0 +1,149 @@
+"""The hash of code: it sees every edit that can change a result, and no other."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from hastelib import code, extract, models
+from hastelib.metrics import METRICS
+
+MINE = '''
+"""A metric."""
+import helper
+from helper import Scale
+K = 2
+def inner(x):
+    return helper.twice(x) * K
+def made(factor):
+    def metric(sample, power=1):
+        """Of a sample."""
+        return [inner(v) * factor**power for v in sample if v in {3, "x"}] + [Scale().by(4)]
+    return metric
+metric = made(5)
+def other():
+    return 0
+'''
+HELPER = '''
+class Scale:
+    """Of a number."""
+    more = 7
+    def by(self, x):
+        return self.more * x + rest()
+def rest():
+    return 8
+def twice(x):
+    return 2 * x
+'''
+
+
+def of_files(folder: Path, edits: dict[str, str]) -> str:
+    """The hash of ``mine.metric`` after some replacements in either file."""
+    for name, text in {"mine": MINE, "helper": HELPER}.items():
+        for old, new in edits.items():
+            text = text.replace(old, new)
+        (folder / f"{name}.py").write_text(text)
+        sys.modules.pop(name, None)
+    importlib.invalidate_caches()
+    return code.of(importlib.import_module("mine").metric)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return tmp_path
+
+
+def test_every_edit_of_what_is_reached_counts(folder: Path) -> None:
+    edits = {
+        "a global constant": {"K = 2": "K = 3"},
+        "a closure": {"made(5)": "made(6)"},
+        "a default": {"power=1": "power=2"},
+        "a set": {"{3, ": "{4, "},
+        "a function": {"(x) * K": "(x) + K"},
+        "a helper's function": {"return 2 * x": "return 3 * x"},
+        "a helper's class": {"more * x": "more + x"},
+        "a class constant": {"more = 7": "more = 8"},
+        "what a helper's class reaches": {"return 8": "return 9"},
+    }
+    found = {what: of_files(folder, edit) for what, edit in edits.items()}
+    assert len({*found.values(), of_files(folder, {})}) == len(edits) + 1, found
+
+
+def test_no_other_edit_counts(folder: Path) -> None:
+    whole = of_files(folder, {})
+    for edit in (
+        {'"""Of a sample."""': '"""Of some samples."""'},
+        {'        """Of a sample."""\n': ""},
+        {'    """Of a number."""': "    # none"},
+        {"K = 2": "K  =  2  # two"},
+        {"return 0": "return 1"},
+        {"def inner(x):": "def inner(x: int) -> int:"},
+    ):
+        assert of_files(folder, edit) == whole, edit
+
+
+def test_it_is_the_same_in_every_process() -> None:
+    """Whatever the hash seed, and whether or not types are checked (as in these tests)."""
+    asked = "METRICS['n_leep'], METRICS['gbc'], extract.extract, models.Source"
+    lines = "from hastelib import code, extract, models; from hastelib.metrics import METRICS"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{lines}; print(code.of({asked}))"],
+        env=os.environ | {"PYTHONHASHSEED": "7"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    here = METRICS["n_leep"], METRICS["gbc"], extract.extract, models.Source
+    assert done.stdout.strip() == code.of(*here)
+
+
+def test_versions_count_where_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def all_of() -> list[str]:
+        code._known.cache_clear()
+        reached = (METRICS["leep"],), (METRICS["n_leep"],), (extract.extract, models.Source)
+        return [code.of(*things) for things in reached]
+
+    before = all_of()
+    monkeypatch.setattr(torchvision, "__version__", "0.1")
+    leep, n_leep, features = all_of()
+    assert [leep, n_leep] == before[:2]
+    assert features != before[2]
+    monkeypatch.setattr(torch, "__version__", "0.1")
+    assert not {*all_of()} & {*before}
+
+
+class Net(nn.Module):
+    """Its weights do not say what it does with them."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.linear, self.scale, self.act = nn.Linear(2, 2), scale, torch.relu
+
+    def forward(self, x: Any) -> Any:
+        return self.act(self.linear(x)) * self.scale
+
+
+class Edited(Net):
+    def forward(self, x: Any) -> Any:
+        return self.act(self.linear(x)) + self.scale
+
+
+def test_what_a_network_does_counts_and_its_state_does_not() -> None:
+    first = code.of_network(Net())
+    assert code.of_network(Net().train()) == code.of_network(Net().eval()) == first
+    others = Net(2.0), Edited(), nn.Sequential(Net())
+    assert len({first, *map(code.of_network, others)}) == 4
+    gelu = Net()
+    gelu.act = nn.functional.gelu
+    assert code.of_network(gelu) != first
