@@ -15,9 +15,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 
-from hastelib import hardness, metrics, stats  # noqa: E402
-from hastelib.features import Features, features  # noqa: E402
-from hastelib.hardness import Signature  # noqa: E402
+from hastelib import hardness, metrics, stats
+from hastelib.features import Features, features
+from hastelib.hardness import Signature
 
 if TYPE_CHECKING:
     from hastelib.ranking import Ranking, rank

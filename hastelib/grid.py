@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from hastelib import code, finetune, hardness, metrics, models, plugins, stats
 from hastelib.data import (
     Batches,
+    Split,
     class_names,
     fingerprint,
     load,
@@ -32,7 +33,6 @@ from hastelib.data import (
 from hastelib.engine import Job, run
 from hastelib.features import Features, default_device, extract, signature, threaded
 from hastelib.records import SCHEMA, check
-from hastelib.data import Split
 from hastelib.store import Store, digest, key
 from hastelib.suites import Suite, one_of
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from hastelib import code, engine, hardness, metrics, models, plugins, stats
-from hastelib.data import Images, Preprocessing, class_names, fingerprint, image_folder, paths
+from hastelib.data import Preprocessing, class_names, fingerprint, image_folder, paths
 from hastelib.features import Features, _parted, default_device, extract, features
 from hastelib.hardness import Signature
 from hastelib.models.source import fingerprint as module_fingerprint
@@ -451,9 +451,7 @@ def _first(one: Mapping[str, Any]) -> float:
     return -math.inf if math.isnan(score) else score
 
 
-def _asked(
-    names: Sequence[str], hard: Sequence[str], fraction: float, *rest: Any
-) -> _Asked:
+def _asked(names: Sequence[str], hard: Sequence[str], fraction: float, *rest: Any) -> _Asked:
     from hastelib.suites import one_of
 
     for name in names:
@@ -476,7 +474,7 @@ def _ranking(
 ) -> Ranking:
     frames, halves, hard = [], {}, {}
     variants = ["all", "random", *asked.hard]
-    rows = order.sort().values
+    rows = torch.sort(order)[0]
     for name, model in named.items():
         one = made[name]
         # The caller's, or the published accuracy of a named model.
@@ -703,7 +701,9 @@ class Ranking:
             tables = [pd.DataFrame(**told[name]) for name in ("frame", "halves", "samples")]
             return cls(*tables, tuple(told["metrics"]), tuple(told["steps"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"path: expected a file of Ranking.save, got {path} ({error})") from error
+            raise ValueError(
+                f"path: expected a file of Ranking.save, got {path} ({error})"
+            ) from error
 
 
 def _ranks(rounds: pd.Series, scores: pd.Series) -> pd.Series:
@@ -720,4 +720,3 @@ def _standard(values: pd.Series) -> pd.Series:
     """Less the mean, over the standard deviation; zeros where all are equal."""
     spread = values.std(ddof=0)
     return (values - values.mean()) / (spread if spread > 0 else 1.0)
-

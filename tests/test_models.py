@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hastelib import models
-from hastelib.download import sha256_of
 from hastelib.data import Preprocessing
+from hastelib.download import sha256_of
 from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, CifarResNet
 
 STAGES = {

@@ -16,8 +16,8 @@ nobody says a size, a network sees images as its publisher prepares them.
 """
 
 from hastelib.data import Preprocessing
-from hastelib.models.catalogue import POCKET, SOURCES, load, parse, prior
 from hastelib.hooks import placed, replace_head
+from hastelib.models.catalogue import POCKET, SOURCES, load, parse, prior
 from hastelib.models.source import Source, wrap
 from hastelib.models.weights import CIFAR10_FILES, read_state, weights_folder
 

@@ -180,7 +180,9 @@ def _plain(name: str, transform: Any) -> Preprocessing:
         raise ValueError(
             f"{name}: its preprocessing cannot be set to another image size; leave its own"
         )
-    mean, std = (tuple(round(float(v), 6) for v in values) for values in (normalise.mean, normalise.std))
+    mean, std = (
+        tuple(round(float(v), 6) for v in values) for values in (normalise.mean, normalise.std)
+    )
     return Preprocessing(0, 0, mean, std, resize.interpolation.value)
 
 
@@ -253,7 +255,9 @@ def _of_timm(name: str) -> tuple[nn.Module, Any]:
 
 def _not_there(name: str, error: Exception) -> OSError:
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return OSError(f"the weights of {name} could not be downloaded ({first}); connect and try again")
+    return OSError(
+        f"the weights of {name} could not be downloaded ({first}); connect and try again"
+    )
 
 
 def prior(name: str) -> float:

@@ -89,7 +89,9 @@ class Tokenising:
     def of(cls, tokenizer: Any, tokens: int) -> Tokenising:
         """A tokenizer whose texts are cut off at ``tokens``."""
         rules = json.loads(tokenizer.backend_tokenizer.to_str())
-        rules = {name: rule for name, rule in rules.items() if name not in ("truncation", "padding")}
+        rules = {
+            name: rule for name, rule in rules.items() if name not in ("truncation", "padding")
+        }
         return cls(tokenizer, tokens, digest({}, {"tokenizer": rules}))
 
 
@@ -201,7 +203,9 @@ class TextSource(Source):
     @functools.cached_property
     def structure(self) -> Structure:
         """Its classifier, and the layers at a half, three quarters and all of the depth."""
-        found = self.preprocessing.tokenizer(["a text", "another"], return_tensors="pt", padding=True)
+        found = self.preprocessing.tokenizer(
+            ["a text", "another"], return_tensors="pt", padding=True
+        )
         return structure(self.module, self.inputs(dict(found)))
 
     def read(self, data: datasets.Dataset, name: str) -> Batches:

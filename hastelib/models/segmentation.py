@@ -31,8 +31,8 @@ from torchvision.models.segmentation import FCN, fcn_resnet50, fcn_resnet101
 from hastelib.data.images import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from hastelib.data.scenes import IGNORE, NO_CLASS, Pictures
 from hastelib.glyphs.networks import GLYPHS, CifarResNet
-from hastelib.models.catalogue import load as load_classifier
 from hastelib.hooks import Reader, Structure, placed
+from hastelib.models.catalogue import load as load_classifier
 from hastelib.models.source import Source, fingerprint
 from hastelib.models.weights import CIFAR10_FILES, fill, find, fit, read_state
 from hastelib.suites import one_of

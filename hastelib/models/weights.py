@@ -91,9 +91,9 @@ def fill(module: nn.Module, path: Path) -> None:
     state, own = read_state(path), module.state_dict()
     for name, x in state.items():
         layer, _, part = name.rpartition(".")
-        if part == "bias" and name in own and own[name].shape != x.shape:
-            if isinstance(module.get_submodule(layer), nn.Linear | nn.Conv2d):
-                replace_head(module, layer, len(x))
+        other = part == "bias" and name in own and own[name].shape != x.shape
+        if other and isinstance(module.get_submodule(layer), nn.Linear | nn.Conv2d):
+            replace_head(module, layer, len(x))
     fit(module, state, path)
 
 
