@@ -77,7 +77,7 @@ class Published(Spec):
             labels = pd.Series(data["label"][:])
             empty = labels.isna().to_numpy()
             if pd.api.types.is_numeric_dtype(labels):
-                empty |= (labels < 0).to_numpy()
+                empty = empty | (labels < 0).to_numpy()
             self._refuse(empty, split, "label")
             found[split] = data
         feature = found["train"].features["label"]
