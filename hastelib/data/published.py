@@ -75,8 +75,10 @@ class Published(Spec):
             names = {content: name, self.label: "label"}
             data = data.rename_columns({old: new for old, new in names.items() if old != new})
             labels = pd.Series(data["label"][:])
-            numbers = pd.api.types.is_numeric_dtype(labels)
-            self._refuse(labels.isna() | (labels < 0 if numbers else False), split, "label")
+            empty = labels.isna().to_numpy()
+            if pd.api.types.is_numeric_dtype(labels):
+                empty = empty | (labels < 0).to_numpy()
+            self._refuse(empty, split, "label")
             found[split] = data
         feature = found["train"].features["label"]
         if isinstance(feature, datasets.ClassLabel):

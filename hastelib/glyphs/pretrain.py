@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save_file
 
@@ -52,8 +53,8 @@ def pretrain(name: str, suite: suites.Suite, folder: Path) -> float:
     with finetune.seeded(0, recipe.threads):
         module = placed(GLYPHS[architecture](len(train.classes)), device)
         network = wrap(name, module, GLYPHS_INPUT)
-        where = {"device": device, "store": store, "entry": entry, "name": name}
-        finetune.train(network, module, train, recipe, 0, **where)
+        options: dict[str, Any] = {"store": store, "entry": entry, "name": name}
+        finetune.train(network, module, train, recipe, 0, device=device, **options)
         module.half().float()  # tested as it ships
         probs = finetune.predict(network, module, test, device)
     accuracy = network.accuracy(probs, test.labels, len(test.classes))
