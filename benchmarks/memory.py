@@ -65,7 +65,7 @@ def _highest() -> float:
 def _growth(side: str, count: int, samples: int, width: int, threads: int) -> float:
     torch.set_num_threads(threads)
     run = RUNS[side]
-    run(2 * CLASSES, torch.randn(2 * CLASSES, width, dtype=torch.float64))  # libraries keep memory
+    run(2 * CLASSES, torch.randn(2 * CLASSES, 16, dtype=torch.float64))  # libraries keep memory
     target = torch.randn(samples, width, dtype=torch.float64)
     before = _highest()
     run(count, target)
