@@ -18,20 +18,17 @@ from __future__ import annotations
 import os
 import traceback
 import uuid
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 if TYPE_CHECKING:
     from distributed import Client, SpecCluster
-
-
-class _Call(Protocol):
-    def __call__(self, *arguments: Any) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Job:
     """
 
     name: str
-    call: _Call
+    call: Callable[..., Any]
     arguments: tuple[Any, ...] = ()
     needs: tuple[str, ...] = ()
     gpus: int = 0
@@ -95,10 +92,12 @@ def run(jobs: Sequence[Job], scheduler: str | None = None, name: str = "") -> di
             "1), the address of a Dask scheduler (tcp://HOST:PORT) or its scheduler file (.json)"
         )
     ordered = _ordered(jobs)
+    if not jobs:
+        return {}
     results: dict[str, Any] = {}
     errors: dict[str, str] = {}
-    with tqdm(total=len(jobs), desc=name, unit="job", disable=None if jobs else True) as bar:
-        if where == "local" or not jobs:
+    with tqdm(total=len(jobs), desc=name, unit="job") as bar:
+        if where == "local":
             for job in ordered:
                 _here(job, results, errors)
                 bar.update()
@@ -112,8 +111,8 @@ def run(jobs: Sequence[Job], scheduler: str | None = None, name: str = "") -> di
 
 def _ordered(jobs: Sequence[Job]) -> list[Job]:
     """The jobs, each behind those it needs, else as they are listed."""
-    names = [job.name for job in jobs]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    counted = Counter(job.name for job in jobs)
+    if twice := sorted(name for name, count in counted.items() if count > 1):
         raise ValueError(f"jobs: expected each name once, got several of {twice}")
     waiting, found = list(jobs), dict[str, Job]()
     while waiting:
@@ -182,7 +181,7 @@ def _there(
                 break
 
 
-def _after(call: _Call, arguments: tuple[Any, ...], _: list[Any]) -> Any:
+def _after(call: Callable[..., Any], arguments: tuple[Any, ...], _: list[Any]) -> Any:
     return call(*arguments)
 
 

@@ -8,6 +8,7 @@ the classes of ``greek`` (:func:`hastelib.data.subset`).
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +38,7 @@ from hastelib.store import Store, digest, key
 from hastelib.suites import Suite, one_of
 
 T = TypeVar("T")
+_LinAlgError: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 Kept = tuple[dict[str, Tensor], dict[str, Any]]
 """Arrays and notes, as the store keeps them."""
 
@@ -108,7 +110,7 @@ def score(
                 value, reason = float(metrics.METRICS[name](sample)), ""
                 if not math.isfinite(value):
                     value, reason = math.nan, f"the metric gives {value}"
-            except (ValueError, ArithmeticError, torch.linalg.LinAlgError) as error:
+            except (ValueError, ArithmeticError, _LinAlgError) as error:
                 value, reason = math.nan, str(error) or type(error).__name__
             lines[name].append(told | {"score": value, "reason": reason})
     return lines
@@ -393,7 +395,7 @@ class Grid:
             return {}, {"scores": made[name]}
 
         return {
-            name: list(self.store.get("scores", entry, lambda name=name: make(name))[1]["scores"])
+            name: list(self.store.get("scores", entry, functools.partial(make, name))[1]["scores"])
             for name, entry in entries.items()
         }
 
@@ -626,7 +628,7 @@ def static_rows(frame: pd.DataFrame) -> pd.DataFrame:
         future_stack=True
     )
     found = scores.loc[pd.MultiIndex.from_frame(one[["target", "source"]])].to_numpy()
-    told = {"variant": "static", "similarity": "", "hardness_source": "", "draw": 0}
+    told: dict[str, Any] = {"variant": "static", "similarity": "", "hardness_source": "", "draw": 0}
     reason = np.where(np.isnan(found), "no accuracy on another target", "")
     return one.assign(**told, score=found, reason=reason, fraction=0.0, samples=0, classes=0.0)
 

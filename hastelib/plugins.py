@@ -20,8 +20,9 @@ def load() -> None:
     for name in filter(None, map(str.strip, os.environ.get("HASTE_PLUGINS", "").split(","))):
         try:
             importlib.import_module(name)
-        except ImportError as error:
+        except Exception as error:  # a module of yours may raise anything
             raise ImportError(
-                f"HASTE_PLUGINS names {name!r}, which cannot be imported ({error}); give the name "
-                "of a module without .py, and set PYTHONPATH to the folder that holds it"
+                f"HASTE_PLUGINS names {name!r}, which cannot be imported ({type(error).__name__}: "
+                f"{error}); give the name of a module without .py, and set PYTHONPATH to the "
+                "folder that holds it"
             ) from error

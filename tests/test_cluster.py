@@ -24,6 +24,7 @@ from hastelib.grid import Grid
 from hastelib.store import Store
 
 PAGE = (Path(__file__).parents[1] / "book" / "cluster.md").read_text()
+FOLDERS = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
@@ -43,7 +44,7 @@ def started(line: str, folder: Path) -> Iterator[None]:
     """A command of the page, with this folder in place of the shared one, until the block ends."""
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(Path(__file__).parent),
+        "PYTHONPATH": FOLDERS,
     }
     process = subprocess.Popen(
         ["bash", "-c", f"exec env {line.replace('/shared', str(folder))}"],
@@ -89,7 +90,7 @@ def test_a_worker_killed_in_mid_fine_tuning(tmp_path: Path) -> None:
     environment = {
         "HASTE_PLUGINS": "witness",
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(Path(__file__).parent),
+        "PYTHONPATH": FOLDERS,
         "WITNESS": str(told),
     }
     options = {"n_workers": 3, "threads_per_worker": 1, "dashboard_address": ":0"}

@@ -443,3 +443,11 @@ def test_misspelt_class_subsets_are_refused(grid: Grid):
         grid.data("greek#two")
     with pytest.raises(ValueError, match="5 classes have fewer distinct subsets"):
         grid.data("greek#26")
+
+
+def test_a_plugin_that_cannot_be_imported_is_named(suite: Suite, tmp_path: Path, monkeypatch):
+    (tmp_path / "broken.py").write_text("def (")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("HASTE_PLUGINS", "broken")
+    with pytest.raises(ImportError, match=r"names 'broken', which cannot be imported .SyntaxError"):
+        Grid(suite, Store(tmp_path))
