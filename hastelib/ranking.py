@@ -698,8 +698,10 @@ class Ranking:
         """
         try:
             told = json.loads(Path(path).read_text())
-            tables = [pd.DataFrame(**told[name]) for name in ("frame", "halves", "samples")]
-            return cls(*tables, tuple(told["metrics"]), tuple(told["steps"]))
+            names = "frame", "halves", "samples"
+            frame, halves, samples = (pd.DataFrame(**told[name]) for name in names)
+            steps = tuple(told["steps"])
+            return cls(frame, halves, samples, tuple(told["metrics"]), steps)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"path: expected a file of Ranking.save, got {path} ({error})"
