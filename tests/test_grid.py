@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from hastelib import code, finetune, hardness, metrics, models, suites
 from hastelib.data import subset_rows
 from hastelib.engine import JobsFailedError
-from hastelib.features import extract
+from hastelib.features import Features, extract
 from hastelib.glyphs import Glyphs
 from hastelib.grid import Grid, Subset, score
 from hastelib.metrics import METRICS
@@ -212,7 +212,7 @@ def test_a_score_does_not_depend_on_what_else_is_scored():
     random = torch.Generator().manual_seed(0)
     x, p = torch.randn(60, 30, generator=random), torch.rand(60, 4, generator=random)
     labels = torch.arange(60) % 3
-    features = extract.Features(x, p / p.sum(1, keepdim=True), {"a": x}, labels)
+    features = Features(x, p / p.sum(1, keepdim=True), {"a": x}, labels)
     names = ["gbc", "h_score", "logme", "logme_fixed_point", "transrate", "leep"]
     subsets = [Subset("all", torch.arange(60)), Subset("ca", torch.arange(25))]
     alone = {name: score([name], features, subsets)[name] for name in names}
@@ -221,7 +221,7 @@ def test_a_score_does_not_depend_on_what_else_is_scored():
 
 
 def test_a_score_without_a_value_has_its_reason(monkeypatch):
-    features = extract.Features(torch.zeros(4, 2), torch.ones(4, 1), {"a": torch.zeros(4, 2)},
+    features = Features(torch.zeros(4, 2), torch.ones(4, 1), {"a": torch.zeros(4, 2)},
                                 torch.arange(4) % 2)  # fmt: skip
     monkeypatch.setitem(METRICS, "infinite", lambda sample: math.inf)
     monkeypatch.setitem(METRICS, "divides", lambda sample: 1 / 0)
@@ -239,7 +239,7 @@ def test_memory_is_bounded_in_bytes(suite: Suite, folder: Path, rows, monkeypatc
         grid.features(source, "greek")
     held = {what[0]: size for what, (_, size) in grid._memory.items() if size}
     pixels = 50 * 3 * 32 * 32
-    assert held["split"] == pixels + 8 * 50  # and the labels
+    assert held["split"] == pixels + 2 * 8 * 50  # and the labels, twice
     monkeypatch.setattr("hastelib.grid.MEMORY", pixels)
     grid.features(SOURCES[0], "greek")
     assert sum(size for _, size in grid._memory.values()) <= pixels
