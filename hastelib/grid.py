@@ -164,16 +164,21 @@ class Grid:
 
     def _once(self, what: tuple[Any, ...], make: Callable[[], T]) -> T:
         """What was made before, or is made now; the longest unused goes where memory is short."""
-        found: T
-        found, size = self._memory.pop(what) if what in self._memory else (make(), -1)
-        if size < 0 or what[0] == "split":  # a split is decoded when it is first used
-            size = _bytes(found)
-        self._memory[what] = found, size
-        total = sum(size for _, size in self._memory.values())
-        for other, (_, size) in list(self._memory.items())[:-1]:
-            if total > MEMORY and size:
+        if what in self._memory:
+            self._memory[what] = self._memory.pop(what)  # the last that was used stands last
+            return self._memory[what][0]
+        found = make()
+        self._memory[what] = found, _bytes(found)
+        sizes = {
+            # A split is decoded when it is first used.
+            other: _bytes(thing) if other[0] == "split" else size
+            for other, (thing, size) in self._memory.items()
+        }
+        total = sum(sizes.values())
+        for other in list(sizes)[:-1]:
+            if total > MEMORY and sizes[other]:
                 del self._memory[other]
-                total -= size
+                total -= sizes[other]
         return found
 
     def source(self, name: str) -> models.Source:

@@ -120,7 +120,7 @@ def test_workers_are_reached_from_this_machine_alone_and_share_its_cores() -> No
         assert one["cores"] == max(1, cores() // 2)
         assert one["child"] == 3
     here = run([Job("bars", jobs.seen)], "local")["bars"]
-    assert here["bars"]
+    assert here["bars"] == ("TQDM_DISABLE" not in before)
     assert here["cores"] == cores()
 
 
