@@ -14,13 +14,14 @@ import scipy.stats
 import torch
 from torch import Tensor, nn
 
-from hastelib import code, extract, finetune, hardness, metrics, models, suites
+from hastelib import code, finetune, hardness, metrics, models, suites
 from hastelib.data import subset_rows
 from hastelib.engine import JobsFailedError
+from hastelib.features import Features, extract
+from hastelib.glyphs import Glyphs
 from hastelib.grid import Grid, Subset, score
 from hastelib.metrics import METRICS
 from hastelib.records import KEYS
-from hastelib.specs import Glyphs
 from hastelib.store import DamagedEntryWarning, Store
 from hastelib.suites import Suite
 
@@ -112,7 +113,7 @@ def test_nothing_is_computed_twice(suite: Suite, folder: Path, rows, monkeypatch
     def never(*_, **__):
         raise AssertionError("this was cached")
 
-    monkeypatch.setattr("hastelib.extract.outputs", never)
+    monkeypatch.setattr("hastelib.grid.extract", never)
     monkeypatch.setattr(finetune, "finetune", never)
     monkeypatch.setattr("hastelib.grid.score", never)
     again = Grid(suite, Store(folder)).frame("5.1", ["greek"], ["leep", "nce", "gbc", "logme"])
@@ -211,7 +212,7 @@ def test_a_score_does_not_depend_on_what_else_is_scored():
     random = torch.Generator().manual_seed(0)
     x, p = torch.randn(60, 30, generator=random), torch.rand(60, 4, generator=random)
     labels = torch.arange(60) % 3
-    features = extract.Features(x, p / p.sum(1, keepdim=True), {"a": x}, labels)
+    features = Features(x, p / p.sum(1, keepdim=True), {"a": x}, labels)
     names = ["gbc", "h_score", "logme", "logme_fixed_point", "transrate", "leep"]
     subsets = [Subset("all", torch.arange(60)), Subset("ca", torch.arange(25))]
     alone = {name: score([name], features, subsets)[name] for name in names}
@@ -220,7 +221,7 @@ def test_a_score_does_not_depend_on_what_else_is_scored():
 
 
 def test_a_score_without_a_value_has_its_reason(monkeypatch):
-    features = extract.Features(torch.zeros(4, 2), torch.ones(4, 1), {"a": torch.zeros(4, 2)},
+    features = Features(torch.zeros(4, 2), torch.ones(4, 1), {"a": torch.zeros(4, 2)},
                                 torch.arange(4) % 2)  # fmt: skip
     monkeypatch.setitem(METRICS, "infinite", lambda sample: math.inf)
     monkeypatch.setitem(METRICS, "divides", lambda sample: 1 / 0)
@@ -419,7 +420,7 @@ def test_a_class_subset_is_a_target(wider: Grid):
     features = wider.features(SOURCES[1], "greek#2")
     images = wider.read("greek#2", "train", wider.source(SOURCES[1]))
     torch.testing.assert_close(
-        features.probs, extract.extract(wider.source(SOURCES[1]), images)[0].probs
+        features.probs, extract(wider.source(SOURCES[1]), images)[0].probs
     )
     assert torch.equal(features.labels, images.labels)
     assert 0 <= wider.outcome(SOURCES[1], "greek#2", 0).accuracy <= 1
