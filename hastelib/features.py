@@ -155,29 +155,23 @@ class _Collected:
         return found
 
 
-def _home(module: nn.Module) -> tuple[torch.device | None, torch.dtype]:
-    """Where a module lies (None: on several devices), and its floating-point type."""
-    held = [*module.parameters(), *module.buffers()]
-    kinds = [x.dtype for x in held if x.is_floating_point()] or [torch.float32]
-    devices = {x.device for x in held} or {torch.device("cpu")}
-    return (devices.pop() if len(devices) == 1 else None), kinds[0]
-
-
 @contextmanager
 def _borrowed(module: nn.Module, device: str) -> Iterator[tuple[torch.device, torch.dtype]]:
     """The module in evaluation mode on a device, afterwards as it was; the device and type."""
     modes = {part: part.training for part in module.modules()}
-    home, kind = _home(module)
+    held = [*module.parameters(), *module.buffers()]
+    kinds = [x.dtype for x in held if x.is_floating_point()] or [torch.float32]
+    homes = {x.device for x in held}
     module.eval()
     try:
-        if home is None:  # spread over several devices: inputs go where its first weights are
-            yield next(module.parameters()).device, kind
+        if len(homes) > 1:  # spread over several: inputs go where its first weights are
+            yield held[0].device, kinds[0]
         else:
             module.to(device)
-            yield torch.device(device), kind
+            yield torch.device(device), kinds[0]
     finally:
-        if home is not None:
-            module.to(home)
+        if len(homes) == 1:
+            module.to(homes.pop())
         for part, training in modes.items():
             part.training = training
 
@@ -337,15 +331,7 @@ def extract(
 ) -> tuple[Features, float]:
     """The features of a split, on the CPU, and the throughput in samples per second.
 
-    Args:
-        source: the network.
-        split: the data.
-        batch_size: samples at a time.
-        device: where the network runs; a GPU where there is one.
-        autocast: bfloat16 for the network.
-
-    Returns:
-        The features, float32, in the order of the split; samples per second, decoding included.
+    The features are float32, in the order of the split; the throughput includes decoding.
     """
     start = time.perf_counter()
     collected = _Collected()

@@ -16,12 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from hastelib import code, engine, hardness, metrics, models, plugins, stats
+from hastelib import code, engine, hardness, models, plugins, stats
 from hastelib.data import Preprocessing, class_names, fingerprint, image_folder, paths
 from hastelib.features import Features, _parted, default_device, extract, features
 from hastelib.hardness import Signature
+from hastelib.metrics import METRICS, Sample
 from hastelib.models.source import fingerprint as module_fingerprint
 from hastelib.store import Store, key, writing
+from hastelib.suites import one_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -176,13 +178,12 @@ class _Asked:
 
 def _features(name: str, model: Any, data: _Data, rows: Tensor, asked: _Asked) -> Features:
     """What a model makes of some of the samples."""
+    if isinstance(model, np.ndarray | Tensor):
+        model = Features(torch.as_tensor(model), None, {}, data.labels)
     if isinstance(model, Features):
-        _as_many(name, len(model), data)
+        if len(model.embedding) != len(data.labels):
+            raise ValueError(f"it has {len(model.embedding)} samples, not {len(data.labels)}")
         return replace(model, labels=data.labels).at(rows)
-    if isinstance(model, np.ndarray) or (isinstance(model, Tensor) and data.kind == "arrays"):
-        _as_many(name, len(model), data)
-        whole = Features(torch.as_tensor(model), None, {}, data.labels)
-        return whole.at(rows)
     if data.kind == "arrays":
         raise ValueError("without data a model is an array (n, d) or Features")
     module, transform = model if isinstance(model, tuple) else (model, None)
@@ -213,14 +214,10 @@ def _features(name: str, model: Any, data: _Data, rows: Tensor, asked: _Asked) -
         data=data.fingerprint,
         rows=key(rows=rows.tolist()),
         device=torch.device(asked.device or default_device()).type,
-        code=code.of(extract),
+        numbers=[torch.get_num_threads(), torch.get_float32_matmul_precision()],
+        code=code.of(extract, type(source), type(transform)),
     )
     return Features.of(Store().get("features", entry, lambda: (make().arrays(), {}))[0])
-
-
-def _as_many(name: str, count: int, data: _Data) -> None:
-    if count != len(data.labels):
-        raise ValueError(f"{name} has {count} samples, the labels {len(data.labels)}")
 
 
 def _own(name: str, module: nn.Module, transform: Any, kind: str) -> models.Source:
@@ -280,7 +277,12 @@ def _measure(
     subsets, lines = [("all", 0, torch.arange(n))], []
     for variant in asked.hard if last else ():
         try:
-            values = _hardness(variant, whole, signature)
+            if variant == "cs":
+                values = hardness.class_specific(whole.embedding, whole.labels)
+            elif signature is None:
+                raise ValueError("ca needs a signature of its source data: signature={model: ...}")
+            else:
+                values = hardness.class_agnostic([*whole.layers.values()], signature)
         except ValueError as error:
             lines += [(metric, variant, 0, math.nan, 0, str(error)) for metric in asked.metrics]
             continue
@@ -309,20 +311,12 @@ def _joined(parts: Sequence[Features]) -> Features:
     )
 
 
-def _hardness(variant: str, whole: Features, signature: Signature | None) -> Tensor:
-    if variant == "cs":
-        return hardness.class_specific(whole.embedding, whole.labels)
-    if signature is None:
-        raise ValueError("ca needs a signature of the source data: signature={model: Signature}")
-    return hardness.class_agnostic([*whole.layers.values()], signature)
-
-
 def _scores(part: Features, names: Sequence[str]) -> dict[str, tuple[float, str]]:
     """Metric -> score, and why there is none."""
-    sample, found = metrics.Sample(part), {}
+    sample, found = Sample(part), {}
     for name in names:
         try:
-            found[name] = metrics.METRICS[name](sample), ""
+            found[name] = METRICS[name](sample), ""
         except ValueError as error:
             found[name] = math.nan, str(error)
     return found
@@ -389,10 +383,14 @@ def rank(
         ValueError: no models, or an argument that is not as above.
     """
     plugins.load()
-    asked = _asked(metrics, hard, fraction, batch_size, device, seed, cache)
-    named = {name: name for name in models} if not isinstance(models, Mapping) else dict(models)
-    if not named:
-        raise ValueError("models: expected at least one")
+    for name in metrics:
+        one_of("metric", name, METRICS)
+    for name in hard:
+        one_of("hard variant", name, ("ca", "cs"))
+    asked = _Asked(tuple(metrics), tuple(hard), fraction, batch_size, device, seed, cache)
+    named = dict(models) if isinstance(models, Mapping) else {name: name for name in models}
+    if not named or not metrics:
+        raise ValueError("models, metrics: expected at least one of each")
     if budget not in (None, "halving"):
         raise ValueError(f"budget: expected None or halving, got {budget!r}")
     samples = _data(data, labels)
@@ -449,18 +447,6 @@ def _first(one: Mapping[str, Any]) -> float:
     frame = one["frame"]
     score = frame["score"][frame["variant"] == "all"].iloc[0]
     return -math.inf if math.isnan(score) else score
-
-
-def _asked(names: Sequence[str], hard: Sequence[str], fraction: float, *rest: Any) -> _Asked:
-    from hastelib.suites import one_of
-
-    for name in names:
-        one_of("metric", name, metrics.METRICS)
-    for variant in hard:
-        one_of("hard variant", variant, ("ca", "cs"))
-    if not names or not 0 < fraction <= 1:
-        raise ValueError(f"metrics, fraction: expected a metric and a share, got {fraction}")
-    return _Asked(tuple(names), tuple(hard), fraction, *rest)
 
 
 def _ranking(

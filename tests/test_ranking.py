@@ -302,7 +302,7 @@ TEXT = datasets.Dataset.from_dict({"text": ["a"]})
         (None, {"labels": [0, 1], "budget": "half"}, "budget: expected None or halving"),
         (None, {"labels": [0, 1], "metrics": ["logm"]}, "unknown metric 'logm'"),
         (None, {"labels": [0, 1], "hard": ["hard"]}, "unknown hard variant 'hard'"),
-        (None, {"labels": [0, 1], "models": []}, "models: expected at least one"),
+        (None, {"labels": [0, 1], "models": []}, "models, metrics: expected at least one"),
     ],
 )  # fmt: skip
 def test_bad_arguments_are_refused(data, given, message: str):

@@ -1,0 +1,57 @@
+"""Does successive halving keep the first place of the full ranking, and what does it cost?
+
+Ten ImageNet networks on two real sets, ten seeds each: ``python benchmarks/halving.py`` writes
+``results/halving.csv``. It needs ``HASTE_DATA``, ``HASTE_WEIGHTS`` and the extra ``pocket``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+import hastelib
+from hastelib import finetune, models, ranking
+from hastelib.data import Parquet, fingerprint, load
+from hastelib.features import default_device, extract
+
+SETS = ("flowers12", "dtd10")
+SEEDS = range(10)
+METRICS = ("logme", "gbc", "nce")
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+def main() -> None:
+    ranking.HALVES = 1  # the stability is not looked at
+    lines = []
+    for name in SETS:
+        data = load(Parquet(kind="parquet", train=f"{name}/train.parquet"))["train"]
+        found = {}
+        for network in models.POCKET:
+            source = models.load(f"{network}@pocket")
+            found[network] = extract(source, source.read(data, name))[0]
+        labels = next(iter(found.values())).labels
+        for metric in METRICS:
+            whole = hastelib.rank(None, found, labels=labels, metrics=[metric])
+            for seed in SEEDS:
+                some = hastelib.rank(
+                    None, found, labels=labels, metrics=[metric], budget="halving", seed=seed
+                )
+                passes = some.table()["samples"].sum() / (len(labels) * len(found))
+                told = {"first": whole.best(), "halving": some.best(), "passes": passes}
+                print(name, metric, seed, told, flush=True)
+                lines.append(
+                    {"data": name, "samples": len(labels), "metric": metric, "seed": seed} | told
+                )
+        frame = pd.DataFrame(lines).assign(
+            fingerprint=fingerprint(data)[:12],
+            device=finetune.describe(default_device()),
+            versions=finetune.versions(),
+        )
+        frame.to_csv(RESULTS / "halving.csv", index=False)
+    kept = frame["first"] == frame["halving"]
+    print(kept.groupby([frame["data"], frame["metric"]]).sum(), frame["passes"].max())
+
+
+if __name__ == "__main__":
+    main()
