@@ -19,6 +19,8 @@ notebook: .venv/.installed  ## one notebook, into runs/: make notebook NAME=5_1_
 
 test: lint types pytest  ## lint, types, tests
 
+# Files side by side, on all cores.
+pytest: ARGS ?= --numprocesses logical --dist loadfile
 # A book that failed to build does not keep the other tests from running; the test of the book then fails.
 pytest: .venv/.installed  ## tests only; some of them: make pytest ARGS="tests/test_metrics.py -k leep"
 	-$(BIN)/python book/build.py
