@@ -16,7 +16,7 @@ from pandas.io.formats.style import Styler
 MINUS = "−"
 NONE = "–"
 """Stands where there is no number."""
-ENDS = ("value", "low", "high")
+_SUMMARY = ("value", "low", "high")
 
 _SHOUTED = ("leep", "nce", "gbc", "ca", "cs", "haste")
 _CAPITAL = ("all", "random", "static", "regret", "value", "target", "source", "metric")
@@ -109,9 +109,6 @@ def plain(
         digits: decimals of the numbers; or of each column by its name, 3 for the others.
         signed: columns whose numbers show a plus sign; True for all.
         small: whether the interval stands beneath the value, in small type; else behind it.
-
-    Returns:
-        A Styler, to which more styles can be added.
     """
     frame = frame.to_frame() if isinstance(frame, pd.Series) else frame
     if not frame.index.is_unique:
@@ -152,7 +149,7 @@ def _joined(
     frame: pd.DataFrame, of: Callable[[object], tuple[int, bool]], small: bool
 ) -> pd.DataFrame:
     """Every value, low and high as one column of texts."""
-    if not {*ENDS} <= set(frame.columns.get_level_values(-1)):
+    if not {*_SUMMARY} <= set(frame.columns.get_level_values(-1)):
         return frame
     names = [name if isinstance(name, tuple) else (name,) for name in frame]
     found: dict[object, list[str] | pd.Series] = {}
@@ -165,7 +162,7 @@ def _joined(
                 _with(number(v, places, sign), short(interval(*e, min(places, 3), sign)), small)
                 for v, *e in zip(frame[column], low, high, strict=True)
             ]
-        elif part not in ENDS:
+        elif part not in _SUMMARY:
             found[column] = frame[column]
     joined = pd.DataFrame(found, index=frame.index)
     rest = list(frame.columns.names[:-1])
@@ -205,23 +202,24 @@ def wide(
     foot = mean.reset_index().assign(**{rows: "Mean"})
     foot = foot[foot["metric"].isin(several.index[several])]
     table = table if intervals else table.assign(low=math.nan, high=math.nan)
-    cells = pd.concat([table, foot]).reindex(columns=["metric", rows, "variant", *ENDS])
+    cells = pd.concat([table, foot]).reindex(columns=["metric", rows, "variant", *_SUMMARY])
     told = {(m, r, v): ends for m, r, v, *ends in cells.itertuples(index=False, name=None)}
     lines: dict[tuple[str, str], list[str]] = {}
     for metric, row in itertools.product(metrics, [*down, "Mean"]):
         got = {v: told[metric, row, v] for v in variants if (metric, row, v) in told}
+        if not got:
+            continue
         least = round(got["all"][0], 3) if "all" in got else math.nan
         texts = []
-        for name in variants if got else ():
+        for name in variants:
             value, low, high = got.get(name, (math.nan,) * 3)
             text = number(value)
             if name in bold and round(value, 3) > least:
                 text = f"<b>{text}</b>"
             texts.append(_with(text, short(interval(low, high))))
-        if got:
-            lines[label(metric), label(row)] = texts
-    frame = pd.DataFrame.from_dict(lines, orient="index", columns=[*map(label, variants)])
-    frame.index = pd.MultiIndex.from_tuples(lines)
+        lines[label(metric), label(row)] = texts
+    index = pd.MultiIndex.from_tuples(lines)
+    frame = pd.DataFrame([*lines.values()], index, [*map(label, variants)])
     if across:
         parts = {panel: frame.loc[panel] for panel in dict.fromkeys(head for head, _ in lines)}
         frame = pd.concat(parts, axis=1, sort=False)
