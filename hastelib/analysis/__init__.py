@@ -164,7 +164,7 @@ def against(boot: pd.DataFrame, other: str, level: str = "variant") -> pd.DataFr
 
 
 def _without(columns: pd.Index, level: str) -> pd.MultiIndex:
-    names = [name for name in columns.names if name != level]
+    names = [str(name) for name in columns.names if name != level]
     if not names:  # cells that differ in nothing else
         return pd.MultiIndex.from_arrays([["all"] * len(columns)], names=[""])
     return pd.MultiIndex.from_arrays([columns.get_level_values(n) for n in names], names=names)

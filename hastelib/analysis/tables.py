@@ -159,8 +159,8 @@ def _joined(
             key = (tuple(head) if len(head) > 1 else head[0]) if head else column
             places, sign = of(key)
             found[key] = [
-                _with(number(v, places, sign), short(interval(*e, min(places, 3), sign)), small)
-                for v, *e in zip(frame[column], low, high, strict=True)
+                _with(number(v, places, sign), short(interval(a, b, min(places, 3), sign)), small)
+                for v, a, b in zip(frame[column], low, high, strict=True)
             ]
         elif part not in _SUMMARY:
             found[column] = frame[column]
