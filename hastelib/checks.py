@@ -26,21 +26,16 @@ rounding them can do where that is more, which of the usual types is so in bfloa
 
 
 def refuse(name: str, expected: str, got: object) -> ValueError:
-    """The error for an argument: its name, what was expected and what came."""
+    """The error for an argument."""
     return ValueError(f"{name}: expected {expected}, got {got}")
-
-
-def matrix(name: str, value: ArrayLike, shape: str = "(n, d)") -> Float64[Tensor, "n d"]:
-    """A finite matrix with at least one row and one column, as float64."""
-    return _real(name, value, shape, 2)
 
 
 def stored(
     name: str, value: ArrayLike, shape: str = "(n, d)", finite: bool = True
 ) -> Float[Tensor, "n d"]:
-    """As :func:`matrix`, but in the float type it came in: for what is converted piece by piece.
+    """A matrix that is not empty, in the float type it came in: to be converted piece by piece.
 
-    Without ``finite`` that is left to the caller to see to.
+    Without ``finite`` it is left to the caller to see to that.
     """
     return _real(name, value, shape, 2, double=False, finite=finite)
 
@@ -52,7 +47,7 @@ def vector(name: str, value: ArrayLike) -> Float64[Tensor, " n"]:
 
 def probabilities(name: str, value: ArrayLike) -> Float64[Tensor, "n z"]:
     """A matrix whose rows are distributions; renormalised, since low precision rounds them."""
-    probs = matrix(name, value, "(n, z)")
+    probs = _real(name, value, "(n, z)", 2)
     if (probs < 0).any():
         raise refuse(name, "probabilities of at least 0", f"{probs.min().item():.6g}")
     tolerance = TOLERANCE
@@ -62,8 +57,8 @@ def probabilities(name: str, value: ArrayLike) -> Float64[Tensor, "n z"]:
     off = (total - 1).abs()
     if (off > tolerance).any():
         row = int(off.argmax())
-        expected = f"rows that sum to 1 (within {tolerance:g})"
-        raise refuse(name, expected, f"{total[row].item():.6g} in row {row}")
+        got = f"{total[row].item():.6g} in row {row}"
+        raise refuse(name, f"rows that sum to 1 (within {tolerance:g})", got)
     return probs / total
 
 
@@ -71,15 +66,13 @@ def labels(
     name: str, value: ArrayLike, rows: int | None, device: torch.device | None = None
 ) -> Int64[Tensor, " n"]:
     """Class labels, non-negative integers, as int64: ``rows`` of them, or any number for None."""
-    array = _array(name, value)
-    if not _integer(array):
-        raise refuse(name, "integer class labels", describe(array))
-    if array.ndim != 1 or (rows is not None and len(array) != rows):
+    tensor = _tensor(name, value, whole=True)
+    if tensor.ndim != 1 or (rows is not None and len(tensor) != rows):
         shape = "(n,)" if rows is None else f"({rows},)"
-        raise refuse(name, f"shape {shape}, one label a sample", describe(array))
-    if len(array) == 0:
-        raise refuse(name, "at least one sample", describe(array))
-    tensor = _tensor(array, np.int64).to(device=device, dtype=torch.int64)
+        raise refuse(name, f"shape {shape}, one label a sample", describe(tensor))
+    if len(tensor) == 0:
+        raise refuse(name, "at least one sample", describe(tensor))
+    tensor = tensor.to(device=device, dtype=torch.int64)
     if (tensor < 0).any():
         raise refuse(name, "labels of at least 0", int(tensor.min()))
     return tensor
@@ -96,8 +89,8 @@ def classes(
     else:
         present, index, counts = torch.unique(tensor, return_inverse=True, return_counts=True)
     if len(present) < least:
-        only = f"only class {int(present[0])} in {len(tensor)} samples"
-        raise refuse(name, f"at least {least} classes", only)
+        got = f"only class {int(present[0])} in {len(tensor)} samples"
+        raise refuse(name, f"at least {least} classes", got)
     return index, counts
 
 
@@ -121,9 +114,8 @@ def matrices(
     name: str, values: Iterable[ArrayLike], shape: str = "(n, d)", finite: bool = True
 ) -> list[Float[Tensor, "n _"]]:
     """A list of at least one matrix, each as :func:`stored`, all with the same number of rows."""
-    tensors = [
-        stored(f"{name}[{i}]", x, shape, finite) for i, x in enumerate(several(name, values))
-    ]
+    given = enumerate(several(name, values))
+    tensors = [stored(f"{name}[{i}]", x, shape, finite) for i, x in given]
     if not tensors:
         raise refuse(name, "at least one matrix", "an empty list")
     lengths = [len(tensor) for tensor in tensors]
@@ -147,9 +139,7 @@ def whole(name: str, value: object, least: int) -> int:
 
 def positive(name: str, value: object, most: float = math.inf) -> float:
     """A finite number above 0, and at most ``most``."""
-    number = math.nan
-    if isinstance(value, Real) and not isinstance(value, bool):
-        number = float(value)
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     if not 0 < number <= most or number == math.inf:
         expected = "a positive number" if most == math.inf else f"a number in (0, {most:g}]"
         raise refuse(name, expected, repr(value))
@@ -169,61 +159,40 @@ def describe(value: object) -> str:
     return type(value).__name__
 
 
-def _array(name: str, value: object) -> np.ndarray | Tensor:
+def _tensor(name: str, value: object, whole: bool = False) -> Tensor:
+    """The real numbers or, if ``whole``, integers of value: in its memory where torch can share."""
+    expected, kinds = ("integer class labels", "iu") if whole else ("real numbers", "iuf")
     if isinstance(value, Tensor):
+        wrong = value.is_complex() or value.dtype == torch.bool
+        if wrong or (whole and value.is_floating_point()):
+            raise refuse(name, expected, describe(value))
         return value.detach()
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
     except ValueError as error:
         raise refuse(name, "an array", f"{type(value).__name__} that is none ({error})") from None
-
-
-def _integer(array: np.ndarray | Tensor) -> bool:
-    if isinstance(array, np.ndarray):
-        return array.dtype.kind in "iu"
-    kind = array.dtype
-    return not (kind.is_floating_point or kind.is_complex or kind == torch.bool)
-
-
-def _tensor(array: np.ndarray | Tensor, kind: type[np.generic] | None) -> Tensor:
-    if isinstance(array, Tensor):
-        return array
-    wanted = np.dtype(kind) if kind else array.dtype.newbyteorder("=")
-    if wanted.itemsize > 8:
-        wanted = np.dtype(np.float64)  # torch has no longer one
-    # torch shares neither negative strides nor other byte orders nor read-only memory.
-    shared = array.flags.c_contiguous and array.flags.writeable and min(array.strides) >= 0
-    if not shared or array.dtype != wanted:
+    if array.dtype.kind not in kinds:
+        raise refuse(name, expected, describe(array))
+    # It shares neither long doubles nor other byte orders, negative strides, read-only memory.
+    wanted = np.dtype(float) if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
+    shared = array.flags.c_contiguous and array.flags.writeable and array.dtype == wanted
+    if not shared or min(array.strides, default=0) < 0:
         array = np.array(array, wanted, order="C")
     return torch.from_numpy(array)
 
 
 def _real(
-    name: str,
-    value: ArrayLike,
-    shape: str,
-    dimensions: int,
-    double: bool = True,
-    finite: bool = True,
+    name: str, value: ArrayLike, shape: str, ndim: int, double: bool = True, finite: bool = True
 ) -> Tensor:
-    array = _array(name, value)
-    floating = (
-        array.dtype.kind == "f" if isinstance(array, np.ndarray) else array.is_floating_point()
-    )
-    if not floating and not _integer(array):
-        raise refuse(name, "real numbers", describe(array))
-    if array.ndim != dimensions:
-        raise refuse(name, f"shape {shape}", describe(array))
-    if 0 in array.shape:
-        raise refuse(name, f"shape {shape} with nothing empty", describe(array))
-    tensor = _tensor(array, np.float64 if double else None)
+    tensor = _tensor(name, value)
+    if tensor.ndim != ndim:
+        raise refuse(name, f"shape {shape}", describe(tensor))
+    if 0 in tensor.shape:
+        raise refuse(name, f"shape {shape} with nothing empty", describe(tensor))
     if double or not tensor.is_floating_point():
         tensor = tensor.to(torch.float64)
     # One pass without a buffer: the sum is finite unless an entry is not, or it overflows.
-    if finite and not torch.isfinite(tensor.sum()):
-        wrong = ~torch.isfinite(tensor)
-        if wrong.any():
-            first = tuple(wrong.nonzero()[0].tolist())
-            at = ", ".join(map(str, first))
-            raise refuse(name, "finite numbers", f"{tensor[first].item()} at [{at}]")
+    if finite and not torch.isfinite(tensor.sum()) and not (there := torch.isfinite(tensor)).all():
+        first = (~there).nonzero()[0].tolist()
+        raise refuse(name, "finite numbers", f"{tensor[tuple(first)].item()} at {first}")
     return tensor

@@ -30,36 +30,19 @@ from hastelib.metrics import VARIANCE_FLOOR
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 COVARIANCES = ("spherical", "diagonal", "ledoit_wolf", "tied", "full")
-SIMILARITIES = ("cosine", "dot")
-
-
-def _unit(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
-    """Rows of norm 1; rows of zeros stay zero. Safe against under- and overflow."""
-    largest = x.abs().amax(1, keepdim=True)
-    x = x / torch.where(largest > 0, largest, 1.0)
-    return x / x.norm(dim=1, keepdim=True).clamp(min=1)  # at least 1, but for rows of zeros
 
 
 def _unit_blocks(
     x: Float[Tensor, "n d"],
 ) -> Iterator[tuple[Float64[Tensor, "k d"], Float64[Tensor, " k"]]]:
-    """Blocks of rows, float64, with the factors that give them norm 1.
-
-    Where a norm may have over- or underflowed the rows are units already, and the factors 1.
-    """
+    """Blocks of rows, float64, with the factors that give them norm 1; rows of zeros stay zero."""
     for _, block in linalg.blocks(x):
         norms = block.norm(dim=1)
-        if not ((norms > 1e-140) & (norms < 1e140)).all():
-            block, norms = _unit(block), torch.ones_like(norms)
+        if not ((norms > 1e-140) & (norms < 1e140)).all():  # may have over- or underflowed
+            largest = block.abs().amax(1, keepdim=True)
+            block = block / torch.where(largest > 0, largest, 1.0)
+            norms = block.norm(dim=1).clamp(min=1)  # as it is, but for rows of zeros
         yield block, 1 / norms
-
-
-def _sums(x: Float[Tensor, "n d"]) -> tuple[Float64[Tensor, " d"], Float64[Tensor, " d"]]:
-    """The sum of the rows at norm 1, and of the rows as they are."""
-    units = x.new_zeros(x.shape[1], dtype=torch.float64)
-    for block, factors in _unit_blocks(x):
-        units += factors @ block
-    return units, x.sum(0, dtype=torch.float64)
 
 
 @dataclass(eq=False)
@@ -67,7 +50,8 @@ class Signature:
     """All that class-agnostic hardness needs of the source data: its mean embeddings.
 
     It stands in for the source set: two vectors a layer and a count, which can be filled batch by
-    batch, merged, kept in a file and shipped. Made by :func:`source_signature`.
+    batch, merged, kept in a file and shipped. Made by :func:`source_signature`. Methods that are
+    given other layers or widths than its own raise ``ValueError``.
 
     Attributes:
         sums: for each layer the sum (d_l,) of the unit embeddings, float64 (the cosine needs it).
@@ -88,25 +72,14 @@ class Signature:
         return [m.cpu().numpy() for m in means] if self.kind == "numpy" else [*means]
 
     def update(self, layers: Iterable[ArrayLike]) -> Signature:
-        """Add source samples to this signature, and return it.
-
-        Args:
-            layers: for each layer the embeddings (m, d_l) of the same m samples.
-
-        Raises:
-            ValueError: bad input, as the module says; other layers or widths than before.
-        """
-        tensors = checks.matrices("layers", layers)
-        self._fits("layers", [x.shape[1] for x in tensors])
-        return self.merge(_signed(tensors, self.kind))
+        """Add source samples, as :func:`source_signature` takes them, and return the signature."""
+        more = source_signature(layers)
+        self._fits("layers", more.sums)
+        return self.merge(more)
 
     def merge(self, other: Signature) -> Signature:
-        """Add the samples of another signature to this one, and return it.
-
-        Raises:
-            ValueError: the layers or their widths differ.
-        """
-        self._fits("other", [len(total) for total in other.sums])
+        """Add the samples of another signature to this one, and return it."""
+        self._fits("other", other.sums)
         for mine, more in ((self.sums, other.sums), (self.raw, other.raw)):
             mine[:] = [a + b.to(a.device) for a, b in zip(mine, more, strict=True)]
         self.count += other.count
@@ -120,11 +93,7 @@ class Signature:
 
     @classmethod
     def of(cls, arrays: Mapping[str, Tensor], kind: str = "torch") -> Signature:
-        """The inverse of :meth:`arrays`.
-
-        Raises:
-            ValueError: these are not the arrays of a signature.
-        """
+        """The inverse of :meth:`arrays`; ``ValueError`` if they are not those of a signature."""
         names = [[f"{part}.{i}" for i in range(len(arrays) // 2)] for part in ("layer", "raw")]
         if not names[0] or {*names[0], *names[1], "count"} != set(arrays):
             raise checks.refuse("arrays", "layer.0, raw.0, ... and count", sorted(arrays))
@@ -138,11 +107,7 @@ class Signature:
 
     @classmethod
     def load(cls, path: str | Path) -> Signature:
-        """Read what :meth:`save` wrote; tensors lie on the CPU.
-
-        Raises:
-            ValueError: the file is damaged or holds something else.
-        """
+        """Read what :meth:`save` wrote, else ``ValueError``; tensors lie on the CPU."""
         try:
             with safe_open(path, framework="pt") as file:
                 kind = (file.metadata() or {}).get("kind", "torch")
@@ -150,15 +115,10 @@ class Signature:
         except (SafetensorError, ValueError) as error:
             raise checks.refuse("path", "a file of Signature.save", f"{path} ({error})") from error
 
-    def _fits(self, name: str, widths: list[int]) -> None:
-        expected = [len(total) for total in self.sums]
+    def _fits(self, name: str, columns: list[Tensor]) -> None:
+        expected, widths = ([x.shape[-1] for x in each] for each in (self.sums, columns))
         if widths != expected:
             raise checks.refuse(name, f"layers of widths {expected}, as the signature's", widths)
-
-
-def _signed(tensors: list[Tensor], kind: str) -> Signature:
-    sums, raw = zip(*map(_sums, tensors), strict=True)
-    return Signature([*sums], [*raw], len(tensors[0]), kind)
 
 
 def source_signature(layers: Iterable[ArrayLike]) -> Signature:
@@ -172,8 +132,15 @@ def source_signature(layers: Iterable[ArrayLike]) -> Signature:
     """
     values = checks.several("layers", layers)
     tensors = checks.matrices("layers", values)
+    sums = []
+    for x in tensors:
+        units = x.new_zeros(x.shape[1], dtype=torch.float64)
+        for block, factors in _unit_blocks(x):
+            units += factors @ block
+        sums.append(units)
+    raw = [x.sum(0, dtype=torch.float64) for x in tensors]
     kind = "torch" if isinstance(values[0], Tensor) else "numpy"
-    return _signed(tensors, kind)
+    return Signature(sums, raw, len(tensors[0]), kind)
 
 
 def class_agnostic(
@@ -203,24 +170,19 @@ def class_agnostic(
         (n,) hardness, by the cosine between 0 and 2, in the kind of the first layer.
 
     Raises:
-        ValueError: bad input, as the module says; other layers or widths than the signature's.
+        ValueError: bad input; other layers or widths than the signature's.
     """
-    checks.choice("similarity", similarity, SIMILARITIES)
+    checks.choice("similarity", similarity, ("cosine", "dot"))
     values = checks.several("layers", layers)
     tensors = checks.matrices("layers", values)
-    signature._fits("layers", [x.shape[1] for x in tensors])
-    device = tensors[0].device
-    found = []
-    sums = signature.sums if similarity == "cosine" else signature.raw
-    for x, total in zip(tensors, sums, strict=True):
+    signature._fits("layers", tensors)
+    found, cosine = [], similarity == "cosine"
+    for x, total in zip(tensors, signature.sums if cosine else signature.raw, strict=True):
         mean = (total / signature.count).to(x.device)
-        if similarity == "cosine":
-            parts = [(block @ mean) * factors for block, factors in _unit_blocks(x)]
-        else:
-            parts = [block @ mean for _, block in linalg.blocks(x)]
-        found.append(torch.cat(parts).to(device))
-    result = 1 - torch.stack(found).mean(0)
-    return checks.like(values[0], result)
+        blocks = _unit_blocks(x) if cosine else ((block, 1.0) for _, block in linalg.blocks(x))
+        parts = [(block @ mean) * factors for block, factors in blocks]
+        found.append(torch.cat(parts).to(tensors[0].device))
+    return checks.like(values[0], 1 - torch.stack(found).mean(0))
 
 
 def class_specific(embeddings: Array, labels: ArrayLike, covariance: str = "spherical") -> Array:
@@ -258,24 +220,21 @@ def class_specific(embeddings: Array, labels: ArrayLike, covariance: str = "sphe
     checks.choice("covariance", covariance, COVARIANCES)
     X, index, counts = checks.embedded(embeddings, labels, least=1)
     groups = linalg.groups(index, counts)
+    tied = X.new_empty(X.shape if covariance == "tied" else 0, dtype=torch.float64)
     squares = X.new_empty(len(X), dtype=torch.float64)
-    if covariance == "tied":
-        residuals = X.new_empty(X.shape, dtype=torch.float64)
-        for rows in groups:
-            residuals[rows] = linalg.centred(X[rows].double())
-        squares = _shrunk(residuals)
-    else:
-        names = checks.labels("labels", labels, len(X), X.device)
-        for rows in groups:
-            own = linalg.centred(X[rows].double())
-            if covariance == "full":
-                squares[rows] = _full(own, int(names[rows[0]]))
-            elif covariance == "ledoit_wolf":
-                squares[rows] = _shrunk(own)
-            else:
-                own.square_()
-                variances = own.mean(0) if covariance == "diagonal" else own.mean()
-                squares[rows] = (own / variances.clamp(min=VARIANCE_FLOOR)).sum(1)
+    for rows in groups:
+        own = linalg.centred(X[rows].double())
+        if covariance == "tied":
+            tied[rows] = own
+        elif covariance == "full":
+            squares[rows] = _full(own, int(labels[int(rows[0])]))
+        elif covariance == "ledoit_wolf":
+            squares[rows] = _shrunk(own)
+        else:
+            own.square_()
+            variances = own.mean(0) if covariance == "diagonal" else own.mean()
+            squares[rows] = (own / variances.clamp(min=VARIANCE_FLOOR)).sum(1)
+    squares = _shrunk(tied) if covariance == "tied" else squares
     return checks.like(embeddings, squares.clamp(min=0).sqrt())
 
 
@@ -290,21 +249,16 @@ def _shrunk(residuals: Float64[Tensor, "n d"]) -> Float64[Tensor, " n"]:
 def _full(residuals: Float64[Tensor, "n d"], label: int) -> Float64[Tensor, " n"]:
     """Squared Mahalanobis distances under the covariance as it is."""
     n, d = residuals.shape
+    expected = f"more than d + 1 = {d + 1} samples in each class for covariance 'full'"
     remedy = "choose another covariance, such as 'ledoit_wolf', or fewer dimensions"
     if n <= d + 1:
-        raise checks.refuse(
-            "labels",
-            f"more than d + 1 = {d + 1} samples in each class for covariance 'full'",
-            f"{n} in class {label}: with so few in general position every sample is at "
-            f"sqrt(N_c - 1) exactly, which ranks nothing; {remedy}",
-        )
+        why = "with so few in general position every sample is at sqrt(N_c - 1) exactly"
+        got = f"{n} in class {label}: {why}, which ranks nothing; {remedy}"
+        raise checks.refuse("labels", expected, got)
     found = Factors(residuals)
-    if len(found.values) < d:
-        raise checks.refuse(
-            "embeddings",
-            f"rank d = {d} in each class for covariance 'full'",
-            f"rank {len(found.values)} in class {label}, whose covariance has no inverse; {remedy}",
-        )
+    if (rank := len(found.values)) < d:
+        got = f"rank {rank} in class {label}, whose covariance has no inverse; {remedy}"
+        raise checks.refuse("embeddings", f"rank d = {d} in each class for covariance 'full'", got)
     return (found.left() ** 2).sum(1) * n
 
 
@@ -318,9 +272,9 @@ def hardest(scores: Array, fraction: float | int, labels: ArrayLike | None = Non
             sample of each: the classes are controlled, as Sec. 4.1 of the paper words it.
 
     Returns:
-        (k,) int64 indices with :math:`k = \lceil \text{fraction} \cdot n - 10^{-9} \rceil` (so
-        that rounding in the product adds no sample; by class, that of each class), in the kind of
-        the scores. Of equally hard samples the one of lower index comes first.
+        (k,) int64 indices, k being fraction times n, less 1e-9 for its rounding, rounded up (by
+        class, that of each class), in the kind of the scores. Of equally hard samples the one of
+        lower index comes first.
 
     Raises:
         ValueError: bad input, as the module says, or a fraction that leaves no sample.
@@ -328,14 +282,14 @@ def hardest(scores: Array, fraction: float | int, labels: ArrayLike | None = Non
     values = checks.vector("scores", scores)
     fraction = checks.positive("fraction", fraction, most=1)
     order: Int64[Tensor, " n"] = torch.argsort(values, descending=True, stable=True)
-    if labels is not None:
-        ranked = checks.labels("labels", labels, len(values), values.device)[order]
-        kept = torch.zeros(len(order), dtype=torch.bool, device=order.device)
-        for name in ranked.unique():
-            own = (ranked == name).nonzero()[:, 0]
-            kept[own[: max(1, math.ceil(fraction * len(own) - 1e-9))]] = True
-        return checks.like(scores, order[kept])
-    k = math.ceil(fraction * len(values) - 1e-9)
-    if k < 1:
-        raise checks.refuse("fraction", f"at least one of {len(values)} samples", repr(fraction))
-    return checks.like(scores, order[:k])
+    if labels is None:
+        k = math.ceil(fraction * len(values) - 1e-9)
+        if k < 1:
+            raise checks.refuse("fraction", f"at least one of {len(values)} samples", fraction)
+        return checks.like(scores, order[:k])
+    ranked = checks.labels("labels", labels, len(values), values.device)[order]
+    kept = torch.zeros_like(order, dtype=torch.bool)
+    for name in ranked.unique():
+        own = (ranked == name).nonzero()[:, 0]
+        kept[own[: max(1, math.ceil(fraction * len(own) - 1e-9))]] = True
+    return checks.like(scores, order[kept])

@@ -1,12 +1,12 @@
 """The long frame that every section writes, and its file.
 
 One schema for the whole book: a row for every section, suite, target, source, metric, variant,
-similarity, fraction, hardness source and draw. :data:`COLUMNS` documents the columns. A section may
-add columns of its own after these.
+similarity, fraction, hardness source and draw. A section may add columns of its own after these.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -16,45 +16,35 @@ from hastelib.store import writing
 SCHEMA = 2
 """The version of the columns; raised when one is added, dropped or changes its meaning."""
 
-COLUMNS: dict[str, tuple[str, str]] = {
-    "schema": ("int64", "version of these columns, 2"),
-    "section": ("str", "the paper's section that the row belongs to, such as 5.1"),
-    "suite": ("str", "the suite, a file of params/suites"),
-    "target": ("str", "the target data set in the suite; greek#3 is class subset 3 of greek"),
-    "source": ("str", "the pre-trained network; of an ensemble its members, | between them"),
-    "metric": ("str", "leep, nce, gbc, logme, h_score, transrate, ... or one of your own"),
-    "variant": (
-        "str",
-        "what is scored: all of the target's train split (the baseline), random samples, the "
-        "hardest by class-agnostic (ca, Eq. 2) or class-specific hardness (cs, Eq. 4); or static, "
-        "which scores nothing but ranks the sources by their mean standardised accuracy on the "
-        "other targets",
-    ),
-    "similarity": ("str", "of ca: cosine, or dot, which is Eq. 1 as printed; empty for the others"),
-    "fraction": ("float64", "share of the train split that is scored, 1 for all, 0 for static"),
-    "hardness_source": ("str", "the network that ranked the samples; empty for all and random"),
-    "draw": ("int64", "number of the random subset, from 0; 0 where nothing is random"),
-    "score": ("float64", "the metric, higher is better, in nats where it is a likelihood; or nan"),
-    "reason": ("str", "why the score is nan; empty where there is one"),
-    "samples": ("int64", "number of samples that are scored"),
-    "classes": ("float64", "number of target classes among them"),
-    "accuracy": (
-        "float64",
-        "top-1 (for segmentation the mean IoU) on the test split after fine-tuning, in [0, 1], "
-        "mean over the seeds; nan where it was not measured",
-    ),
-    "accuracy_std": ("float64", "its standard deviation over the seeds (ddof = 1); nan for one"),
-    "seeds": ("int64", "number of fine-tunings behind the accuracy, 0 where it was not measured"),
-    "data": ("str", "fingerprint of the target's train split, 12 hexadecimal digits"),
-    "weights": ("str", "fingerprint of the source's weights, 12 hexadecimal digits"),
-    "device": ("str", "what it ran on, such as cpu, 2 cores"),
-    "versions": ("str", "the software, such as hastelib 0.1.0, torch 2.12.1"),
+COLUMNS = {
+    "schema": "int64",
+    "section": "str",
+    "suite": "str",
+    "target": "str",
+    "source": "str",
+    "metric": "str",
+    "variant": "str",
+    "similarity": "str",
+    "fraction": "float64",
+    "hardness_source": "str",
+    "draw": "int64",
+    "score": "float64",
+    "reason": "str",
+    "samples": "int64",
+    "classes": "float64",
+    "accuracy": "float64",
+    "accuracy_std": "float64",
+    "seeds": "int64",
+    "data": "str",
+    "weights": "str",
+    "device": "str",
+    "versions": "str",
 }
-"""Column -> its type and its meaning with the unit."""
+"""Column -> its type; book/api/records.md has the meanings and units."""
 
 KEYS = [*COLUMNS][1:11]
 """The columns that tell the rows apart."""
-
+WORDS = [name for name, kind in COLUMNS.items() if kind == "str"]
 CSV_BYTES = 1_500_000
 """A longer table is written as Parquet."""
 
@@ -66,58 +56,50 @@ def check(frame: pd.DataFrame) -> pd.DataFrame:
         ValueError: a missing column, another schema, a row that stands twice, a score without a
             number and a reason, an accuracy outside [0, 1].
     """
+    again = "run the notebook that makes it again"
     if missing := [name for name in COLUMNS if name not in frame]:
-        raise ValueError(
-            f"frame: expected the columns of schema {SCHEMA}, missing {', '.join(missing)}; run "
-            "the notebook that makes it again"
-        )
+        told = f"the columns of schema {SCHEMA}, missing {', '.join(missing)}; {again}"
+        raise ValueError(f"frame: expected {told}")
     if other := sorted(set(frame["schema"]) - {SCHEMA}):
-        raise ValueError(
-            f"frame: expected schema {SCHEMA}, got {', '.join(map(str, other))}; run the notebook "
-            "that makes it again, or use the hastelib named in its column versions"
-        )
-    rest = [name for name in frame if name not in COLUMNS]
-    types = {name: kind for name, (kind, _) in COLUMNS.items() if kind != "str"}
-    frame = frame[[*COLUMNS, *rest]].astype(types).reset_index(drop=True)
-    words = [name for name in COLUMNS if name not in types]
-    frame[words] = frame[words].astype(object).fillna("")
+        told = f"schema {SCHEMA}, got {', '.join(map(str, other))}; {again}"
+        raise ValueError(f"frame: expected {told}, or use the hastelib named in its versions")
+    own = [name for name in frame if name not in COLUMNS]
+    numbers = {name: kind for name, kind in COLUMNS.items() if name not in WORDS}
+    frame = frame[[*COLUMNS, *own]].astype(numbers).reset_index(drop=True)
+    frame[WORDS] = frame[WORDS].astype(object).fillna("")
+
+    def refuse(wrong: pd.Series, columns: list[str], expected: str) -> None:
+        if wrong.any():
+            first = frame.loc[wrong, columns].iloc[0].to_dict()
+            raise ValueError(f"frame: expected {expected} {first}")
+
     # A section's own column may tell rows apart too, such as the bucket of 5.6.
-    if (twice := frame.duplicated([*KEYS, *rest])).any():
-        first = frame.loc[twice, KEYS].iloc[0].to_dict()
-        raise ValueError(f"frame: expected each row once, got several of {first}")
-    wrong = frame["score"].isna() != (frame["reason"] != "")
-    wrong |= frame["score"].isin([float("inf"), float("-inf")])
-    if wrong.any():
-        first = frame.loc[wrong, ["metric", "score", "reason"]].iloc[0].to_dict()
-        raise ValueError(f"frame: expected a finite score, or nan and the reason why, got {first}")
+    refuse(frame.duplicated([*KEYS, *own]), KEYS, "each row once, got several of")
+    wrong = (frame["score"].isna() == (frame["reason"] == "")) | (frame["score"].abs() == math.inf)
+    columns = ["metric", "score", "reason"]
+    refuse(wrong, columns, "a finite score, or nan and the reason why, got")
     measured = frame["accuracy"].notna()
     wrong = measured & ~frame["accuracy"].between(0, 1) | (measured != (frame["seeds"] > 0))
-    if wrong.any():
-        first = frame.loc[wrong, ["accuracy", "seeds"]].iloc[0].to_dict()
-        raise ValueError(f"frame: expected accuracies in [0, 1] of at least one seed, got {first}")
+    refuse(wrong, ["accuracy", "seeds"], "accuracies in [0, 1] of at least one seed, got")
     return frame
 
 
 def write(frame: pd.DataFrame, stem: str | Path) -> Path:
     """Write a frame as ``stem.csv``, or as ``stem.parquet`` where that would be too long a CSV.
 
-    The file is there whole or not at all, and every number reads back as it was. A file of the
-    other kind, from an earlier run, goes.
-
-    Returns:
-        The path.
+    The file, whose path is returned, is there whole or not at all, and every number reads back as
+    it was. A file of the other kind, from an earlier run, goes.
 
     Raises:
         PermissionError: the folder cannot be written to.
     """
     frame = check(frame)
     text = frame.to_csv(index=False, na_rep="nan", lineterminator="\n").encode()
-    small = len(text) <= CSV_BYTES
     paths = [Path(f"{stem}.csv"), Path(f"{stem}.parquet")]
-    path, other = paths if small else paths[::-1]
+    path, other = paths if len(text) <= CSV_BYTES else paths[::-1]
     try:
         with writing(path) as temporary:
-            if small:
+            if path.suffix == ".csv":
                 temporary.write_bytes(text)
             else:
                 frame.to_parquet(temporary, index=False)
@@ -141,8 +123,7 @@ def read(path: str | Path) -> pd.DataFrame:
     try:
         if path.suffix == ".parquet":
             return check(pd.read_parquet(path))
-        words = {name: str for name, (kind, _) in COLUMNS.items() if kind == "str"}
-        found = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=["nan"])
-        return check(found)
+        kinds = dict.fromkeys(WORDS, str)
+        return check(pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=["nan"]))
     except (ValueError, pd.errors.ParserError) as error:
         raise ValueError(f"{path}: {error}") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from pydantic import ValidationError, create_model
@@ -56,9 +57,7 @@ def start(
 ) -> tuple[Grid, tuple[str, ...]]:
     """The grid and the targets that checked parameters ask for.
 
-    Of the suite it is the ``part``, where one is named. The notebook computes with its number of
-    threads from here on.
-
+    Of the suite it is the ``part``, where one is named; its number of threads holds from here on.
     ``suite``, ``target``, ``sources``, ``seeds`` and ``metrics`` are read as their comments in the
     notebooks say; a parameter that is a field of the suite's recipe or hardness replaces it;
     ``output`` and those in ``own`` are left to the notebook.
@@ -70,8 +69,7 @@ def start(
     plugins.load()
     rest = {name: value for name, value in given.items() if name not in own}
     suite = suites.find(rest.pop("suite", None), rest.pop("target", None) or None, part)
-    metrics = rest.pop("metrics", None)
-    if metrics is not None:
+    if (metrics := rest.pop("metrics", None)) is not None:
         for metric in words(metrics) or ("",):
             suites.one_of("metric", metric, METRICS)
     if output := rest.pop("output", None):
@@ -79,13 +77,11 @@ def start(
             Path(output).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"output: cannot write to {output} ({error})") from error
-    sources = words(rest.pop("sources", None) or "")
-    seeds = rest.pop("seeds", None)
-    if seeds is not None and seeds < 1:
+    if (seeds := rest.pop("seeds", None)) is not None and seeds < 1:
         raise ValueError(f"seeds: expected the number of fine-tunings, at least 1, got {seeds}")
     chosen, targets = suite.select(
         targets=given.get("target") or None,
-        sources=sources or None,
+        sources=words(rest.pop("sources", None) or "") or None,
         seeds=None if seeds is None else tuple(range(seeds)),
         **rest,
     )
@@ -116,14 +112,9 @@ def save(frame: pd.DataFrame, stem: str | Path) -> None:
     """Write the frame (:func:`hastelib.records.write`), and link to the file from the page."""
     from IPython.display import Markdown, display  # belongs to the book's extra
 
-    path = records.write(frame, stem)
-    one = frame.iloc[0]
-    display(
-        Markdown(
-            f"[`{path.name}`](../rows/{path.name}) has the {len(frame):,} rows of this page. "
-            f"Measured on: {one['device']}; {one['versions']}."
-        )
-    )
+    name, one = records.write(frame, stem).name, frame.iloc[0]
+    told = f"[`{name}`](../rows/{name}) has the {len(frame):,} rows of this page. Measured on: "
+    display(Markdown(f"{told}{one['device']}; {one['versions']}."))
 
 
 def outcomes(grid: Grid, targets: Sequence[str]) -> pd.DataFrame:
@@ -138,8 +129,8 @@ def outcomes(grid: Grid, targets: Sequence[str]) -> pd.DataFrame:
         hardness = {name: h.numpy() for name, h in grid.hardness(target, "test").items()}
         for source in grid.suite.sources:
             made = grid.outcome(source, target, grid.suite.seeds[0])
-            told = {"label": made.labels, "correct": made.probs.argmax(1) == made.labels}
-            part = pd.DataFrame({name: value.numpy() for name, value in told.items()} | hardness)
+            part = pd.DataFrame({"label": made.labels.numpy(), **hardness})
+            part["correct"] = made.probs.argmax(1).numpy() == part["label"]
             parts.append(part.assign(target=target, source=source, sample=part.index))
     return pd.concat(parts, ignore_index=True)
 
@@ -152,8 +143,5 @@ def hardness_bins(samples: pd.DataFrame, variant: str, bins: int = 5) -> pd.Data
     """
     per = samples.groupby(["target", "source"], sort=False)[variant]
     place, size = per.rank(method="first", ascending=False) - 1, per.transform("size")
-    larger = size % bins  # the first bins, each of size // bins + 1
-    cut = larger * (size // bins + 1)
-    early = place // (size // bins + 1)
-    late = larger + (place - cut) // (size // bins)
-    return samples.assign(bin=early.where(place < cut, late).astype(int) + 1)
+    early, late = place // (size // bins + 1), (place - size % bins) // (size // bins)
+    return samples.assign(bin=np.maximum(early, late).astype(int) + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,10 +11,7 @@ FOLDER = Path(__file__).parents[2] / "book" / "paper_tables"
 
 
 def read(*tables: int) -> pd.DataFrame:
-    """Some of the paper's tables as one long frame; all of them where none is named.
-
-    Args:
-        tables: their numbers, 1 to 13.
+    """Some of the paper's tables, by their numbers from 1 to 13, as one long frame; or all of them.
 
     Returns:
         The columns table, section, task, source, target, metric, variant (``all``, ``ca``, ``cs``;
@@ -27,16 +25,10 @@ def read(*tables: int) -> pd.DataFrame:
     files = {int(path.stem[:2]): path for path in sorted(FOLDER.glob("*.csv"))}
     if not files:
         raise FileNotFoundError(
-            f"the paper's numbers are not at {FOLDER}: they belong to the book, not to the "
-            "installed package; install hastelib from a clone of its repository "
-            "(pip install -e .) to have both"
+            f"the paper's numbers are not at {FOLDER}: they belong to the book, not the package; "
+            "install hastelib from a clone of its repository (pip install -e .) to have both"
         )
     if unknown := sorted(set(tables) - set(files)):
         raise ValueError(f"tables: expected numbers from 1 to {max(files)}, got {unknown}")
-    return pd.concat(
-        [
-            pd.read_csv(files[which], dtype={"section": str}, keep_default_na=False)
-            for which in tables or files
-        ],
-        ignore_index=True,
-    )
+    how: dict[str, Any] = {"dtype": {"section": str}, "keep_default_na": False}
+    return pd.concat([pd.read_csv(files[n], **how) for n in tables or files], ignore_index=True)

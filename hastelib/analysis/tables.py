@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -16,11 +16,13 @@ from pandas.io.formats.style import Styler
 MINUS = "−"
 NONE = "–"
 """Stands where there is no number."""
+_SUMMARY = ("value", "low", "high")
 
+_SHOUTED = ("leep", "nce", "gbc", "ca", "cs", "haste")
+_CAPITAL = ("all", "random", "static", "regret", "value", "target", "source", "metric")
 NAMES = {
-    "leep": "LEEP",
-    "nce": "NCE",
-    "gbc": "GBC",
+    **{name: name.upper() for name in _SHOUTED},
+    **{name: name.capitalize() for name in _CAPITAL},
     "logme": "LogME",
     "logme_fixed_point": "LogME, fixed point",
     "h_score": "H-score",
@@ -28,36 +30,17 @@ NAMES = {
     "n_leep": "N-LEEP",
     "ms_leep": "MS-LEEP",
     "e_leep": "E-LEEP",
-    "all": "All",
-    "random": "Random",
     "averaged": "Random, averaged",
-    "ca": "CA",
     "dot": "CA, dot",
-    "cs": "CS",
-    "haste": "HASTE",
-    "static": "Static",
     "pearson": "Pearson’s r",
     "spearman": "Spearman’s ρ",
     "kendall": "Kendall’s τ",
     "weighted_kendall": "Weighted τ",
-    "regret": "Regret",
-    "value": "Value",
-    "target": "Target",
-    "source": "Source",
-    "metric": "Metric",
     "variant": "Samples",
 }
 """What names in the frames are called in tables and figures."""
 
-FAMILIES = {
-    "resnet": "ResNet",
-    "densenet": "DenseNet",
-    "mobilenet": "MobileNet",
-    "squeezenet": "SqueezeNet",
-    "vgg": "VGG",
-    "bert": "BERT",
-    "fcn": "FCN",
-}
+FAMILIES = ("ResNet", "DenseNet", "MobileNet", "SqueezeNet", "VGG", "BERT", "FCN")
 
 
 def label(name: object) -> str:
@@ -73,9 +56,8 @@ def source(name: str) -> str:
 
 def family(name: str) -> str:
     """The family of an architecture: ``resnet20@cifar10`` is a ResNet."""
-    word = re.match(r"[A-Za-z]*", source(name))
-    letters = word.group() if word else ""
-    return FAMILIES.get(letters.lower(), letters or name)
+    letters = re.split(r"[^A-Za-z]", source(name), maxsplit=1)[0]
+    return next((f for f in FAMILIES if f.lower() == letters.lower()), letters or name)
 
 
 def number(value: float, digits: int = 3, sign: bool = False) -> str:
@@ -85,8 +67,7 @@ def number(value: float, digits: int = 3, sign: bool = False) -> str:
     if pd.isna(value):
         return NONE
     rounded = round(float(value), digits) + 0.0  # -0.0 + 0.0 is 0.0
-    text = f"{rounded:{'+' if sign and rounded else ''},.{digits}f}"
-    return text.replace("-", MINUS)
+    return f"{rounded:{'+' if sign and rounded else ''},.{digits}f}".replace("-", MINUS)
 
 
 def interval(low: float, high: float, digits: int = 2, sign: bool = False) -> str:
@@ -128,12 +109,8 @@ def plain(
         digits: decimals of the numbers; or of each column by its name, 3 for the others.
         signed: columns whose numbers show a plus sign; True for all.
         small: whether the interval stands beneath the value, in small type; else behind it.
-
-    Returns:
-        A Styler, to which more styles can be added.
     """
     frame = frame.to_frame() if isinstance(frame, pd.Series) else frame
-    frame = frame.copy()
     if not frame.index.is_unique:
         raise ValueError("frame: expected each row's name once; set an index that tells them apart")
 
@@ -142,72 +119,51 @@ def plain(
         places = digits if isinstance(digits, int) else digits.get(key, 3)
         return places, signed if isinstance(signed, bool) else key in signed
 
-    frame = _joined(frame, of, small)
-    words = []  # columns of words alone, which stand left
+    frame = _joined(frame, of, small).copy()
+    kinds = []  # of the columns: words alone stand left
     for i, name in enumerate(frame.columns):
-        column = frame.iloc[:, i]
+        column, told = frame.iloc[:, i], "0"
         if pd.api.types.is_float_dtype(column):
             cells = [number(value, *of(name)) for value in column]
         elif pd.api.types.is_integer_dtype(column):
             cells = [number(value, 0, of(name)[1]) for value in column]
         else:
-            cells = [NONE if _missing(value) else str(value) for value in column]
-            told = [cell.split("<")[0] for cell in cells if cell != NONE]
-            if max(map(len, told), default=0) > 24 or not re.search(r"\d", "".join(told)):
-                words.append(i)
+            gone = column.isna()
+            cells = [NONE if no else str(value) for value, no in zip(column, gone, strict=True)]
+            texts = [cell.split("<")[0] for cell in cells if cell != NONE]
+            told = "" if max(map(len, texts), default=0) > 24 else "".join(texts)
+        kinds.append("" if re.search(r"\d", told) else "text")
         frame.isetitem(i, np.array(cells, dtype=object))
-    frame.index = _labelled(frame.index)
-    frame.columns = _labelled(frame.columns)
-    style = Styler(
-        frame,
-        caption=escape(caption) or None,
-        table_attributes='class="haste"',
-        uuid_len=0,
-        cell_ids=False,
-    )
-    classes = pd.DataFrame("", index=frame.index, columns=frame.columns)
-    for i in words:
-        classes.isetitem(i, ["text"] * len(classes))
-    return style.set_td_classes(classes).hide(names=True)
+    frame = frame.rename(index=label, columns=label).rename_axis(columns=lambda n: n and label(n))
+    style = Styler(frame, caption=escape(caption) or None, uuid_len=0, cell_ids=False)
+    style = style.set_table_attributes('class="haste"').hide(names=True)
+    return style.set_td_classes(pd.DataFrame([kinds] * len(frame), frame.index, frame.columns))
 
 
-def _missing(value: object) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _labelled(index: pd.Index) -> pd.Index:
-    names = [label(name) if name is not None else None for name in index.names]
-    if isinstance(index, pd.MultiIndex):
-        tuples = [tuple(label(part) for part in key) for key in index]
-        return pd.MultiIndex.from_tuples(tuples, names=names)
-    return pd.Index([label(part) for part in index], name=names[0])
+def _with(text: str, ends: str, small: bool = True) -> str:
+    """A value with its interval beneath, or behind it."""
+    return f"{text}{'<br>' if small else ' '}<small>{ends}</small>" if ends else text
 
 
 def _joined(
     frame: pd.DataFrame, of: Callable[[object], tuple[int, bool]], small: bool
 ) -> pd.DataFrame:
     """Every value, low and high as one column of texts."""
-    last = frame.columns.get_level_values(-1)
-    if not {"value", "low", "high"} <= set(last):
+    if not {*_SUMMARY} <= set(frame.columns.get_level_values(-1)):
         return frame
-    found: dict[object, list[object] | pd.Series] = {}
-    for name in frame.columns:
-        part = name[-1] if isinstance(name, tuple) else name
-        if part in ("low", "high"):
-            continue
-        if part != "value":
-            found[name] = frame[name]
-            continue
-        head = name[:-1] if isinstance(name, tuple) else ()
-        low, high = (frame[(*head, end) if head else end] for end in ("low", "high"))
-        key = (head[0] if len(head) == 1 else head) if head else name
-        places, sign = of(key)
-        cells = []
-        for v, a, b in zip(frame[name], low, high, strict=True):
-            text, ends = number(v, places, sign), short(interval(a, b, min(places, 3), sign))
-            between = "<br><small>" if small else " <small>"
-            cells.append(f"{text}{between}{ends}</small>" if ends else text)
-        found[key] = pd.Series(cells, frame.index, dtype=object)
+    names = [name if isinstance(name, tuple) else (name,) for name in frame]
+    found: dict[object, list[str] | pd.Series] = {}
+    for column, (*head, part) in zip(frame, names, strict=True):
+        if part == "value":
+            low, high = (frame.iloc[:, names.index((*head, end))] for end in ("low", "high"))
+            key = (tuple(head) if len(head) > 1 else head[0]) if head else column
+            places, sign = of(key)
+            found[key] = [
+                _with(number(v, places, sign), short(interval(a, b, min(places, 3), sign)), small)
+                for v, a, b in zip(frame[column], low, high, strict=True)
+            ]
+        elif part not in _SUMMARY:
+            found[column] = frame[column]
     joined = pd.DataFrame(found, index=frame.index)
     rest = list(frame.columns.names[:-1])
     if isinstance(joined.columns, pd.MultiIndex) and len(rest) == joined.columns.nlevels:
@@ -219,10 +175,6 @@ def wide(
     values: pd.DataFrame,
     caption: str = "",
     rows: str = "target",
-    panels: str = "metric",
-    columns: str = "variant",
-    digits: int = 3,
-    base: str = "all",
     bold: Sequence[str] = ("ca", "dot", "cs", "haste"),
     mean: pd.DataFrame | bool = True,
     intervals: bool = False,
@@ -235,90 +187,49 @@ def wide(
             with intervals), or a column ``value`` alone.
         caption: says what is shown and how to read it.
         rows: level or column that goes down.
-        panels: level or column that makes groups of rows.
-        columns: level or column that goes across.
-        digits: of the values; intervals have two.
-        base: the variant that those in ``bold`` are compared with, at the printed precision.
-        bold: variants that are set in bold where they beat it.
+        bold: variants that are set in bold where, as printed, they beat ``all``.
         mean: the last row of each group: the summary of :func:`hastelib.analysis.mean` over the
             rows, for its intervals; True for the means of the values; False for none.
         intervals: show those of single rows too, beneath the values. A figure
             (:func:`hastelib.analysis.plots.forest`) shows so many better.
-        across: put the panels beside each other, with a head of their own: for three variants.
+        across: put the metrics beside each other, with a head of their own: for three variants.
     """
     table = values.reset_index()
-    order: dict[str, list[Any]] = {
-        n: list(dict.fromkeys(table[n])) for n in (panels, rows, columns)
-    }
-    both = {(p, r, c): (v, *ends) for p, r, c, v, *ends in _lines(table, panels, rows, columns)}
-    means: dict[tuple, tuple] = {}
-    if isinstance(mean, pd.DataFrame) or (mean and len(order[rows]) > 1):
-        own = (
-            mean
-            if isinstance(mean, pd.DataFrame)
-            else table.groupby([panels, columns])[["value"]].mean()
-        )
-        told = _lines(own.reset_index(), panels, "", columns)
-        means = {(p, c): (v, *ends) for p, _, c, v, *ends in told}
+    metrics, down, variants = (table[name].unique() for name in ("metric", rows, "variant"))
+    if not isinstance(mean, pd.DataFrame):
+        mean = table.groupby(["metric", "variant"])[["value"]].mean() if mean else table.iloc[:0]
+    several = table.drop_duplicates(["metric", rows])["metric"].value_counts() > 1
+    foot = mean.reset_index().assign(**{rows: "Mean"})
+    foot = foot[foot["metric"].isin(several.index[several])]
+    table = table if intervals else table.assign(low=math.nan, high=math.nan)
+    cells = pd.concat([table, foot]).reindex(columns=["metric", rows, "variant", *_SUMMARY])
+    told = {(m, r, v): ends for m, r, v, *ends in cells.itertuples(index=False, name=None)}
     lines: dict[tuple[str, str], list[str]] = {}
-    for panel in order[panels]:
-        names = [
-            name for name in order[rows] if any((panel, name, c) in both for c in order[columns])
-        ]
-        for name in names:
-            got = {c: both[panel, name, c] for c in order[columns] if (panel, name, c) in both}
-            if not intervals:
-                got = {c: (value, math.nan, math.nan) for c, (value, *_) in got.items()}
-            lines[label(panel), label(name)] = _cells(got, order[columns], digits, base, bold)
-        if means and len(names) > 1:
-            got = {c: means[panel, c] for c in order[columns] if (panel, c) in means}
-            lines[label(panel), "Mean"] = _cells(got, order[columns], digits, base, bold)
-    frame = pd.DataFrame.from_dict(
-        lines, orient="index", columns=[label(c) for c in order[columns]]
-    )
-    frame.index = pd.MultiIndex.from_tuples(lines)
+    for metric, row in itertools.product(metrics, [*down, "Mean"]):
+        got = {v: told[metric, row, v] for v in variants if (metric, row, v) in told}
+        if not got:
+            continue
+        least = round(got["all"][0], 3) if "all" in got else math.nan
+        texts = []
+        for name in variants:
+            value, low, high = got.get(name, (math.nan,) * 3)
+            text = number(value)
+            if name in bold and round(value, 3) > least:
+                text = f"<b>{text}</b>"
+            texts.append(_with(text, short(interval(low, high))))
+        lines[label(metric), label(row)] = texts
+    index = pd.MultiIndex.from_tuples(lines)
+    frame = pd.DataFrame([*lines.values()], index, [*map(label, variants)])
     if across:
         parts = {panel: frame.loc[panel] for panel in dict.fromkeys(head for head, _ in lines)}
         frame = pd.concat(parts, axis=1, sort=False)
-        last = [name for name in frame.index if name == "Mean"]
-        frame = frame.loc[[*frame.index.difference(last, sort=False), *last]]
+        frame = frame.loc[sorted(frame.index, key="Mean".__eq__)]
     return plain(frame, caption)
 
 
-def _lines(
-    table: pd.DataFrame, panels: str, rows: str, columns: str
-) -> Iterator[tuple[Any, Any, Any, float, float, float]]:
-    for one in table.to_dict("records"):
-        low, high = one.get("low", math.nan), one.get("high", math.nan)
-        yield one.get(panels), one.get(rows), one[columns], one["value"], low, high
+def beside(*tables: Styler) -> Any:
+    """Tables next to each other, such as ours and the paper's, which wrap on a narrow screen."""
+    from IPython.display import HTML  # belongs to the book's extra, not to the library
 
-
-def _cells(
-    got: Mapping[str, tuple], variants: Sequence[str], digits: int, base: str, bold: Sequence[str]
-) -> list[str]:
-    against = round(got[base][0], digits) if base in got else math.nan
-    cells = []
-    for name in variants:
-        value, low, high = got.get(name, (math.nan,) * 3)
-        text = number(value, digits)
-        if name in bold and round(value, digits) > against:
-            text = f"<b>{text}</b>"
-        ends = short(interval(low, high))
-        cells.append(f"{text}<br><small>{ends}</small>" if ends else text)
-    return cells
-
-
-@dataclass(frozen=True, repr=False)
-class Beside:
-    """Tables next to each other, which wrap on a narrow screen."""
-
-    tables: tuple[Styler, ...]
-
-    def _repr_html_(self) -> str:
-        parts = "".join(f'<div class="haste-part">{one.to_html()}</div>' for one in self.tables)
-        return f'<div class="haste-beside">{parts}</div>'
-
-
-def beside(*tables: Styler) -> Beside:
-    """Tables next to each other, such as ours and the paper's."""
-    return Beside(tables)
+    parts = "".join(f'<div class="haste-part">{one.to_html()}</div>' for one in tables)
+    return HTML(f'<div class="haste-beside">{parts}</div>')
