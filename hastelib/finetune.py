@@ -132,24 +132,23 @@ def train(
         ValueError: fewer than two samples; the loss is NaN or infinite (the learning rate is too
             high); the checkpoint is of another source, recipe or seed.
     """
-    if len(split) < 2:
+    n = len(split)
+    if n < 2:
         raise ValueError(f"{split.name}: expected at least two {source.unit}s to train on")
-    whole, rest = divmod(len(split), recipe.batch_size)
-    steps = recipe.epochs * (whole + (rest > 1))  # a last batch of one is left out
-    training = _Training(module, recipe, steps, seed, device)
-    start = 0
+    steps = n // recipe.batch_size + (n % recipe.batch_size > 1)  # a last batch of one is left out
+    training = _Training(module, recipe, recipe.epochs * steps, seed, device)
     made = {"source": source.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
-    if checkpoint := store.read("checkpoints", entry):
-        if checkpoint[1]["made"] != made:
-            raise ValueError(
-                f"entry: {entry} holds a checkpoint of {checkpoint[1]['made']}, not of {made}; "
-                "give every source, recipe and seed an entry of its own"
-            )
-        training.restore(checkpoint[0]["state"])
-        start = checkpoint[1]["epochs"]
+    arrays, notes = store.read("checkpoints", entry) or ({}, {"epochs": 0, "made": made})
+    if notes["made"] != made:
+        raise ValueError(
+            f"entry: {entry} holds a checkpoint of {notes['made']}, not of {made}; give every "
+            "source, recipe and seed an entry of its own"
+        )
+    if arrays:
+        training.restore(arrays["state"])
+    start = notes["epochs"]
     module.train()
-    seen = {"initial": start * len(split), "total": recipe.epochs * len(split)}
-    with tqdm(**seen, unit=source.unit, desc=name) as progress:
+    with tqdm(desc=name, total=recipe.epochs * n, initial=start * n, unit=source.unit) as progress:
         for epoch in range(start, recipe.epochs):
             total = torch.zeros((), device=device)
             for batch, labels in split.batches(
@@ -164,7 +163,7 @@ def train(
                 if recipe.schedule == "onecycle":
                     training.parts["onecycle"].step()
                 progress.update(len(labels))
-            value = total.item() / len(split)
+            value = total.item() / n
             progress.set_postfix(loss=f"{value:.3f}")
             if not value < float("inf"):
                 raise ValueError(

