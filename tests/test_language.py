@@ -16,8 +16,11 @@ import torch
 
 pytest.importorskip("transformers")
 
+import transformers
+
 from hastelib import models, selection
 from hastelib.data import load
+from hastelib.download import DownloadError
 from hastelib.features import extract
 from hastelib.finetune import predict
 from hastelib.glyphs import Corpus
@@ -237,3 +240,39 @@ def test_everything_is_read_from_the_store(tasks, frame: pd.DataFrame) -> None:
     for source, targets in tasks.pairs.items():
         named = tasks.named(targets)
         assert not fresh.jobs([source], named, ["leep"], (0,), {source: source})
+
+
+@pytest.mark.parametrize("learnt", [True, False])
+def test_networks_of_the_hub(source: networks.TextSource, tmp_path, learnt: bool) -> None:
+    module: Any = source.module
+    config = module.encoder.config
+    kind: Any = transformers.BertForSequenceClassification if learnt else transformers.BertModel
+    kind(config).save_pretrained(tmp_path)
+    source.preprocessing.tokenizer.save_pretrained(tmp_path)
+    found, again = (models.load(f"transformers/{tmp_path}", 16) for _ in range(2))
+    assert found.fingerprint == again.fingerprint  # also of the classifier that is drawn
+    assert found.classifies == learnt
+    assert found.structure.layers[-1].endswith("encoder.layer.1")
+    with torch.inference_mode():
+        batch = dict(found.preprocessing.tokenizer("a text", return_tensors="pt"))
+        assert found.logits(found.with_classes(5), batch).shape == (1, 5)
+
+
+def test_networks_of_the_hub_for_images(tmp_path) -> None:
+    sizes: dict[str, Any] = {
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
+    config = transformers.ViTConfig(hidden_size=8, image_size=32, patch_size=8, **sizes)
+    transformers.ViTForImageClassification(config).save_pretrained(tmp_path)
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    found = models.load(f"transformers/{tmp_path}")
+    assert found.structure.head == "classifier"
+    assert len(found.structure.layers) == 3
+    assert found.classifies
+
+
+def test_a_network_that_the_hub_does_not_have(tmp_path) -> None:
+    with pytest.raises(DownloadError, match="could not be downloaded"):
+        models.load(f"transformers/{tmp_path / 'nothing'}")

@@ -15,6 +15,7 @@ import datasets
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation import FCN
 
 from hastelib.data.images import Preprocessing
@@ -50,40 +51,30 @@ class Viewing(Preprocessing):
     pixels: int | None = PIXELS
 
 
-class SmallFCN(nn.Module):
-    """A small ResNet for images as the backbone of an FCN, without its classifier and last stride.
+def small_fcn(classifier: CifarResNet, classes: int) -> FCN:
+    """An FCN whose backbone is a small ResNet without its classifier and last stride.
 
     As in torchvision's FCNs the last stage is dilated instead of strided, with the same weights,
-    and the head is a 3 x 3 convolution as wide as the backbone's output, batch normalisation,
-    ReLU, dropout of a tenth, and a 1 x 1 convolution to ``classes``, which is enlarged bilinearly
-    to the input's size.
+    and the head is a 3 x 3 convolution (here as wide as the backbone's output), batch
+    normalisation, ReLU, dropout of a tenth, and a 1 x 1 convolution to ``classes``, which is
+    enlarged bilinearly to the input's size.
     """
-
-    def __init__(self, backbone: CifarResNet, classes: int) -> None:
-        super().__init__()
-        self.backbone = copy.deepcopy(backbone)
-        width = self.backbone.linear.in_features
-        del self.backbone.linear, self.backbone.avgpool
-        for name, part in self.backbone.layer3.named_modules():
-            if isinstance(part, nn.Conv2d):
-                first = name == "0.conv1"  # what feeds it is not strided yet
-                part.stride = (1, 1)
-                part.dilation = part.padding = (1, 1) if first else (2, 2)
-        self.backbone.layer3[0].downsample.stride = 1  # type: ignore[assignment]
-        self.classifier = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.Dropout(0.1),
-            nn.Conv2d(width, classes, 1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, 3, h, w) images to (n, classes, h, w) logits."""
-        part, size = self.backbone, x.shape[-2:]
-        x = part.relu(part.bn1(part.conv1(x)))
-        logits = self.classifier(part.layer3(part.layer2(part.layer1(x))))
-        return nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    small: Any = copy.deepcopy(classifier)
+    width = small.linear.in_features
+    for name, part in small.layer3.named_modules():
+        if isinstance(part, nn.Conv2d):
+            first = name == "0.conv1"  # what feeds it is not strided yet
+            part.stride = (1, 1)
+            part.dilation = part.padding = (1, 1) if first else (2, 2)
+    small.layer3[0].downsample.stride = 1
+    head = nn.Sequential(
+        nn.Conv2d(width, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Dropout(0.1),
+        nn.Conv2d(width, classes, 1),
+    )
+    return FCN(IntermediateLayerGetter(small, {"layer3": "out"}), head)
 
 
 @dataclass(frozen=True)
@@ -100,8 +91,9 @@ class SegmentationSource(Source):
     @property
     def structure(self) -> Structure:
         """The last convolution, and the stages of the backbone but the first."""
-        last = 4 if isinstance(self.module, FCN) else 3
-        return Structure("classifier.4", tuple(f"backbone.layer{i}" for i in range(2, last + 1)))
+        backbone: Any = self.module.backbone
+        stages = [f"backbone.{name}" for name in backbone if name.startswith("layer")]
+        return Structure("classifier.4", tuple(stages[1:]))
 
     @property
     def geometry(self) -> tuple[Any, ...]:
@@ -237,7 +229,7 @@ def load(name: str, size: int | None = None) -> SegmentationSource:
         else:
             classifier = load_classifier(f"{plain}@{weights}")
             assert isinstance(classifier.module, CifarResNet)
-            module, seen = SmallFCN(classifier.module, 2), classifier.preprocessing
+            module, seen = small_fcn(classifier.module, 2), classifier.preprocessing
             own = Viewing(SMALL, SMALL, seen.mean, seen.std)
     module, wanted = placed(module.eval()), size or own.resize
     seen = replace(own, resize=wanted, crop=wanted)
