@@ -121,9 +121,9 @@ class TextClassifier(nn.Module):
     layer and tanh on the first token.
     """
 
-    def __init__(self, encoder: nn.Module, pooling: str, classes: int) -> None:
+    def __init__(self, encoder: Any, pooling: str, classes: int) -> None:
         super().__init__()
-        config: Any = encoder.config
+        config = encoder.config
         self.encoder, self.pooling = encoder, pooling
         self.dropout = nn.Dropout(getattr(config, "hidden_dropout_prob", 0.1))
         self.head = nn.Linear(config.hidden_size, classes)
@@ -138,8 +138,7 @@ class TextClassifier(nn.Module):
             embedding = found.pooler_output
         else:
             embedding = flat(found.last_hidden_state, inputs["attention_mask"])
-        logits: Tensor = self.head(self.dropout(embedding))
-        return logits
+        return self.head(self.dropout(embedding))
 
 
 @dataclass(frozen=True)
@@ -202,14 +201,11 @@ def load(name: str, size: int | None = None) -> Source:
     architecture, _, weights = name.partition("@")
     if not architecture.startswith("transformers/"):
         check(architecture, weights)
-    encoder: Any
-    module: Any
     transformers, learnt = _transformers(), False
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if architecture in ("bert2", "minilm"):
-            encoder, tokenizer = (_bert2 if architecture == "bert2" else _minilm)(transformers)
-            module = TextClassifier(encoder, "mean", 2)
+            module, tokenizer = (_bert2 if architecture == "bert2" else _minilm)(transformers)
         elif architecture == "bert-base-uncased":
             module, tokenizer, _ = _of_hub(transformers, *BERT)
             module.pooling = "pooler"
@@ -219,8 +215,7 @@ def load(name: str, size: int | None = None) -> Source:
     if isinstance(tokenizer, _Processed):
         return wrap(name, module, tokenizer, classifies=learnt)
     if isinstance(module, TextClassifier):
-        encoder = module.encoder
-        encoder.set_attn_implementation("eager")  # the others' gradients vary from run to run
+        module.encoder.set_attn_implementation("eager")  # the others' gradients vary
     tokens = size or TOKENS
     positions = getattr(_config(module), "max_position_embeddings", None)
     if positions and tokens > positions:
@@ -255,7 +250,7 @@ class _Processed:
         return self.processor(image, return_tensors="pt")["pixel_values"][0]
 
 
-def _of_hub(auto: Any, repository: str, revision: str) -> tuple[nn.Module, Any, bool]:
+def _of_hub(auto: Any, repository: str, revision: str) -> tuple[Any, Any, bool]:
     """The network, what prepares its input, and whether its checkpoint has a classifier."""
     where = {"revision": revision}
     with reaching(f"{repository} (revision {revision})"):
@@ -310,4 +305,5 @@ def _with(transformers: Any, encoder: Any, tokenizer: Any) -> tuple[Any, Any]:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     names = {"unk_token": "[UNK]", "pad_token": "[PAD]"}
-    return encoder, transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+    return TextClassifier(encoder, "mean", 2), tokenizer
