@@ -36,7 +36,8 @@ def unwrapped(module: nn.Module) -> nn.Module:
     while isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(
         module, "_orig_mod"
     ):
-        module = getattr(module, "_orig_mod", None) or module.module
+        inner: Any = getattr(module, "_orig_mod", None) or module.module
+        module = inner
     if isinstance(module, torch.jit.ScriptModule):
         raise ValueError("model: expected a module that is not scripted; pass the original one")
     return module
@@ -171,7 +172,9 @@ def structure(
     than two resolutions, with one. What is named by ``head`` and ``layers`` is not searched for.
     """
     heads = {name: part for name, part in module.named_modules() if _is_head(part)}
-    pools = {n: p for n, p in module.named_modules() if isinstance(p, nn.MaxPool2d)}
+    pools: dict[str, nn.Module] = {
+        name: part for name, part in module.named_modules() if isinstance(part, nn.MaxPool2d)
+    }
     choices = [blocks for least in (2, 1) if (blocks := _blocks(module, least))]
     if not _blocks(module, 2) and pools:
         choices = [pools]

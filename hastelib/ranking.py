@@ -80,7 +80,7 @@ class _Items(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         return image, self.labels[self.rows[place]]
 
 
-def _one_class(values: Sequence[Any], where: str) -> tuple[Tensor, list[str]]:
+def _one_class(values: Any, where: str) -> tuple[Tensor, list[str]]:
     """Labels as integers with the names of their classes."""
     array = np.asarray(values)
     if array.ndim != 1 or array.dtype.kind == "f":
@@ -223,10 +223,7 @@ def _features(name: str, model: Any, data: _Data, rows: Tensor, asked: _Asked) -
 def _own(name: str, module: nn.Module, transform: Any, kind: str) -> models.Source:
     """A caller's module as a source; it is not changed."""
     if transform is None and kind == "image" and hasattr(module, "pretrained_cfg"):
-        import timm
-
-        config = timm.data.resolve_model_data_config(module)
-        transform = timm.data.create_transform(**config, is_training=False)
+        transform = models.timm_transform(module)
     if transform is None:
         what = "transform" if kind == "image" else "tokenizer"
         raise ValueError(f"which {what} does it want? Give a pair (module, {what})")
@@ -458,7 +455,8 @@ def _ranking(
     prior: Mapping[str, float],
     steps: Sequence[int],
 ) -> Ranking:
-    frames, halves, hard = [], {}, {}
+    frames, halves = [], {}
+    hard: dict[tuple[str, str], np.ndarray] = {}
     variants = ["all", "random", *asked.hard]
     rows = torch.sort(order)[0]
     for name, model in named.items():
@@ -555,10 +553,10 @@ class Ranking:
 
     def _reason(self, model: str, ranks: pd.Series) -> str:
         failed = self.frame[(self.frame["model"] == model) & self.frame["score"].isna()]
-        told = [
-            reason if len(names) == len(self.metrics) else f"{', '.join(names)}: {reason}"
-            for reason, names in failed.groupby("reason", sort=False)["metric"].unique().items()
-        ]
+        told = []
+        for reason, names in failed.groupby("reason", sort=False)["metric"].unique().items():
+            every = len(names) == len(self.metrics)
+            told.append(f"{reason}" if every else f"{', '.join(names)}: {reason}")
         same = ranks.index[(ranks == ranks[model]) & (ranks.index != model)]
         return "; ".join([*told, *([f"tied with {', '.join(same)}"] if len(same) else [])])
 
@@ -573,7 +571,7 @@ class Ranking:
         own = own[own["metric"] == self._metric(metric)].dropna(subset="score")
         if own.empty:
             raise ValueError("no model has a score; table() has the reasons")
-        return str(own.loc[own["score"].idxmax(), "model"])
+        return str(own["model"].iloc[own["score"].argmax()])
 
     def _metric(self, metric: str | None) -> str:
         if metric is None:
@@ -661,7 +659,7 @@ class Ranking:
                 dict(zip((name, f"{name}_low", f"{name}_high"), f(*both.to_numpy().T), strict=True))
                 for name, f in (("tau", stats.weighted_kendall), ("pearson", stats.pearson))
             )
-            missed = both["accuracy"].max() - both["accuracy"][both["score"].idxmax()]
+            missed = both["accuracy"].max() - both["accuracy"].iloc[both["score"].argmax()]
             lines[cell] = tau | r | {"regret": missed, "models": len(both)}
         if not lines:
             raise ValueError("accuracies: expected at least two models that have a score")

@@ -31,7 +31,7 @@ sees images as its publisher prepares them.
 
 from hastelib.data import Preprocessing
 from hastelib.hooks import placed, replace_head
-from hastelib.models.catalogue import POCKET, SOURCES, load, parse, prior
+from hastelib.models.catalogue import POCKET, SOURCES, load, parse, prior, timm_transform
 from hastelib.models.source import Source, wrap
 from hastelib.models.weights import CIFAR10_FILES, read_state, weights_folder
 
@@ -47,6 +47,7 @@ __all__ = [
     "prior",
     "read_state",
     "replace_head",
+    "timm_transform",
     "weights_folder",
     "wrap",
 ]

@@ -210,8 +210,13 @@ def _of_timm(name: str) -> tuple[nn.Module, Any]:
         one_of("timm network", plain, timm.list_models())
     with files.reaching(f"timm/{name}"):
         module = timm.create_model(name, pretrained=True)
-    config = timm.data.resolve_model_data_config(module)
-    return module, timm.data.create_transform(**config, is_training=False)
+    return module, timm_transform(module)
+
+
+def timm_transform(module: nn.Module) -> Any:
+    """From an image to a tensor, as the publisher of a timm network prepares it."""
+    data = files.needed("timm", "timm").data
+    return data.create_transform(**data.resolve_model_data_config(module), is_training=False)
 
 
 def prior(name: str) -> float:
