@@ -25,6 +25,7 @@ from hastelib.metrics.predictions import empirical_conditional, nce
 
 NEWTON_STEPS = 200
 HALVINGS = 40  # of a Newton step, until it goes downhill
+DENSE = 1000  # weights of a head up to which its Hessian is made
 
 
 class SeparableDataWarning(RuntimeWarning):
@@ -235,10 +236,14 @@ def _newton(
         dual = Q + moved
         short = -float(dual.clamp(max=0).sum()) / n
         if near and short <= tolerance:
+            off = A.T @ (dual - Y) / n + ridge * (
+                head + step
+            )  # what rounding left of the residuals
             dual = dual.clamp(min=0)
             entropy = -torch.xlogy(dual, dual).sum(1).mean()
             bound = float(entropy - (ridge * (head + step) ** 2).sum() / 2)
-            gap = min(gap, value - bound + short * float(logits.abs().max()))
+            charged = short * float(logits.abs().max()) + float((off * (head + step)).abs().sum())
+            gap = min(gap, value - bound + charged)
             if gap <= tolerance:
                 break
         downhill = float((slope * step).sum())
@@ -272,9 +277,9 @@ def _newton_step(
 ) -> tuple[Float64[Tensor, "k c"], Float64[Tensor, "n c"]]:
     """Minus the inverse Hessian times the slope, and what it does to the predictions.
 
-    Conjugate gradients to a relative precision, with the Hessian's diagonal as preconditioner.
-    The Hessian is singular along heads that are the same for all classes, to which the slope is
-    orthogonal.
+    Solved outright where the head is small, which classes that only touch want, else by conjugate
+    gradients to a relative precision, with the Hessian's diagonal as preconditioner. The Hessian
+    is singular along heads that are the same for all classes, to which the slope is orthogonal.
     """
 
     def moved(step: Float64[Tensor, "k c"]) -> Float64[Tensor, "n c"]:
@@ -283,6 +288,14 @@ def _newton_step(
 
     scale = (A**2).T @ (Q * (1 - Q)) / len(A) + ridge
     scale = scale + 1e-12 * scale.max()
+    if slope.numel() <= DENSE:
+        blocks = torch.einsum("nk,nl,nc->ckl", A, A, Q) / len(A)
+        joint = torch.einsum("nk,nc->nck", A, Q).reshape(len(A), -1)
+        hessian = torch.block_diag(*blocks) - joint.T @ joint / len(A)
+        hessian += torch.diag(ridge[:, 0].repeat(Q.shape[1]) + 1e-12 * scale.max())
+        flat = torch.linalg.solve(hessian, -slope.T.reshape(-1))
+        step = flat.view(Q.shape[1], -1).T
+        return step, moved(step)
     step, residual = torch.zeros_like(slope), -slope
     direction = residual / scale
     product = float((residual * direction).sum())
