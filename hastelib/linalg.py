@@ -43,18 +43,6 @@ def class_sums(
     return x.new_zeros(classes, x.shape[1]).index_add_(0, index, x)
 
 
-def class_moments(
-    x: Float[Tensor, "n d"], index: Int64[Tensor, " n"], counts: Int64[Tensor, " c"]
-) -> tuple[Float64[Tensor, "c d"], Float64[Tensor, "c d"]]:
-    """The mean and the biased variance of each class, a class at a time: it stays in the cache."""
-    means, variances = [], []
-    for rows in groups(index, counts):
-        part = x.index_select(0, rows).double()
-        means.append(part.mean(0))
-        variances.append((part - means[-1]).square_().mean(0))
-    return torch.stack(means), torch.stack(variances)
-
-
 def groups(index: Int64[Tensor, " n"], counts: Int64[Tensor, " c"]) -> tuple[Tensor, ...]:
     """For each class the indices of its samples, in their order."""
     return torch.split(torch.argsort(index, stable=True), counts.tolist())
@@ -239,6 +227,11 @@ class Embedded:
     ) -> None:
         self.F, self.index, self.counts = checks.embedded(embeddings, labels, least, name)
 
+    @classmethod
+    def of(cls, embeddings: Embeddings, labels: ArrayLike) -> Embedded:
+        """The embeddings themselves where they are checked already."""
+        return embeddings if isinstance(embeddings, cls) else cls(embeddings, labels)
+
     @functools.cached_property
     def raw(self) -> Factors:
         """Of F."""
@@ -263,3 +256,6 @@ class Embedded:
         for _, block in blocks(self.F):
             total += (block - first).sum(0)
         return Factors(self.F, first + total / len(self.F))
+
+
+Embeddings = ArrayLike | Embedded

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from hastelib import checks
 from hastelib.checks import ArrayLike
-from hastelib.linalg import Embedded
+from hastelib.linalg import Embedded, Embeddings
 
 DECADES = 10
 POINTS = 200
@@ -50,9 +50,9 @@ class Problem(NamedTuple):
 
 
 def _of(given: Embedded) -> Problem:
-    found, index, counts = given.raw, given.index, given.counts
-    energies = found.energies(index, counts)
-    rest = found.rest(index, counts, energies)
+    found = given.raw
+    energies = found.energies(given.index, given.counts)
+    rest = found.rest(given.index, given.counts, energies)
     return problem(found.values, energies, rest, found.shape, found.scale)
 
 
@@ -125,8 +125,8 @@ def _refined(
     return _evidence(problem, t, (energy / (t[:, None] + values)).sum(1) + rest / t)
 
 
-def logme(embeddings: ArrayLike, labels: ArrayLike) -> float:
-    r"""Maximum log evidence per sample of a linear model (You et al. 2021), exactly.
+def logme(embeddings: Embeddings, labels: ArrayLike) -> float:
+    r"""Maximum log evidence, in nats per sample, of a linear model (You et al. 2021), exactly.
 
     Each class present is regressed against the rest, :math:`y \in \{0, 1\}^n`, with weights of
     precision :math:`\alpha` and noise of precision :math:`\beta`. With :math:`t = \alpha / \beta`
@@ -155,17 +155,10 @@ def logme(embeddings: ArrayLike, labels: ArrayLike) -> float:
     the end of its range, and warns. All-zero embeddings explain nothing and get the evidence of
     pure noise, :math:`-\frac12 (\log (2 \pi |y|^2 / n) + 1)`.
 
-    The score is in nats per sample.
-
     Warns:
         UnboundedEvidenceWarning: the evidence is largest at the lower end of the range.
     """
-    return maximum_evidence(Embedded(embeddings, labels))
-
-
-def maximum_evidence(given: Embedded) -> float:
-    """:func:`logme` of embeddings that may be factored already."""
-    return maximum(_of(given))
+    return maximum(_of(Embedded.of(embeddings, labels)))
 
 
 def maximum(problem: Problem) -> float:
@@ -201,7 +194,7 @@ def maximum(problem: Problem) -> float:
                 f"classes exactly on {problem.n} samples (are some repeated?): the evidence grows "
                 f"without bound, and its value at the end of the range, t = 1e-{DECADES}, counts",
                 UnboundedEvidenceWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
     return float(refined.mean())
 
@@ -211,24 +204,16 @@ def logme_profile(
 ) -> np.ndarray | Tensor:
     r"""The evidence that :func:`logme` maximises, as a curve for each class.
 
-    Args:
-        embeddings: (n, d).
-        labels: (n,) integers.
-        log_t: (m,) natural logarithms of t, in units of the largest eigenvalue of F'F.
-
-    Returns:
-        (c, m) log evidence per sample with the best alpha, a row for each class present in
-        ascending order, in the kind of the embeddings.
-
-    Raises:
-        ValueError: bad input, as :mod:`hastelib.metrics` says; fewer than two classes.
+    From (m,) natural logarithms of t, in units of the largest eigenvalue of F'F, the (c, m) log
+    evidence per sample with the best alpha, a row for each class present in ascending order, in
+    the kind of the embeddings.
     """
     problem = _of(Embedded(embeddings, labels))
     points = checks.vector("log_t", log_t).to(problem.values.device)
     return checks.like(embeddings, _grid(problem, points))
 
 
-def logme_fixed_point(embeddings: ArrayLike, labels: ArrayLike) -> float:
+def logme_fixed_point(embeddings: Embeddings, labels: ArrayLike) -> float:
     r"""LogME as widespread code computes it, for comparison with :func:`logme`; do not rank by it.
 
     From :math:`\alpha = \beta = 1`, at most 11 rounds of
@@ -250,47 +235,17 @@ def logme_fixed_point(embeddings: ArrayLike, labels: ArrayLike) -> float:
     Three things are wrong with it. Where n < d, the rule for hard subsets, the log determinant
     lacks d - n terms :math:`\log \alpha`, and the value is no evidence at all. The iteration
     finds one stationary point of several, or none in 11 rounds. And the constants make it depend
-    on the scale of F.
-
-    Raises:
-        ValueError: embeddings that are all zero.
+    on the scale of F. Embeddings that are all zero are refused.
     """
-    return fixed_point(Embedded(embeddings, labels))
-
-
-def fixed_point(given: Embedded) -> float:
-    """The value of :func:`logme_fixed_point`, of embeddings that may be factored already."""
+    given = Embedded.of(embeddings, labels)
     if not len(given.raw.values):
         raise checks.refuse("embeddings", "a number that is not 0", "only zeros")
-    return float(iterated(given).value.mean())
-
-
-class Iterated(NamedTuple):
-    """Where the fixed point ends, for each class.
-
-    Attributes:
-        alpha: precision of the weights.
-        beta: precision of the noise.
-        value: what is reported.
-        converged: whether t had settled in the rounds allowed.
-        largest: the largest eigenvalue of F'F.
-    """
-
-    alpha: Float64[Tensor, " c"]
-    beta: Float64[Tensor, " c"]
-    value: Float64[Tensor, " c"]
-    converged: Bool[Tensor, " c"]
-    largest: float
-
-
-def iterated(given: Embedded, rounds: int = 11) -> Iterated:
-    """The iteration of :func:`logme_fixed_point`, of embeddings that may be factored already."""
     values, energy, rest, n, d, scale = _of(given)
     values = values * scale
     alpha, beta = torch.ones_like(rest), torch.ones_like(rest)
     evidence = torch.full_like(rest, -math.inf)
     active = torch.ones_like(rest, dtype=torch.bool)
-    for _ in range(rounds):
+    for _ in range(11):
         t = alpha / beta
         weights = 1 / (t[:, None] + values)
         gamma = (values * weights).sum(1)
@@ -303,4 +258,4 @@ def iterated(given: Embedded, rounds: int = 11) -> Iterated:
         now = d * alpha.log() + n * beta.log() - log_det - beta * residual - alpha * mean
         evidence = torch.where(active, now / (2 * n) - math.log(2 * math.pi) / 2, evidence)
         active = active & ((alpha / beta - t).abs() > 1e-3 * t)
-    return Iterated(alpha, beta, evidence, ~active, scale)
+    return float(evidence.mean())
