@@ -153,23 +153,21 @@ def linear_head(
         raise checks.refuse("l2", "a number of at least 0", repr(l2))
     tolerance = checks.positive("tolerance", tolerance)
     given = Embedded(embeddings, labels, least=1)
-    n, classes, found = len(given.F), len(given.counts), given.centred
-    if classes == 1:
+    n, found = len(given.F), given.centred
+    if len(given.counts) == 1:
         return Optimum(0.0, 0.0)
     if l2 == 0 and len(found.values) == n - 1:
         return Optimum(0.0, 0.0, separable=True)
     A = torch.nn.functional.pad(math.sqrt(n) * found.left(), (0, 1), value=1.0)
-    ridge = l2 * n / (found.values * found.scale**2)
-    ridge = torch.nn.functional.pad(ridge, (0, 1))[:, None]
-    return _newton(A, given.index[:, None], ridge, tolerance)
+    ridge = torch.nn.functional.pad(l2 * n / (found.values * found.scale**2), (0, 1))
+    return _newton(A, given.index[:, None], ridge[:, None], tolerance)
 
 
 def _newton(
     A: Float64[Tensor, "n k"], index: Int64[Tensor, "n 1"], ridge: Tensor, tolerance: float
 ) -> Optimum:
     """The head on the white coordinates A."""
-    Y = torch.nn.functional.one_hot(index[:, 0]).double()
-    n, classes = Y.shape
+    n, Y = len(A), torch.nn.functional.one_hot(index[:, 0]).double()
 
     def loss(head: Float64[Tensor, "k c"]) -> tuple[float, Float64[Tensor, "n c"]]:
         logits = A @ head
@@ -177,17 +175,14 @@ def _newton(
         value = (logits.logsumexp(1) - own).mean() + (ridge * head**2).sum() / 2
         return float(value), logits
 
-    def separates(logits: Float64[Tensor, "n c"]) -> bool:
-        """Whether every sample's own class is first, by more than rounding."""
-        lead = logits.gather(1, index) - logits.scatter(1, index, -math.inf).amax(1, keepdim=True)
-        return bool((lead > 1e-9 * (1 + logits.abs().amax())).all())
-
-    head = A.new_zeros(A.shape[1], classes)
+    head = A.new_zeros(A.shape[1], Y.shape[1])
     head[-1] = Y.mean(0).log()  # the free intercepts start at the classes' shares
     value, logits = loss(head)
     gap = expected = math.inf
     for _ in range(NEWTON_STEPS):
-        if not ridge.any() and separates(logits):
+        # Separable where every sample's own class is first, by more than rounding.
+        lead = logits.gather(1, index) - logits.scatter(1, index, -math.inf).amax(1, keepdim=True)
+        if not ridge.any() and (lead > 1e-9 * (1 + logits.abs().amax())).all():
             return Optimum(0.0, 0.0, separable=True)
         Q = logits.softmax(1)
         slope = A.T @ (Q - Y) / n + ridge * head
@@ -211,12 +206,11 @@ def _newton(
                 break
         downhill = float((slope * step).sum())
         expected = -downhill / 2
-        size = 1.0
-        for _ in range(HALVINGS):
+        for halved in range(HALVINGS):
+            size = 0.5**halved
             trial, logits = loss(head + size * step)
             if trial <= value + 1e-4 * size * downhill:
                 break
-            size /= 2
         else:
             break  # nothing but rounding is left
         head, value = head + size * step, trial
@@ -243,14 +237,13 @@ def _newton_step(
         return Q * (change - (Q * change).sum(1, keepdim=True))
 
     scale = (A**2).T @ (Q * (1 - Q)) / len(A) + ridge
-    scale = scale + 1e-12 * scale.max()
+    scale += 1e-12 * scale.max()
     if slope.numel() <= DENSE:
         blocks = torch.einsum("nk,nl,nc->ckl", A, A, Q) / len(A)
         joint = torch.einsum("nk,nc->nck", A, Q).reshape(len(A), -1)
         hessian = torch.block_diag(*blocks) - joint.T @ joint / len(A)
         hessian += torch.diag(ridge[:, 0].repeat(Q.shape[1]) + 1e-12 * scale.max())
-        flat = torch.linalg.solve(hessian, -slope.T.reshape(-1))
-        step = flat.view(Q.shape[1], -1).T
+        step = torch.linalg.solve(hessian, -slope.T.reshape(-1)).view(Q.shape[1], -1).T
         return step, moved(step)
     step, residual = torch.zeros_like(slope), -slope
     direction = residual / scale

@@ -1,13 +1,10 @@
-r"""LogME, exactly: the largest evidence that Bayesian linear regression gives the labels.
-
-The public names are those of :mod:`hastelib.metrics`.
-"""
+r"""LogME, exactly: the largest evidence that Bayesian linear regression gives the labels."""
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +15,8 @@ from hastelib import checks
 from hastelib.checks import ArrayLike
 from hastelib.linalg import Embedded, Embeddings
 
+Points = Float64[Tensor, " m"]
+Curves = Float64[Tensor, "*c m"]
 DECADES = 10
 POINTS = 200
 PRECISION = 1e-7  # of the maximum's place in log t, of which its value has the square
@@ -29,73 +28,49 @@ class UnboundedEvidenceWarning(RuntimeWarning):
     """The evidence still rises where the search ends: the embedding fits the labels exactly."""
 
 
-class Problem(NamedTuple):
-    """Labels against embeddings in the eigenbasis of F F'.
+class Problem:
+    """Labels against embeddings, ``scale`` times a matrix, in the eigenbasis of F F'.
 
     Attributes:
-        values: the r eigenvalues that are not 0, the largest of them 1.
-        energy: squared components of each class's indicator y along their eigenvectors.
-        rest: squared norm of y outside the column space of F.
-        n: samples.
-        d: embedding width.
+        values: (r,) eigenvalues that are not 0, the largest of them 1.
+        energy: (c, r) squared components of each class's indicator y along their eigenvectors.
+        rest: (c,) squared norm of y outside the column space of F.
         scale: of the eigenvalues: they are those of F F' / scale.
     """
 
-    values: Float64[Tensor, " r"]
-    energy: Float64[Tensor, "c r"]
-    rest: Float64[Tensor, " c"]
-    n: int
-    d: int
-    scale: float
+    def __init__(
+        self, values: Tensor, energy: Tensor, rest: Tensor, shape: tuple[int, int], scale: float
+    ) -> None:
+        largest = float(values[-1]) if len(values) else 1.0
+        self.values, self.energy, self.rest = values / largest, energy, rest
+        (self.n, self.d), self.scale = shape, largest * scale**2
 
 
-def _of(given: Embedded) -> Problem:
+def _problem(embeddings: Embeddings, labels: ArrayLike) -> Problem:
+    given = Embedded.of(embeddings, labels)
     found = given.raw
     energies = found.energies(given.index, given.counts)
     rest = found.rest(given.index, given.counts, energies)
-    return problem(found.values, energies, rest, found.shape, found.scale)
+    return Problem(found.values, energies, rest, found.shape, found.scale)
 
 
-def problem(
-    values: Float64[Tensor, " r"],
-    energy: Float64[Tensor, "c r"],
-    rest: Float64[Tensor, " c"],
-    shape: tuple[int, int],
-    scale: float,
-) -> Problem:
-    """The problem of embeddings that are ``scale`` times a matrix with these eigenvalues."""
-    largest = float(values[-1]) if len(values) else 1.0
-    return Problem(values / largest, energy, rest, *shape, largest * scale**2)
-
-
-def _evidence(
-    problem: Problem, t: Float64[Tensor, " m"], misfit: Float64[Tensor, "*c m"]
-) -> Float64[Tensor, "*c m"]:
+def _evidence(problem: Problem, t: Points, misfit: Curves) -> Curves:
     """Log evidence per sample at t, alpha at its best, from y'(tI + FF')^-1 y."""
     n, values = problem.n, problem.values
     log_det = (t[:, None] + values).log().sum(1) + (n - len(values)) * t.log()
     return -0.5 * (math.log(2 * math.pi) + (misfit / n).log() + log_det / n + 1)
 
 
-def _grid(problem: Problem, log_t: Float64[Tensor, " m"]) -> Float64[Tensor, "c m"]:
+def _grid(problem: Problem, log_t: Points) -> Curves:
     """Log evidence per sample of every class at every t, alpha at its best."""
     t = log_t.exp()
     misfit = problem.energy @ (1 / (t + problem.values[:, None])) + problem.rest[:, None] / t
     return _evidence(problem, t, misfit)
 
 
-def _dots(a: Float64[Tensor, "m r"], b: Float64[Tensor, "m r"]) -> Float64[Tensor, " m"]:
-    """The dot product of each row of a with that of b, without a buffer of their size."""
-    return torch.einsum("mr,mr->m", a, b)
-
-
 def _refined(
-    problem: Problem,
-    which: Int64[Tensor, " m"],
-    low: Float64[Tensor, " m"],
-    high: Float64[Tensor, " m"],
-    at: Float64[Tensor, " m"],
-) -> Float64[Tensor, " m"]:
+    problem: Problem, which: Int64[Tensor, " m"], low: Points, high: Points, at: Points
+) -> Points:
     """The log evidence of class ``which`` at its maximum for log t between low and high.
 
     Newton's method from ``at`` on the slope, or a halving of the bracket where that leads out of
@@ -104,14 +79,14 @@ def _refined(
     """
     n, values = problem.n, problem.values
     energy, rest = problem.energy[which], problem.rest[which]
-    null = n - len(values)
+    null, dots = n - len(values), functools.partial(torch.einsum, "mr,mr->m")  # without a buffer
     for _ in range(STEPS):
         t = at.exp()
         inverse = 1 / (t[:, None] + values)
         terms, squares, outside = energy * inverse, inverse**2, rest / t
         whole = terms.sum(1) + outside
-        first = (t * _dots(terms, inverse) + outside) / whole
-        second = (t**2 * _dots(terms, squares) + outside) / whole
+        first = (t * dots(terms, inverse) + outside) / whole
+        second = (t**2 * dots(terms, squares) + outside) / whole
         plain = (t * inverse.sum(1) + null) / n
         square = (t**2 * squares.sum(1) + null) / n
         slope, curvature = first - plain, first - 2 * second + first**2 - plain + square
@@ -158,7 +133,7 @@ def logme(embeddings: Embeddings, labels: ArrayLike) -> float:
     Warns:
         UnboundedEvidenceWarning: the evidence is largest at the lower end of the range.
     """
-    return maximum(_of(Embedded.of(embeddings, labels)))
+    return maximum(_problem(embeddings, labels))
 
 
 def maximum(problem: Problem) -> float:
@@ -208,7 +183,7 @@ def logme_profile(
     evidence per sample with the best alpha, a row for each class present in ascending order, in
     the kind of the embeddings.
     """
-    problem = _of(Embedded(embeddings, labels))
+    problem = _problem(embeddings, labels)
     points = checks.vector("log_t", log_t).to(problem.values.device)
     return checks.like(embeddings, _grid(problem, points))
 
@@ -237,11 +212,11 @@ def logme_fixed_point(embeddings: Embeddings, labels: ArrayLike) -> float:
     finds one stationary point of several, or none in 11 rounds. And the constants make it depend
     on the scale of F. Embeddings that are all zero are refused.
     """
-    given = Embedded.of(embeddings, labels)
-    if not len(given.raw.values):
+    given = _problem(embeddings, labels)
+    values, energy, rest = given.values * given.scale, given.energy, given.rest
+    n, d = given.n, given.d
+    if not len(values):
         raise checks.refuse("embeddings", "a number that is not 0", "only zeros")
-    values, energy, rest, n, d, scale = _of(given)
-    values = values * scale
     alpha, beta = torch.ones_like(rest), torch.ones_like(rest)
     evidence = torch.full_like(rest, -math.inf)
     active = torch.ones_like(rest, dtype=torch.bool)

@@ -1,7 +1,4 @@
-"""Metrics from one pass over the samples, in memory that does not grow with their number.
-
-The public names are those of :mod:`hastelib.metrics`.
-"""
+"""Metrics from one pass over the samples, in memory that does not grow with their number."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from torch import Tensor
 from hastelib import checks, linalg
 from hastelib.checks import ArrayLike
 from hastelib.linalg import Embedded
-from hastelib.metrics.evidence import maximum, problem
+from hastelib.metrics.evidence import Problem, maximum
 from hastelib.metrics.separation import saturated
 
 EXACT = 1e-13  # the share of a class's squared norm below which a fit counts as exact
@@ -52,15 +49,11 @@ class Moments:
     def update(self, batch: ArrayLike, labels: ArrayLike) -> Moments:
         """Add samples, (m, d) embeddings and (m,) integers, and return self."""
         given, more = Embedded(batch, labels, least=1, name="batch"), Moments()
-        d, found, y = given.F.shape[1], given.centred, checks.labels("labels", labels, None)
+        found, y = given.centred, checks.labels("labels", labels, None)
         more.n, more.classes, more._counts = len(y), y.unique().tolist(), given.counts
         more._torch, more._scale = isinstance(batch, Tensor), found.scale
-        more._mean = found.offset / found.scale
-        more._gram = more._mean.new_zeros(d, d)
-        more._sums = more._mean.new_zeros(len(given.counts), d)
-        for rows, block in found.blocks():
-            more._gram.addmm_(block.T, block)
-            more._sums.index_add_(0, given.index[rows], block)
+        more._mean, more._gram = found.offset / found.scale, found.transposed_times()
+        more._sums = found.class_sums(given.index, len(given.counts))
         return self._add("batch", more)
 
     def merge(self, other: Moments) -> Moments:
@@ -111,7 +104,7 @@ class Moments:
         values, energies = self._factored(centred=False)
         rest = self._counts - energies.sum(1)
         rest[rest < (EXACT if len(values) < self.n else torch.inf) * self._counts] = 0
-        return maximum(problem(values, energies, rest, (self.n, len(self._mean)), self._scale))
+        return maximum(Problem(values, energies, rest, (self.n, len(self._mean)), self._scale))
 
     def h_score(self) -> float:
         """:func:`hastelib.metrics.h_score` of all samples, without shrinkage."""

@@ -1,7 +1,4 @@
-"""Metrics of what a source predicts: LEEP and its kin, NCE.
-
-The public names are those of :mod:`hastelib.metrics`.
-"""
+"""Metrics of what a source predicts: LEEP and its kin, NCE."""
 
 from __future__ import annotations
 
@@ -131,13 +128,8 @@ def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
     y = checks.labels("labels", labels, len(z), z.device)
     source, counts = checks.classes("source_labels", z)
     target, classes = checks.classes("labels", y)
-    pair = source * len(classes) + target
-    if pair.max() < 64 * len(pair):  # a table of all pairs is quick
-        together = torch.bincount(pair)[pair]
-    else:
-        pair, sizes = checks.classes("labels", pair)
-        together = sizes[pair]
-    return min(float((together.double() / counts[source]).log().mean()), 0.0)
+    pair, together = checks.classes("labels", source * len(classes) + target)
+    return _mean_log(together[pair].double() / counts[source])
 
 
 def n_leep(
@@ -160,15 +152,8 @@ def n_leep(
     scale of the embeddings does not matter. The fit starts from samples drawn by their place, so
     the order of the samples matters a little, as the seed does. On few samples the Gaussians close
     in on single ones and the score nears 0, whatever the labels: do not compare scores of sets
-    that differ in size. Embeddings that are all the same are refused.
-
-    Args:
-        embeddings: (n, d).
-        labels: (n,) integers.
-        energy: share of the variance to keep, in (0, 1].
-        gaussians: of the mixture, for each class.
-        covariance: of the Gaussians: ``full``, ``tied``, ``diag`` or ``spherical``.
-        seed: of the mixture's initialisation (k-means).
+    that differ in size. The ``covariance`` of the Gaussians is ``full``, ``tied``, ``diag`` or
+    ``spherical``. Embeddings that are all the same are refused.
 
     Warns:
         ConvergenceWarning: (scikit-learn's) the mixture did not converge.

@@ -1,13 +1,11 @@
-"""What a user would run by hand on a frozen embedding: nearest neighbours, a linear probe.
-
-The public names are those of :mod:`hastelib.metrics`.
-"""
+"""What a user would run by hand on a frozen embedding: nearest neighbours, a linear probe."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from hastelib import checks, linalg
@@ -66,20 +64,16 @@ def linear_probe(embeddings: Embeddings, labels: ArrayLike, seed: int = 0) -> fl
     """
     given = Embedded.of(embeddings, labels)
     found, index, counts, n = given.centred, given.index, given.counts, len(given.F)
+    rows: Callable[[Tensor], Tensor] = found.rows
+    gram = found.gram
     if found.wide:  # the ridge does not mind a rotation, and there are fewer than n components
-        scores = found.components(len(found.values))
+        rows = found.components(len(found.values)).__getitem__
         gram = torch.diag(found.values.flip(0))
-    else:
-        scores, gram = None, found.gram
     shuffled = np.random.default_rng(checks.whole("seed", seed, 0)).permutation(n)
     order = torch.as_tensor(shuffled, device=index.device)
     fold = torch.empty_like(index)
     fold[order[index[order].argsort(stable=True)]] = torch.arange(n, device=index.device) % FOLDS
     folds = [(fold == i).nonzero()[:, 0] for i in range(min(FOLDS, n))]
-
-    def rows(part: Int64[Tensor, " k"]) -> Float64[Tensor, "k r"]:
-        return found.rows(part) if scores is None else scores[part]
-
     sums = [linalg.class_sums(rows(part), index[part], len(counts)) for part in folds]
     whole = torch.stack(sums).sum(0)
     mean = float(gram.trace()) / max(len(gram), 1)

@@ -1,7 +1,4 @@
-"""Metrics of how the classes lie in the embedding: GBC, H-score, TransRate.
-
-The public names are those of :mod:`hastelib.metrics`.
-"""
+"""Metrics of how the classes lie in the embedding: GBC, H-score, TransRate."""
 
 from __future__ import annotations
 

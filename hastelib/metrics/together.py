@@ -1,7 +1,4 @@
-"""All metrics of one source at once, what they share computed once.
-
-The public names are those of :mod:`hastelib.metrics`.
-"""
+"""All metrics of one source at once, what they share computed once."""
 
 from __future__ import annotations
 
