@@ -29,11 +29,12 @@ CLASSES = 64  # whose indicators are dense at a time
 def blocks(x: Float[Tensor, "n d"], step: int = BLOCK) -> Blocks:
     """Some rows after the others, as float64: to be read, and valid until the next."""
     step = step if x.device.type == "cpu" else 64 * step
-    room = x.new_empty(min(step, len(x)), x.shape[1], dtype=torch.float64)
+    size = (min(step, len(x)), x.shape[1])
+    room = None if x.dtype == torch.float64 else x.new_empty(size, dtype=torch.float64)
     for start in range(0, len(x), step):
         block = x[start : start + step]
         rows = slice(start, start + len(block))
-        yield rows, block if x.dtype == torch.float64 else room[: len(block)].copy_(block)
+        yield rows, block if room is None else room[: len(block)].copy_(block)
 
 
 def class_sums(x: Float64[Tensor, "n d"], index: Index, classes: int) -> Float64[Tensor, "c d"]:
@@ -189,7 +190,7 @@ class Embedded:
     @classmethod
     def of(cls, embeddings: Embeddings, labels: ArrayLike) -> Embedded:
         """The embeddings themselves where they are checked already."""
-        return embeddings if isinstance(embeddings, cls) else cls(embeddings, labels)
+        return embeddings if isinstance(embeddings, Embedded) else cls(embeddings, labels)
 
     @functools.cached_property
     def raw(self) -> Factors:
