@@ -183,9 +183,8 @@ def logme_profile(
     evidence per sample with the best alpha, a row for each class present in ascending order, in
     the kind of the embeddings.
     """
-    problem = _problem(embeddings, labels)
-    points = checks.vector("log_t", log_t).to(problem.values.device)
-    return checks.like(embeddings, _grid(problem, points))
+    problem, points = _problem(embeddings, labels), checks.vector("log_t", log_t)
+    return checks.like(embeddings, _grid(problem, points.to(problem.values.device)))
 
 
 def logme_fixed_point(embeddings: Embeddings, labels: ArrayLike) -> float:

@@ -171,10 +171,6 @@ def n_leep(
     kept = 1 + int((held < energy - 1e-12).sum())
     components = given.centred.components(kept)
     scores = (components / (values[0] / len(components)).sqrt()).cpu().numpy()
-    mixture = GaussianMixture(
-        min(gaussians * len(given.counts), len(scores)),
-        covariance_type=covariance,
-        max_iter=1000,
-        random_state=seed,
-    ).fit(scores)
-    return leep(mixture.predict_proba(scores), given.index.cpu().numpy())
+    count = min(gaussians * len(given.counts), len(scores))
+    mixture = GaussianMixture(count, covariance_type=covariance, max_iter=1000, random_state=seed)
+    return leep(mixture.fit(scores).predict_proba(scores), given.index.cpu().numpy())
