@@ -48,29 +48,6 @@ class Optimum:
     separable: bool = False
 
 
-def soft_nce(probs: ArrayLike, labels: ArrayLike) -> float:
-    r"""NCE with the soft joint distribution of LEEP in place of counts.
-
-    .. math::
-
-        \frac1n \sum_i \log \hat P(y_i \mid z_i), \qquad z_i = \operatorname*{arg\,max}_z p_{iz},
-
-    with :math:`\hat P(y \mid z)` as in :func:`hastelib.metrics.leep`. Lemma 2's proof (the HASTE
-    paper, A.1) calls this NCE, which it is not: NCE counts.
-    """
-    p = checks.probabilities("probs", probs)
-    index, counts = checks.classes("labels", checks.labels("labels", labels, len(p), p.device))
-    return float(empirical_conditional(p, index, len(counts))[index, p.argmax(1)].log().mean())
-
-
-def mean_log_max(probs: ArrayLike) -> float:
-    r"""The average log-probability of the most probable source class.
-
-    .. math:: \frac1n \sum_i \log \max_z p_{iz}
-    """
-    return float(checks.probabilities("probs", probs).amax(1).log().mean())
-
-
 def leep_lower_bound(probs: ArrayLike, labels: ArrayLike, joint: str = "soft") -> float:
     r"""The lower bound of LEEP in Lemma 2 (the HASTE paper, Eqs. 9-10).
 
@@ -79,19 +56,20 @@ def leep_lower_bound(probs: ArrayLike, labels: ArrayLike, joint: str = "soft") -
         \mathrm{LEEP} \ge \frac1n \sum_i \log \hat P(y_i \mid z_i) + \frac1n \sum_i \log p_{i z_i},
         \qquad z_i = \operatorname*{arg\,max}_z p_{iz}.
 
-    With the soft joint it always holds, for one term of LEEP's inner sum is no more than the sum.
-    With NCE proper, of ``hard`` counts, as the lemma is stated, it does not.
-
-    Args:
-        probs: (n, z).
-        labels: (n,).
-        joint: ``soft`` (:func:`soft_nce`) or ``hard`` (:func:`hastelib.metrics.nce`).
+    With the ``soft`` joint distribution of :func:`hastelib.metrics.leep` it always holds, for one
+    term of LEEP's inner sum is no more than the sum. Lemma 2's proof (A.1) calls the first mean
+    NCE, which it is not: NCE counts. With :func:`hastelib.metrics.nce` proper (``joint="hard"``),
+    as the lemma is stated, it does not hold.
     """
     checks.choice("joint", joint, ("soft", "hard"))
-    if joint == "soft":
-        return soft_nce(probs, labels) + mean_log_max(probs)
-    most = checks.probabilities("probs", probs).argmax(1)
-    return nce(most, labels) + mean_log_max(probs)
+    p = checks.probabilities("probs", probs)
+    index, counts = checks.classes("labels", checks.labels("labels", labels, len(p), p.device))
+    most = p.argmax(1)
+    if joint == "hard":
+        given = nce(most, index)
+    else:
+        given = float(empirical_conditional(p, index, len(counts))[index, most].log().mean())
+    return given + float(p.amax(1).log().mean())
 
 
 def mixture_head(
@@ -106,24 +84,18 @@ def mixture_head(
 
     LEEP is the value at :math:`A = \hat P(y \mid z)`, so over this family Lemma 1 holds. The
     problem is concave. Expectation maximisation climbs from LEEP, which is itself one step from
-    any A that is the same for all z; the gap is that of Frank and Wolfe, with the derivative
-    :math:`g_{yz}`: :math:`\sum_z \max_y g_{yz} - \sum_{yz} A_{yz} g_{yz}`, the last sum being 1.
-
-    Args:
-        probs: (n, z).
-        labels: (n,).
-        tolerance: stop at this gap, in nats.
-        steps: stop after as many, at the gap that is reached by then.
+    any A that is the same for all z, until the gap is no more than ``tolerance``, in nats, or for
+    so many steps. The gap is that of Frank and Wolfe, with the derivative :math:`g_{yz}`:
+    :math:`\sum_z \max_y g_{yz} - \sum_{yz} A_{yz} g_{yz}`, the last sum being 1.
     """
     tolerance, steps = checks.positive("tolerance", tolerance), checks.whole("steps", steps, 1)
     p = checks.probabilities("probs", probs)
     index, counts = checks.classes("labels", checks.labels("labels", labels, len(p), p.device))
-    n, classes = len(p), len(counts)
     p = p[:, p.sum(0) > 0]
-    head = empirical_conditional(p, index, classes)
+    head = empirical_conditional(p, index, len(counts))
     for _ in range(steps):
         likelihood = (head[index] * p).sum(1)
-        slope = p.new_zeros(head.shape).index_add_(0, index, p / (n * likelihood[:, None]))
+        slope = p.new_zeros(head.shape).index_add_(0, index, p / (len(p) * likelihood[:, None]))
         gap = float(slope.amax(0).sum()) - 1
         if gap <= tolerance:
             break
@@ -165,65 +137,52 @@ def linear_head(
 ) -> Optimum:
     r"""The linear head of largest likelihood, to a certified gap.
 
-    Damped Newton steps, each by conjugate gradients, in coordinates in which the embeddings are
-    white. The gap is that to the dual problem: minus the log-likelihood is at least the mean
-    entropy of any distributions q_i whose residuals :math:`q_i - e_{y_i}` are orthogonal to the
-    embeddings and sum to 0, and a Newton step turns the head's predictions into such.
+    Damped Newton steps in coordinates in which the embeddings are white. The gap is that to the
+    dual problem: minus the log-likelihood is at least the mean entropy of any distributions q_i
+    whose residuals :math:`q_i - e_{y_i}` are orthogonal to the embeddings and sum to 0, and a
+    Newton step turns the head's predictions into such.
 
     Classes are separable where a head puts every sample's own class first: found at once where
     the samples are affinely independent (the rule for d >= n - 1), else on the way, since every
     head with a mean loss below log(2) / n is one.
 
-    Args:
-        embeddings: (n, d).
-        labels: (n,) integers.
-        l2: penalty; the head then maximises the log-likelihood less :math:`\frac{l_2}{2} |W|^2`
-            (the bias is free).
-        tolerance: stop at this gap, in nats.
-
-    Raises:
-        ValueError: bad input, as :mod:`hastelib.metrics` says; a negative penalty.
+    With a penalty ``l2`` the head maximises the log-likelihood less :math:`\frac{l_2}{2} |W|^2`
+    (the bias is free). The search stops at a gap of ``tolerance``, in nats.
     """
     if not (isinstance(l2, int | float) and 0 <= l2 < math.inf):
         raise checks.refuse("l2", "a number of at least 0", repr(l2))
     tolerance = checks.positive("tolerance", tolerance)
     given = Embedded(embeddings, labels, least=1)
-    n, classes, found = len(given.F), len(given.counts), given.centred
-    if classes == 1:
+    n, found = len(given.F), given.centred
+    if len(given.counts) == 1:
         return Optimum(0.0, 0.0)
     if l2 == 0 and len(found.values) == n - 1:
         return Optimum(0.0, 0.0, separable=True)
     A = torch.nn.functional.pad(math.sqrt(n) * found.left(), (0, 1), value=1.0)
-    ridge = l2 * n / (found.values * found.scale**2)
-    ridge = torch.nn.functional.pad(ridge, (0, 1))[:, None]
-    Y = torch.nn.functional.one_hot(given.index).double()
-    return _newton(A, given.index, Y, ridge, tolerance, stop=l2 == 0)
+    ridge = torch.nn.functional.pad(l2 * n / (found.values * found.scale**2), (0, 1))
+    return _newton(A, given.index[:, None], ridge[:, None], tolerance)
 
 
 def _newton(
-    A: Float64[Tensor, "n k"],
-    index: Int64[Tensor, " n"],
-    Y: Float64[Tensor, "n c"],
-    ridge: Float64[Tensor, "k 1"],
-    tolerance: float,
-    stop: bool,
+    A: Float64[Tensor, "n k"], index: Int64[Tensor, "n 1"], ridge: Tensor, tolerance: float
 ) -> Optimum:
-    """The head on the white coordinates A; ``stop`` as soon as it separates the classes."""
-    n, classes = Y.shape
+    """The head on the white coordinates A."""
+    n, Y = len(A), torch.nn.functional.one_hot(index[:, 0]).double()
 
     def loss(head: Float64[Tensor, "k c"]) -> tuple[float, Float64[Tensor, "n c"]]:
         logits = A @ head
-        own = logits.gather(1, index[:, None])[:, 0]
+        own = logits.gather(1, index)[:, 0]
         value = (logits.logsumexp(1) - own).mean() + (ridge * head**2).sum() / 2
         return float(value), logits
 
-    head = A.new_zeros(A.shape[1], classes)
-    # The free intercepts start at the classes' shares.
-    head[-1] = Y.mean(0).log()
+    head = A.new_zeros(A.shape[1], Y.shape[1])
+    head[-1] = Y.mean(0).log()  # the free intercepts start at the classes' shares
     value, logits = loss(head)
     gap = expected = math.inf
     for _ in range(NEWTON_STEPS):
-        if stop and _separates(logits, index):
+        # Separable where every sample's own class is first, by more than rounding.
+        lead = logits.gather(1, index) - logits.scatter(1, index, -math.inf).amax(1, keepdim=True)
+        if not ridge.any() and (lead > 1e-9 * (1 + logits.abs().amax())).all():
             return Optimum(0.0, 0.0, separable=True)
         Q = logits.softmax(1)
         slope = A.T @ (Q - Y) / n + ridge * head
@@ -236,36 +195,27 @@ def _newton(
         dual = Q + moved
         short = -float(dual.clamp(max=0).sum()) / n
         if near and short <= tolerance:
-            off = A.T @ (dual - Y) / n + ridge * (
-                head + step
-            )  # what rounding left of the residuals
+            there = head + step
+            off = A.T @ (dual - Y) / n + ridge * there  # what rounding left of the residuals
             dual = dual.clamp(min=0)
             entropy = -torch.xlogy(dual, dual).sum(1).mean()
-            bound = float(entropy - (ridge * (head + step) ** 2).sum() / 2)
-            charged = short * float(logits.abs().max()) + float((off * (head + step)).abs().sum())
+            bound = float(entropy - (ridge * there**2).sum() / 2)
+            charged = short * float(logits.abs().max()) + float((off * there).abs().sum())
             gap = min(gap, value - bound + charged)
             if gap <= tolerance:
                 break
         downhill = float((slope * step).sum())
         expected = -downhill / 2
-        size = 1.0
-        for _ in range(HALVINGS):
+        for halved in range(HALVINGS):
+            size = 0.5**halved
             trial, logits = loss(head + size * step)
             if trial <= value + 1e-4 * size * downhill:
                 break
-            size /= 2
         else:
             break  # nothing but rounding is left
         head, value = head + size * step, trial
     likelihood = min(float((ridge * head**2).sum() / 2) - value, 0.0)
     return Optimum(likelihood, max(gap, 0.0))
-
-
-def _separates(logits: Float64[Tensor, "n c"], index: Int64[Tensor, " n"]) -> bool:
-    """Whether every sample's own class is first, by more than rounding."""
-    own = logits.gather(1, index[:, None])
-    other = logits.scatter(1, index[:, None], -math.inf).amax(1, keepdim=True)
-    return bool((own - other > 1e-9 * (1 + logits.abs().amax())).all())
 
 
 def _newton_step(
@@ -287,14 +237,13 @@ def _newton_step(
         return Q * (change - (Q * change).sum(1, keepdim=True))
 
     scale = (A**2).T @ (Q * (1 - Q)) / len(A) + ridge
-    scale = scale + 1e-12 * scale.max()
+    scale += 1e-12 * scale.max()
     if slope.numel() <= DENSE:
         blocks = torch.einsum("nk,nl,nc->ckl", A, A, Q) / len(A)
         joint = torch.einsum("nk,nc->nck", A, Q).reshape(len(A), -1)
         hessian = torch.block_diag(*blocks) - joint.T @ joint / len(A)
         hessian += torch.diag(ridge[:, 0].repeat(Q.shape[1]) + 1e-12 * scale.max())
-        flat = torch.linalg.solve(hessian, -slope.T.reshape(-1))
-        step = flat.view(Q.shape[1], -1).T
+        step = torch.linalg.solve(hessian, -slope.T.reshape(-1)).view(Q.shape[1], -1).T
         return step, moved(step)
     step, residual = torch.zeros_like(slope), -slope
     direction = residual / scale

@@ -18,14 +18,15 @@ from torch import Tensor
 from hastelib import checks
 from hastelib.checks import ArrayLike
 
-EPS = torch.finfo(torch.float64).eps
+Index = Int64[Tensor, " n"]  # of each sample the class, renumbered from 0
+Counts = Int64[Tensor, " c"]  # the classes' sizes
+Pairs = tuple[Float64[Tensor, " r"], Float64[Tensor, "m r"]]  # eigenvalues and eigenvectors
+Blocks = Iterator[tuple[slice, Float64[Tensor, "k d"]]]  # which rows, and the rows
 BLOCK = 256  # rows at a time: they stay in the processor's cache
 CLASSES = 64  # whose indicators are dense at a time
 
 
-def blocks(
-    x: Float[Tensor, "n d"], step: int = BLOCK
-) -> Iterator[tuple[slice, Float64[Tensor, "k d"]]]:
+def blocks(x: Float[Tensor, "n d"], step: int = BLOCK) -> Blocks:
     """Some rows after the others, as float64: to be read, and valid until the next."""
     step = step if x.device.type == "cpu" else 64 * step
     size = (min(step, len(x)), x.shape[1])
@@ -36,26 +37,12 @@ def blocks(
         yield rows, block if room is None else room[: len(block)].copy_(block)
 
 
-def class_sums(
-    x: Float64[Tensor, "n d"], index: Int64[Tensor, " n"], classes: int
-) -> Float64[Tensor, "c d"]:
+def class_sums(x: Float64[Tensor, "n d"], index: Index, classes: int) -> Float64[Tensor, "c d"]:
     """The sum of each class: Y'x, without the indicators Y."""
     return x.new_zeros(classes, x.shape[1]).index_add_(0, index, x)
 
 
-def class_moments(
-    x: Float[Tensor, "n d"], index: Int64[Tensor, " n"], counts: Int64[Tensor, " c"]
-) -> tuple[Float64[Tensor, "c d"], Float64[Tensor, "c d"]]:
-    """The mean and the biased variance of each class, a class at a time: it stays in the cache."""
-    means, variances = [], []
-    for rows in groups(index, counts):
-        part = x.index_select(0, rows).double()
-        means.append(part.mean(0))
-        variances.append((part - means[-1]).square_().mean(0))
-    return torch.stack(means), torch.stack(variances)
-
-
-def groups(index: Int64[Tensor, " n"], counts: Int64[Tensor, " c"]) -> tuple[Tensor, ...]:
+def groups(index: Index, counts: Counts) -> tuple[Tensor, ...]:
     """For each class the indices of its samples, in their order."""
     return torch.split(torch.argsort(index, stable=True), counts.tolist())
 
@@ -66,39 +53,19 @@ def centred(F: Float64[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
     return F.sub_(F.mean(0))
 
 
-def eigenpairs(
-    gram: Float64[Tensor, "m m"], shape: tuple[int, int]
-) -> tuple[Float64[Tensor, " r"], Float64[Tensor, "m r"]]:
-    """Those that make up the numerical rank of a matrix of that shape, from its Gram matrix.
-
-    The eigenvalues are ascending, and above max(n, d) eps times the largest.
-    """
+def eigenpairs(gram: Float64[Tensor, "m m"], shape: tuple[int, int]) -> Pairs:
+    """Those above max(n, d) eps times the largest, the numerical rank, ascending."""
     values, vectors = torch.linalg.eigh(gram)
-    keep = values > max(shape) * EPS * values[-1]
+    keep = values > max(shape) * torch.finfo(torch.float64).eps * values[-1]
     return values[keep], vectors[:, keep]
-
-
-def energies(
-    sums: Float64[Tensor, "c d"], values: Float64[Tensor, " r"], vectors: Float64[Tensor, "d r"]
-) -> Float64[Tensor, "c r"]:
-    """Squared components of each class's indicator along the left singular vectors.
-
-    From its sum, and the right singular vectors.
-    """
-    return (sums @ vectors).square_().div_(values)
 
 
 class Factors:
     """A matrix, and what follows from the eigenpairs of its smaller Gram matrix, found once.
 
-    It is X = (F - offset) / scale, so that nothing over- or underflows.
-
-    Attributes:
-        F: (n, d), of any float type.
-        offset: (d,), float64.
-        scale: the largest absolute entry of F, 1 where it is 0.
-        shape: (n, d).
-        wide: whether n <= d, so that the smaller Gram matrix is that of the rows.
+    It is X = (F - offset) / scale, so that nothing over- or underflows, with the scale the largest
+    absolute entry of F, 1 where that is 0. Where it is ``wide``, n <= d, the smaller Gram matrix is
+    that of the rows. F (n, d) is of any float type.
     """
 
     def __init__(self, F: Float[Tensor, "n d"], offset: Tensor | None = None) -> None:
@@ -116,7 +83,7 @@ class Factors:
         """Some rows of X."""
         return (self.F[which].double() - self.offset).div_(self.scale)
 
-    def blocks(self) -> Iterator[tuple[slice, Float64[Tensor, "k d"]]]:
+    def blocks(self) -> Blocks:
         """The rows of X block by block."""
         if self.wide:
             yield slice(None), self.X
@@ -128,91 +95,78 @@ class Factors:
         """X W."""
         return torch.cat([block @ W for _, block in self.blocks()])
 
-    def transposed_times(self, Y: Float64[Tensor, "n k"]) -> Float64[Tensor, "d k"]:
-        """X'Y."""
-        total = Y.new_zeros(self.shape[1], Y.shape[1])
+    def transposed_times(self, Y: Float64[Tensor, "n k"] | None = None) -> Float64[Tensor, "d k"]:
+        """X'Y, or X'X."""
+        d = self.shape[1]
+        total = self.F.new_zeros(d, d if Y is None else Y.shape[1], dtype=torch.float64)
         for rows, block in self.blocks():
-            total.addmm_(block.T, Y[rows])
+            total.addmm_(block.T, block if Y is None else Y[rows])
         return total
+
+    def class_sums(self, index: Index, classes: int) -> Float64[Tensor, "c d"]:
+        """The sum of each class in X."""
+        sums = self.F.new_zeros(classes, self.shape[1], dtype=torch.float64)
+        for rows, block in self.blocks():
+            sums.index_add_(0, index[rows], block)
+        return sums
 
     @functools.cached_property
     def gram(self) -> Float64[Tensor, "m m"]:
         """The smaller Gram matrix of X: X X' where n <= d, else X'X."""
-        if self.wide:
-            return self.X @ self.X.T
-        d = self.shape[1]
-        total = self.F.new_zeros(d, d, dtype=torch.float64)
-        for _, block in self.blocks():
-            total.addmm_(block.T, block)
-        return total
+        return self.X @ self.X.T if self.wide else self.transposed_times()
 
     @functools.cached_property
-    def _pairs(self) -> tuple[Float64[Tensor, " r"], Float64[Tensor, "m r"]]:
+    def pairs(self) -> Pairs:
+        """The eigenpairs: the left singular vectors (n, r) where n <= d, else the right."""
         return eigenpairs(self.gram, self.shape)
 
     @property
     def values(self) -> Float64[Tensor, " r"]:
-        """The eigenvalues that make up the numerical rank r, ascending."""
-        return self._pairs[0]
-
-    @property
-    def vectors(self) -> Float64[Tensor, "m r"]:
-        """Their eigenvectors: the left singular vectors (n, r) where n <= d, else the right."""
-        return self._pairs[1]
+        """The eigenvalues."""
+        return self.pairs[0]
 
     def left(self) -> Float64[Tensor, "n r"]:
         """The left singular vectors."""
-        return self.vectors if self.wide else self.times(self.vectors / self.values.sqrt())
+        values, vectors = self.pairs
+        return vectors if self.wide else self.times(vectors / values.sqrt())
 
     def components(self, count: int) -> Float64[Tensor, "n k"]:
         """The scores of the leading ``count`` principal components of X, zeros beyond its rank."""
-        values, vectors = self.values.flip(0)[:count], self.vectors.flip(1)[:, :count]
+        values, vectors = self.pairs[0].flip(0)[:count], self.pairs[1].flip(1)[:, :count]
         scores = vectors * values.sqrt() if self.wide else self.times(vectors)
         return torch.nn.functional.pad(scores, (0, count - len(values)))
 
-    def energies(
-        self, index: Int64[Tensor, " n"], counts: Int64[Tensor, " c"]
-    ) -> Float64[Tensor, "c r"]:
+    def energies(self, index: Index, counts: Counts) -> Float64[Tensor, "c r"]:
         """Squared components of each class's indicator along the left singular vectors."""
+        values, vectors = self.pairs
         if self.wide:
-            return class_sums(self.vectors, index, len(counts)).square_()
-        sums = self.F.new_zeros(len(counts), self.shape[1], dtype=torch.float64)
-        for rows, block in self.blocks():
-            sums.index_add_(0, index[rows], block)
-        return energies(sums, self.values, self.vectors)
+            return class_sums(vectors, index, len(counts)).square_()
+        return (self.class_sums(index, len(counts)) @ vectors).square_().div_(values)
 
     def rest(
-        self,
-        index: Int64[Tensor, " n"],
-        counts: Int64[Tensor, " c"],
-        energies: Float64[Tensor, "c r"],
+        self, index: Index, counts: Counts, energies: Float64[Tensor, "c r"]
     ) -> Float64[Tensor, " c"]:
-        """Squared norms of what the column space leaves of the indicators.
-
-        Where next to nothing is left, not as the difference of squares, which would leave eps
-        where there is nothing, but as a least squares residual, refined once: eps squared.
-        """
-        values, vectors = self.values, self.vectors
+        """Squared norms of what the column space leaves of the indicators."""
+        values, vectors = self.pairs
         found = counts - energies.sum(1)
         if len(values) == len(self.F):
             return torch.zeros_like(found)
+        # Next to nothing is not taken as the difference of squares, which would leave eps where
+        # there is nothing, but as a least squares residual, refined once: eps squared.
         for classes in (found < 1e-5 * counts).nonzero()[:, 0].split(CLASSES):
             Y = (index[:, None] == classes).double()
             for _ in range(2):
-                if self.wide:
-                    weights = self.X.T @ (vectors @ ((vectors.T @ Y) / values[:, None]))
-                else:
-                    inner = vectors.T @ self.transposed_times(Y)
-                    weights = vectors @ (inner / values[:, None])
-                Y -= self.times(weights)
+                inner = vectors.T @ (Y if self.wide else self.transposed_times(Y))
+                weights = vectors @ (inner / values[:, None])
+                Y -= self.times(self.X.T @ weights if self.wide else weights)
             found[classes] = Y.square_().sum(0)
         return found
 
     def ledoit_wolf(self) -> tuple[float, float]:
         """The Ledoit-Wolf shrinkage of centred samples, and the mean variance it shrinks towards.
 
-        The estimate is (1 - shrinkage) X'X/n + shrinkage mean I (Ledoit and Wolf 2004), as in
-        ``sklearn.covariance.ledoit_wolf``, but from the eigenvalues, without a d x d matrix.
+        The estimate is (1 - shrinkage) X'X/n + shrinkage mean I (Ledoit and Wolf 2004), as
+        scikit-learn's, but from the eigenvalues, without a d x d matrix.
         """
         n, d = self.shape
         norms = torch.cat([(block**2).sum(1) for _, block in self.blocks()])
@@ -226,27 +180,25 @@ class Factors:
 
 
 class Embedded:
-    """Checked embeddings and labels, and the factors of the matrix as it is and centred.
-
-    Attributes:
-        F: (n, d), of the float type they came in.
-        index: (n,) classes renumbered from 0.
-        counts: (c,) their sizes.
-    """
+    """Checked embeddings F, of the float type they came in, and labels, as index and counts."""
 
     def __init__(
         self, embeddings: ArrayLike, labels: ArrayLike, least: int = 2, name: str = "embeddings"
     ) -> None:
         self.F, self.index, self.counts = checks.embedded(embeddings, labels, least, name)
 
+    @classmethod
+    def of(cls, embeddings: Embeddings, labels: ArrayLike) -> Embedded:
+        """The embeddings themselves where they are checked already."""
+        return embeddings if isinstance(embeddings, Embedded) else cls(embeddings, labels)
+
     @functools.cached_property
     def raw(self) -> Factors:
-        """Of F."""
+        """The factors of F."""
         found = Factors(self.F)
-        # Where the centred Gram matrix is there, this one is that plus the mean's share: a sum
-        # of positive parts, so nothing cancels.
-        if "centred" in vars(self) and "gram" in vars(self.centred):
-            other = self.centred
+        # From the centred Gram matrix, if that is there, and the mean's share: nothing cancels.
+        other = vars(self).get("centred")
+        if other and "gram" in vars(other):
             mean = other.offset / found.scale
             if found.wide:
                 along = other.X @ mean
@@ -257,9 +209,12 @@ class Embedded:
 
     @functools.cached_property
     def centred(self) -> Factors:
-        """Of F less its mean, which makes identical rows exactly zero."""
+        """Those of F less its mean, which makes identical rows exactly zero."""
         first = self.F[0].double()
         total = torch.zeros_like(first)
         for _, block in blocks(self.F):
             total += (block - first).sum(0)
         return Factors(self.F, first + total / len(self.F))
+
+
+Embeddings = ArrayLike | Embedded

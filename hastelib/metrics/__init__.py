@@ -3,9 +3,10 @@ r"""Transferability metrics: how well a source will do on a target, before any f
 Every metric takes what a source makes of n target samples, with their labels, and gives one
 Python float; higher is better. Logarithms are natural. Arrays are NumPy or torch, of any float
 type, on any device; the arithmetic is in float64 on the device they came on, and they are never
-changed. ``embeddings`` are (n, d); of ``probs`` (n, z), or (n, z_s) for each source, the rows sum
-to 1; ``source_labels`` (n,) are the source's most probable classes; ``labels`` (n,) are
-non-negative integers that need not be contiguous: the classes are those that occur. Bad input
+changed. ``embeddings`` are (n, d), or :attr:`Sample.embedded`, which knows the labels and factors
+the matrix once for all metrics; of ``probs`` (n, z), or (n, z_s) for each source, the rows sum to
+1; ``source_labels`` (n,) are the source's most probable classes; ``labels`` (n,) are non-negative
+integers that need not be contiguous: the classes are those that occur. Bad input
 raises ``ValueError`` with the argument's name, what was expected and what came: shapes that are
 wrong or disagree, NaN or infinity, rows of probabilities that do not sum to 1 within 1e-3 (nearer
 ones are renormalised), labels that are negative or not of an integer type, an empty subset, fewer

@@ -1,23 +1,22 @@
-r"""LogME, exactly: the largest evidence that Bayesian linear regression gives the labels.
-
-The public names are those of :mod:`hastelib.metrics`.
-"""
+r"""LogME, exactly: the largest evidence that Bayesian linear regression gives the labels."""
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from hastelib import checks
 from hastelib.checks import ArrayLike
-from hastelib.linalg import Embedded
+from hastelib.linalg import Embedded, Embeddings
 
+Points = Float64[Tensor, " m"]
+Curves = Float64[Tensor, "*c m"]
 DECADES = 10
 POINTS = 200
 PRECISION = 1e-7  # of the maximum's place in log t, of which its value has the square
@@ -29,73 +28,49 @@ class UnboundedEvidenceWarning(RuntimeWarning):
     """The evidence still rises where the search ends: the embedding fits the labels exactly."""
 
 
-class Problem(NamedTuple):
-    """Labels against embeddings in the eigenbasis of F F'.
+class Problem:
+    """Labels against embeddings, ``scale`` times a matrix, in the eigenbasis of F F'.
 
     Attributes:
-        values: the r eigenvalues that are not 0, the largest of them 1.
-        energy: squared components of each class's indicator y along their eigenvectors.
-        rest: squared norm of y outside the column space of F.
-        n: samples.
-        d: embedding width.
+        values: (r,) eigenvalues that are not 0, the largest of them 1.
+        energy: (c, r) squared components of each class's indicator y along their eigenvectors.
+        rest: (c,) squared norm of y outside the column space of F.
         scale: of the eigenvalues: they are those of F F' / scale.
     """
 
-    values: Float64[Tensor, " r"]
-    energy: Float64[Tensor, "c r"]
-    rest: Float64[Tensor, " c"]
-    n: int
-    d: int
-    scale: float
+    def __init__(
+        self, values: Tensor, energy: Tensor, rest: Tensor, shape: tuple[int, int], scale: float
+    ) -> None:
+        largest = float(values[-1]) if len(values) else 1.0
+        self.values, self.energy, self.rest = values / largest, energy, rest
+        (self.n, self.d), self.scale = shape, largest * scale**2
 
 
-def _of(given: Embedded) -> Problem:
-    found, index, counts = given.raw, given.index, given.counts
-    energies = found.energies(index, counts)
-    rest = found.rest(index, counts, energies)
-    return problem(found.values, energies, rest, found.shape, found.scale)
+def _problem(embeddings: Embeddings, labels: ArrayLike) -> Problem:
+    given = Embedded.of(embeddings, labels)
+    found = given.raw
+    energies = found.energies(given.index, given.counts)
+    rest = found.rest(given.index, given.counts, energies)
+    return Problem(found.values, energies, rest, found.shape, found.scale)
 
 
-def problem(
-    values: Float64[Tensor, " r"],
-    energy: Float64[Tensor, "c r"],
-    rest: Float64[Tensor, " c"],
-    shape: tuple[int, int],
-    scale: float,
-) -> Problem:
-    """The problem of embeddings that are ``scale`` times a matrix with these eigenvalues."""
-    largest = float(values[-1]) if len(values) else 1.0
-    return Problem(values / largest, energy, rest, *shape, largest * scale**2)
-
-
-def _evidence(
-    problem: Problem, t: Float64[Tensor, " m"], misfit: Float64[Tensor, "*c m"]
-) -> Float64[Tensor, "*c m"]:
+def _evidence(problem: Problem, t: Points, misfit: Curves) -> Curves:
     """Log evidence per sample at t, alpha at its best, from y'(tI + FF')^-1 y."""
     n, values = problem.n, problem.values
     log_det = (t[:, None] + values).log().sum(1) + (n - len(values)) * t.log()
     return -0.5 * (math.log(2 * math.pi) + (misfit / n).log() + log_det / n + 1)
 
 
-def _grid(problem: Problem, log_t: Float64[Tensor, " m"]) -> Float64[Tensor, "c m"]:
+def _grid(problem: Problem, log_t: Points) -> Curves:
     """Log evidence per sample of every class at every t, alpha at its best."""
     t = log_t.exp()
     misfit = problem.energy @ (1 / (t + problem.values[:, None])) + problem.rest[:, None] / t
     return _evidence(problem, t, misfit)
 
 
-def _dots(a: Float64[Tensor, "m r"], b: Float64[Tensor, "m r"]) -> Float64[Tensor, " m"]:
-    """The dot product of each row of a with that of b, without a buffer of their size."""
-    return torch.einsum("mr,mr->m", a, b)
-
-
 def _refined(
-    problem: Problem,
-    which: Int64[Tensor, " m"],
-    low: Float64[Tensor, " m"],
-    high: Float64[Tensor, " m"],
-    at: Float64[Tensor, " m"],
-) -> Float64[Tensor, " m"]:
+    problem: Problem, which: Int64[Tensor, " m"], low: Points, high: Points, at: Points
+) -> Points:
     """The log evidence of class ``which`` at its maximum for log t between low and high.
 
     Newton's method from ``at`` on the slope, or a halving of the bracket where that leads out of
@@ -104,14 +79,14 @@ def _refined(
     """
     n, values = problem.n, problem.values
     energy, rest = problem.energy[which], problem.rest[which]
-    null = n - len(values)
+    null, dots = n - len(values), functools.partial(torch.einsum, "mr,mr->m")  # without a buffer
     for _ in range(STEPS):
         t = at.exp()
         inverse = 1 / (t[:, None] + values)
         terms, squares, outside = energy * inverse, inverse**2, rest / t
         whole = terms.sum(1) + outside
-        first = (t * _dots(terms, inverse) + outside) / whole
-        second = (t**2 * _dots(terms, squares) + outside) / whole
+        first = (t * dots(terms, inverse) + outside) / whole
+        second = (t**2 * dots(terms, squares) + outside) / whole
         plain = (t * inverse.sum(1) + null) / n
         square = (t**2 * squares.sum(1) + null) / n
         slope, curvature = first - plain, first - 2 * second + first**2 - plain + square
@@ -125,8 +100,8 @@ def _refined(
     return _evidence(problem, t, (energy / (t[:, None] + values)).sum(1) + rest / t)
 
 
-def logme(embeddings: ArrayLike, labels: ArrayLike) -> float:
-    r"""Maximum log evidence per sample of a linear model (You et al. 2021), exactly.
+def logme(embeddings: Embeddings, labels: ArrayLike) -> float:
+    r"""Maximum log evidence, in nats per sample, of a linear model (You et al. 2021), exactly.
 
     Each class present is regressed against the rest, :math:`y \in \{0, 1\}^n`, with weights of
     precision :math:`\alpha` and noise of precision :math:`\beta`. With :math:`t = \alpha / \beta`
@@ -155,17 +130,10 @@ def logme(embeddings: ArrayLike, labels: ArrayLike) -> float:
     the end of its range, and warns. All-zero embeddings explain nothing and get the evidence of
     pure noise, :math:`-\frac12 (\log (2 \pi |y|^2 / n) + 1)`.
 
-    The score is in nats per sample.
-
     Warns:
         UnboundedEvidenceWarning: the evidence is largest at the lower end of the range.
     """
-    return maximum_evidence(Embedded(embeddings, labels))
-
-
-def maximum_evidence(given: Embedded) -> float:
-    """:func:`logme` of embeddings that may be factored already."""
-    return maximum(_of(given))
+    return maximum(_problem(embeddings, labels))
 
 
 def maximum(problem: Problem) -> float:
@@ -201,7 +169,7 @@ def maximum(problem: Problem) -> float:
                 f"classes exactly on {problem.n} samples (are some repeated?): the evidence grows "
                 f"without bound, and its value at the end of the range, t = 1e-{DECADES}, counts",
                 UnboundedEvidenceWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
     return float(refined.mean())
 
@@ -211,24 +179,15 @@ def logme_profile(
 ) -> np.ndarray | Tensor:
     r"""The evidence that :func:`logme` maximises, as a curve for each class.
 
-    Args:
-        embeddings: (n, d).
-        labels: (n,) integers.
-        log_t: (m,) natural logarithms of t, in units of the largest eigenvalue of F'F.
-
-    Returns:
-        (c, m) log evidence per sample with the best alpha, a row for each class present in
-        ascending order, in the kind of the embeddings.
-
-    Raises:
-        ValueError: bad input, as :mod:`hastelib.metrics` says; fewer than two classes.
+    From (m,) natural logarithms of t, in units of the largest eigenvalue of F'F, the (c, m) log
+    evidence per sample with the best alpha, a row for each class present in ascending order, in
+    the kind of the embeddings.
     """
-    problem = _of(Embedded(embeddings, labels))
-    points = checks.vector("log_t", log_t).to(problem.values.device)
-    return checks.like(embeddings, _grid(problem, points))
+    problem, points = _problem(embeddings, labels), checks.vector("log_t", log_t)
+    return checks.like(embeddings, _grid(problem, points.to(problem.values.device)))
 
 
-def logme_fixed_point(embeddings: ArrayLike, labels: ArrayLike) -> float:
+def logme_fixed_point(embeddings: Embeddings, labels: ArrayLike) -> float:
     r"""LogME as widespread code computes it, for comparison with :func:`logme`; do not rank by it.
 
     From :math:`\alpha = \beta = 1`, at most 11 rounds of
@@ -250,47 +209,17 @@ def logme_fixed_point(embeddings: ArrayLike, labels: ArrayLike) -> float:
     Three things are wrong with it. Where n < d, the rule for hard subsets, the log determinant
     lacks d - n terms :math:`\log \alpha`, and the value is no evidence at all. The iteration
     finds one stationary point of several, or none in 11 rounds. And the constants make it depend
-    on the scale of F.
-
-    Raises:
-        ValueError: embeddings that are all zero.
+    on the scale of F. Embeddings that are all zero are refused.
     """
-    return fixed_point(Embedded(embeddings, labels))
-
-
-def fixed_point(given: Embedded) -> float:
-    """The value of :func:`logme_fixed_point`, of embeddings that may be factored already."""
-    if not len(given.raw.values):
+    given = _problem(embeddings, labels)
+    values, energy, rest = given.values * given.scale, given.energy, given.rest
+    n, d = given.n, given.d
+    if not len(values):
         raise checks.refuse("embeddings", "a number that is not 0", "only zeros")
-    return float(iterated(given).value.mean())
-
-
-class Iterated(NamedTuple):
-    """Where the fixed point ends, for each class.
-
-    Attributes:
-        alpha: precision of the weights.
-        beta: precision of the noise.
-        value: what is reported.
-        converged: whether t had settled in the rounds allowed.
-        largest: the largest eigenvalue of F'F.
-    """
-
-    alpha: Float64[Tensor, " c"]
-    beta: Float64[Tensor, " c"]
-    value: Float64[Tensor, " c"]
-    converged: Bool[Tensor, " c"]
-    largest: float
-
-
-def iterated(given: Embedded, rounds: int = 11) -> Iterated:
-    """The iteration of :func:`logme_fixed_point`, of embeddings that may be factored already."""
-    values, energy, rest, n, d, scale = _of(given)
-    values = values * scale
     alpha, beta = torch.ones_like(rest), torch.ones_like(rest)
     evidence = torch.full_like(rest, -math.inf)
     active = torch.ones_like(rest, dtype=torch.bool)
-    for _ in range(rounds):
+    for _ in range(11):
         t = alpha / beta
         weights = 1 / (t[:, None] + values)
         gamma = (values * weights).sum(1)
@@ -303,4 +232,4 @@ def iterated(given: Embedded, rounds: int = 11) -> Iterated:
         now = d * alpha.log() + n * beta.log() - log_det - beta * residual - alpha * mean
         evidence = torch.where(active, now / (2 * n) - math.log(2 * math.pi) / 2, evidence)
         active = active & ((alpha / beta - t).abs() > 1e-3 * t)
-    return Iterated(alpha, beta, evidence, ~active, scale)
+    return float(evidence.mean())

@@ -1,7 +1,4 @@
-"""Metrics from one pass over the samples, in memory that does not grow with their number.
-
-The public names are those of :mod:`hastelib.metrics`.
-"""
+"""Metrics from one pass over the samples, in memory that does not grow with their number."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from torch import Tensor
 from hastelib import checks, linalg
 from hastelib.checks import ArrayLike
 from hastelib.linalg import Embedded
-from hastelib.metrics.evidence import maximum, problem
+from hastelib.metrics.evidence import Problem, maximum
 from hastelib.metrics.separation import saturated
 
 EXACT = 1e-13  # the share of a class's squared norm below which a fit counts as exact
@@ -31,7 +28,8 @@ class Moments:
     the moments: where it is a share s below 1e-7 of a class's size, LogME is good to about
     1e-15 / s, and below 1e-13 the fit counts as exact. And where the mean lies r times the spread
     from the origin, the Gram matrix that LogME needs, in memory too, loses :math:`r^2` in
-    precision: with r above 300 the two differ by up to :math:`10^{-13} r^2`.
+    precision: with r above 300 the two differ by up to :math:`10^{-13} r^2`. Both refuse fewer than
+    two classes, and warn where those functions do.
 
     Attributes:
         n: the number of samples so far.
@@ -49,33 +47,17 @@ class Moments:
         self._counts = torch.zeros(0, dtype=torch.int64)
 
     def update(self, batch: ArrayLike, labels: ArrayLike) -> Moments:
-        """Add samples, and return self.
-
-        Args:
-            batch: (m, d) embeddings.
-            labels: (m,) integers.
-
-        Raises:
-            ValueError: bad input, as :mod:`hastelib.metrics` says; another width than before.
-        """
+        """Add samples, (m, d) embeddings and (m,) integers, and return self."""
         given, more = Embedded(batch, labels, least=1, name="batch"), Moments()
-        d, found, y = given.F.shape[1], given.centred, checks.labels("labels", labels, None)
+        found, y = given.centred, checks.labels("labels", labels, None)
         more.n, more.classes, more._counts = len(y), y.unique().tolist(), given.counts
         more._torch, more._scale = isinstance(batch, Tensor), found.scale
-        more._mean = found.offset / found.scale
-        more._gram = more._mean.new_zeros(d, d)
-        more._sums = more._mean.new_zeros(len(given.counts), d)
-        for rows, block in found.blocks():
-            more._gram.addmm_(block.T, block)
-            more._sums.index_add_(0, given.index[rows], block)
+        more._mean, more._gram = found.offset / found.scale, found.transposed_times()
+        more._sums = found.class_sums(given.index, len(given.counts))
         return self._add("batch", more)
 
     def merge(self, other: Moments) -> Moments:
-        """Add the samples of another, which stays as it is, and return self.
-
-        Raises:
-            ValueError: their embeddings differ in width.
-        """
+        """Add the samples of another, which stays as it is, and return self."""
         return self._add("other", other)
 
     def _add(self, name: str, other: Moments) -> Moments:
@@ -106,59 +88,36 @@ class Moments:
         self.n, self._scale, self._mean = n, scale, mean
         return self
 
-    def _factored(
-        self, mean: Float64[Tensor, " d"] | float
-    ) -> tuple[Float64[Tensor, " r"], Float64[Tensor, "d r"], Float64[Tensor, "c r"]]:
-        """Eigenpairs of the Gram matrix, and the classes' energies, with that mean put back."""
+    def _factored(self, centred: bool) -> tuple[Float64[Tensor, " r"], Float64[Tensor, "c r"]]:
+        """Eigenvalues of the Gram matrix, with the mean put back or not, and the energies."""
         if len(self.classes) < 2:
             raise checks.refuse("labels", "at least 2 classes", f"{self.classes} so far")
         gram, sums = self._gram, self._sums
-        if isinstance(mean, Tensor):
-            gram = torch.addr(gram, mean, mean, alpha=self.n)
-            sums = sums + self._counts[:, None] * mean
+        if not centred:
+            gram = torch.addr(gram, self._mean, self._mean, alpha=self.n)
+            sums = sums + self._counts[:, None] * self._mean
         values, vectors = linalg.eigenpairs(gram, (self.n, len(gram)))
-        return values, vectors, linalg.energies(sums, values, vectors)
+        return values, (sums @ vectors).square_().div_(values)
 
     def logme(self) -> float:
-        """:func:`hastelib.metrics.logme` of all samples.
-
-        Raises:
-            ValueError: fewer than two classes.
-
-        Warns:
-            UnboundedEvidenceWarning: as there.
-        """
-        values, _, energies = self._factored(self._mean)
+        """:func:`hastelib.metrics.logme` of all samples."""
+        values, energies = self._factored(centred=False)
         rest = self._counts - energies.sum(1)
         rest[rest < (EXACT if len(values) < self.n else torch.inf) * self._counts] = 0
-        shape = self.n, len(self._mean)
-        return maximum(problem(values, energies, rest, shape, self._scale))
+        return maximum(Problem(values, energies, rest, (self.n, len(self._mean)), self._scale))
 
     def h_score(self) -> float:
-        """:func:`hastelib.metrics.h_score` of all samples, without shrinkage.
-
-        Raises:
-            ValueError: fewer than two classes.
-
-        Warns:
-            SaturatedScoreWarning: as there.
-        """
-        values, _, energies = self._factored(0.0)
+        """:func:`hastelib.metrics.h_score` of all samples, without shrinkage."""
+        values, energies = self._factored(centred=True)
         saturated(len(values), self.n)
         return min(float((energies / self._counts[:, None]).sum()), len(self.classes) - 1.0)
 
     def pca(self, components: int) -> tuple[np.ndarray | Tensor, ...]:
-        """The principal components of all samples.
-
-        Args:
-            components: their number, at most; no more than the rank.
+        """The principal components of all samples, so many at most, no more than the rank.
 
         Returns:
             The mean (d,), the axes (k, d) and the variances (k,) along them, divided by n - 1, the
             largest first; in the kind of the first batch.
-
-        Raises:
-            ValueError: not a number of at least 1; fewer than two samples.
         """
         count = checks.whole("components", components, 1)
         if self.n < 2:

@@ -1,7 +1,4 @@
-"""Metrics of what a source predicts: LEEP and its kin, NCE.
-
-The public names are those of :mod:`hastelib.metrics`.
-"""
+"""Metrics of what a source predicts: LEEP and its kin, NCE."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ def empirical_conditional(
     probs: Float64[Tensor, "n z"], index: Int64[Tensor, " n"], classes: int
 ) -> Float64[Tensor, "c z"]:
     """P(y|z) from the soft joint distribution; zeros for a source class without mass."""
-    joint = probs.new_zeros(classes, probs.shape[1]).index_add_(0, index, probs)
+    joint = linalg.class_sums(probs, index, classes)
     mass = joint.sum(0)
     return joint / torch.where(mass > 0, mass, 1.0)
 
@@ -54,10 +51,9 @@ def _expected_predictions(
 def eep(probs: ArrayLike, labels: ArrayLike) -> np.ndarray | Tensor:
     r"""The expected empirical prediction of each sample's own label, what LEEP averages the log of.
 
-    .. math:: \mathrm{EEP}_i = \sum_z \hat P(y_i \mid z)\, p_{iz}
+    .. math:: \mathrm{EEP}_i = \sum_z \hat P(y_i \mid z)\, p_{iz},
 
-    Returns:
-        (n,) probabilities above 0, in the kind of ``probs``.
+    (n,) probabilities above 0, in the kind of ``probs``.
     """
     p = checks.stored("probs", probs, "(n, z)", finite=False)
     index, counts = checks.classes("labels", checks.labels("labels", labels, len(p), p.device))
@@ -67,9 +63,8 @@ def eep(probs: ArrayLike, labels: ArrayLike) -> np.ndarray | Tensor:
 def _several(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> list[Float64[Tensor, " n"]]:
     """The expected empirical predictions of each source."""
     sources = checks.matrices("probs_list", probs_list, "(n, z)", finite=False)
-    home = sources[0].device
-    y = checks.labels("labels", labels, len(sources[0]), home)
-    index, counts = checks.classes("labels", y)
+    n, home = len(sources[0]), sources[0].device
+    index, counts = checks.classes("labels", checks.labels("labels", labels, n, home))
     return [
         _expected_predictions(f"probs_list[{i}]", p, index.to(p.device), len(counts)).to(home)
         for i, p in enumerate(sources)
@@ -133,13 +128,8 @@ def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
     y = checks.labels("labels", labels, len(z), z.device)
     source, counts = checks.classes("source_labels", z)
     target, classes = checks.classes("labels", y)
-    pair = source * len(classes) + target
-    if pair.max() < 64 * len(pair):  # a table of all pairs is quick
-        together = torch.bincount(pair)[pair]
-    else:
-        pair, sizes = checks.classes("labels", pair)
-        together = sizes[pair]
-    return min(float((together.double() / counts[source]).log().mean()), 0.0)
+    pair, together = checks.classes("labels", source * len(classes) + target)
+    return _mean_log(together[pair].double() / counts[source])
 
 
 def n_leep(
@@ -162,21 +152,8 @@ def n_leep(
     scale of the embeddings does not matter. The fit starts from samples drawn by their place, so
     the order of the samples matters a little, as the seed does. On few samples the Gaussians close
     in on single ones and the score nears 0, whatever the labels: do not compare scores of sets
-    that differ in size.
-
-    Args:
-        embeddings: (n, d), not all the same.
-        labels: (n,) integers.
-        energy: share of the variance to keep, in (0, 1].
-        gaussians: of the mixture, for each class.
-        covariance: of the Gaussians: ``full``, ``tied``, ``diag`` or ``spherical``.
-        seed: of the mixture's initialisation (k-means).
-
-    Returns:
-        The score, at most 0.
-
-    Raises:
-        ValueError: bad input, as the module says; embeddings that are all the same.
+    that differ in size. The ``covariance`` of the Gaussians is ``full``, ``tied``, ``diag`` or
+    ``spherical``. Embeddings that are all the same are refused.
 
     Warns:
         ConvergenceWarning: (scikit-learn's) the mixture did not converge.
@@ -194,10 +171,6 @@ def n_leep(
     kept = 1 + int((held < energy - 1e-12).sum())
     components = given.centred.components(kept)
     scores = (components / (values[0] / len(components)).sqrt()).cpu().numpy()
-    mixture = GaussianMixture(
-        min(gaussians * len(given.counts), len(scores)),
-        covariance_type=covariance,
-        max_iter=1000,
-        random_state=seed,
-    ).fit(scores)
-    return leep(mixture.predict_proba(scores), given.index.cpu().numpy())
+    count = min(gaussians * len(given.counts), len(scores))
+    mixture = GaussianMixture(count, covariance_type=covariance, max_iter=1000, random_state=seed)
+    return leep(mixture.fit(scores).predict_proba(scores), given.index.cpu().numpy())

@@ -1,36 +1,30 @@
-"""What a user would run by hand on a frozen embedding: nearest neighbours, a linear probe.
-
-The public names are those of :mod:`hastelib.metrics`.
-"""
+"""What a user would run by hand on a frozen embedding: nearest neighbours, a linear probe."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from hastelib import checks, linalg
 from hastelib.checks import ArrayLike
-from hastelib.linalg import Embedded
+from hastelib.linalg import Embedded, Embeddings
 
 NEIGHBOURS = 5
 FOLDS = 5
 PENALTIES = tuple(10.0**k for k in range(-3, 2))
 
 
-def knn(embeddings: ArrayLike, labels: ArrayLike) -> float:
+def knn(embeddings: Embeddings, labels: ArrayLike) -> float:
     r"""Leave-one-out accuracy, in [0, 1], of the 5 nearest neighbours by the cosine.
 
     Each sample gets the class that most of its min(5, n - 1) most similar other samples have. Of
     equally similar samples the one of lower index counts, of classes with as many votes the one of
     lower label. An embedding of norm 0 has cosine 0. No n x n matrix is formed.
     """
-    return neighbours(Embedded(embeddings, labels))
-
-
-def neighbours(given: Embedded) -> float:
-    """:func:`knn` of embeddings that are checked already."""
+    given = Embedded.of(embeddings, labels)
     found, index, n = given.raw, given.index, len(given.F)
     k = min(NEIGHBOURS, n - 1)
     norms = torch.cat([block.norm(dim=1) for _, block in found.blocks()])
@@ -52,7 +46,7 @@ def neighbours(given: Embedded) -> float:
     return right / n
 
 
-def linear_probe(embeddings: ArrayLike, labels: ArrayLike, seed: int = 0) -> float:
+def linear_probe(embeddings: Embeddings, labels: ArrayLike, seed: int = 0) -> float:
     r"""Accuracy of a ridge classifier on the frozen embedding, cross-validated in 5 folds.
 
     The indicators of the classes are regressed on the embeddings, with a free intercept; the
@@ -64,40 +58,22 @@ def linear_probe(embeddings: ArrayLike, labels: ArrayLike, seed: int = 0) -> flo
 
     with X and Y centred over the training folds. One :math:`\alpha` serves all folds: of 0.001,
     0.01, ..., 10 times the mean eigenvalue of the whole centred :math:`X^T X`, the one of least
-    squared error on the folds left out. Folds are stratified: the samples of each class, shuffled,
-    are dealt out in turn; with fewer than 5 samples each is a fold.
-
-    Args:
-        embeddings: (n, d).
-        labels: (n,) integers.
-        seed: of the folds.
-
-    Returns:
-        The share of samples that are classified rightly when left out, in [0, 1].
-
-    Raises:
-        ValueError: bad input, as :mod:`hastelib.metrics` says; fewer than two classes.
+    squared error on the folds left out. Folds are stratified: the samples of each class, shuffled
+    by the seed, are dealt out in turn; with fewer than 5 samples each is a fold. The score, in
+    [0, 1], is the share of samples that are classified rightly when left out.
     """
-    return probe(Embedded(embeddings, labels), seed)
-
-
-def probe(given: Embedded, seed: int) -> float:
-    """:func:`linear_probe` of embeddings that may be factored already."""
+    given = Embedded.of(embeddings, labels)
     found, index, counts, n = given.centred, given.index, given.counts, len(given.F)
+    rows: Callable[[Tensor], Tensor] = found.rows
+    gram = found.gram
     if found.wide:  # the ridge does not mind a rotation, and there are fewer than n components
-        scores = found.components(len(found.values))
+        rows = found.components(len(found.values)).__getitem__
         gram = torch.diag(found.values.flip(0))
-    else:
-        scores, gram = None, found.gram
     shuffled = np.random.default_rng(checks.whole("seed", seed, 0)).permutation(n)
     order = torch.as_tensor(shuffled, device=index.device)
     fold = torch.empty_like(index)
     fold[order[index[order].argsort(stable=True)]] = torch.arange(n, device=index.device) % FOLDS
     folds = [(fold == i).nonzero()[:, 0] for i in range(min(FOLDS, n))]
-
-    def rows(part: Int64[Tensor, " k"]) -> Float64[Tensor, "k r"]:
-        return found.rows(part) if scores is None else scores[part]
-
     sums = [linalg.class_sums(rows(part), index[part], len(counts)) for part in folds]
     whole = torch.stack(sums).sum(0)
     mean = float(gram.trace()) / max(len(gram), 1)

@@ -1,7 +1,4 @@
-"""Metrics of how the classes lie in the embedding: GBC, H-score, TransRate.
-
-The public names are those of :mod:`hastelib.metrics`.
-"""
+"""Metrics of how the classes lie in the embedding: GBC, H-score, TransRate."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from torch import Tensor
 
 from hastelib import checks, linalg
 from hastelib.checks import ArrayLike
-from hastelib.linalg import Embedded
+from hastelib.linalg import Embedded, Embeddings
 
 VARIANCE_FLOOR = 1e-4
 """The least class variance in :func:`gbc` and in :func:`hastelib.hardness.class_specific`."""
@@ -24,7 +21,7 @@ class SaturatedScoreWarning(UserWarning):
 
 
 def gbc(
-    embeddings: ArrayLike,
+    embeddings: Embeddings,
     labels: ArrayLike,
     covariance: str = "spherical",
     components: int | None = 64,
@@ -40,38 +37,28 @@ def gbc(
         \qquad s_k = \frac{s_{ik} + s_{jk}}{2},
 
     over ordered pairs of classes. The :math:`s_{ik}` are the biased variances of class i, each
-    at least 1e-4; with ``spherical`` they are all the mean over the dimensions, so the second sum
-    is :math:`\frac d2 \log (s / \sqrt{s_i s_j})`. The embeddings are first projected on their
-    leading principal components, exactly.
-
-    Args:
-        embeddings: (n, d).
-        labels: (n,) integers.
-        covariance: ``spherical`` (the paper's) or ``diagonal``.
-        components: of the PCA, at most; min(components, d, n - 1) are used. None: no PCA.
-        log_det: ``exact``, or ``published``: the authors' code counts the logarithm of a
-            spherical covariance once, not d times. The same for ``diagonal``.
-
-    Returns:
-        The score, at most 0.
-
-    Raises:
-        ValueError: bad input, as the module says; fewer than two classes; no such choice.
+    at least 1e-4; with ``covariance="spherical"``, the paper's, they are all the mean over the
+    dimensions, so the second sum is :math:`\frac d2 \log (s / \sqrt{s_i s_j})`, and with
+    ``"diagonal"`` those of each. The authors' code counts that logarithm of a spherical covariance
+    once, not d times (``log_det="published"``; else ``"exact"``). The embeddings are first
+    projected on their leading min(``components``, d, n - 1) principal components, exactly; None:
+    they are not. The score is at most 0.
     """
     checks.choice("covariance", covariance, ("spherical", "diagonal"))
     checks.choice("log_det", log_det, ("exact", "published"))
     if components is not None:
         checks.whole("components", components, 1)
-    return separation(Embedded(embeddings, labels), covariance, components, log_det)
-
-
-def separation(given: Embedded, covariance: str, components: int | None, log_det: str) -> float:
-    """:func:`gbc` of embeddings that may be factored already."""
-    X, index, counts = given.F, given.index, given.counts
+    given = Embedded.of(embeddings, labels)
+    X = given.F
     if components is not None:
         kept = min(components, X.shape[1], len(X) - 1)
         X = given.centred.components(kept) * given.centred.scale
-    means, variances = linalg.class_moments(X, index, counts)
+    means, spreads = [], []
+    for rows in linalg.groups(given.index, given.counts):  # a class at a time stays in the cache
+        part = X.index_select(0, rows).double()
+        means.append(part.mean(0))
+        spreads.append((part - means[-1]).square_().mean(0))
+    mu, variances = torch.stack(means), torch.stack(spreads)
     spherical = covariance == "spherical"
     if spherical:
         variances = variances.mean(1, keepdim=True)
@@ -79,12 +66,12 @@ def separation(given: Embedded, covariance: str, components: int | None, log_det
     weight = X.shape[1] / variances.shape[1] if log_det == "exact" else 1.0
     # One variance for all dimensions: the squared distances of the means once for all pairs.
     exactly = "donot_use_mm_for_euclid_dist"
-    squares = torch.cdist(means, means, compute_mode=exactly).square() if spherical else None
+    squares = torch.cdist(mu, mu, compute_mode=exactly).square() if spherical else None
     total = 0.0
-    for i in range(len(means) - 1):
+    for i in range(len(mu) - 1):
         shared = (variances[i] + variances[i + 1 :]) / 2
         if squares is None:
-            distance = ((means[i] - means[i + 1 :]) ** 2 / shared).sum(1) / 8
+            distance = ((mu[i] - mu[i + 1 :]) ** 2 / shared).sum(1) / 8
         else:
             distance = squares[i, i + 1 :] / shared[:, 0] / 8
         logs = shared.log() - (variances[i].log() + variances[i + 1 :].log()) / 2
@@ -92,7 +79,7 @@ def separation(given: Embedded, covariance: str, components: int | None, log_det
     return 0.0 - 2 * total
 
 
-def h_score(embeddings: ArrayLike, labels: ArrayLike, shrinkage: str | None = None) -> float:
+def h_score(embeddings: Embeddings, labels: ArrayLike, shrinkage: str | None = None) -> float:
     r"""H-score: the variance between classes of the whitened embedding (Bao et al. 2019).
 
     .. math::
@@ -110,27 +97,24 @@ def h_score(embeddings: ArrayLike, labels: ArrayLike, shrinkage: str | None = No
         H_\alpha = (1 - \delta) \operatorname{tr}\left(S^{-1} \operatorname{cov}(g)\right),
         \qquad S = (1 - \delta)\, \Sigma + \delta\, \frac{\operatorname{tr} \Sigma}{d} I,
 
-    with the biased covariance :math:`\Sigma` and the Ledoit-Wolf shrinkage :math:`\delta`.
-
-    Args:
-        embeddings: (n, d).
-        labels: (n,) integers.
-        shrinkage: None or ``ledoit_wolf``.
-
-    Returns:
-        The score, at least 0; without shrinkage at most the number of classes less 1.
-
-    Raises:
-        ValueError: bad input, as the module says; fewer than two classes; no such choice.
+    with the biased covariance :math:`\Sigma` and the Ledoit-Wolf shrinkage :math:`\delta`. The
+    score is at least 0, and without shrinkage at most c - 1.
 
     Warns:
         SaturatedScoreWarning: without shrinkage, where the labels do not matter.
     """
     checks.choice("shrinkage", shrinkage, (None, "ledoit_wolf"))
-    given = Embedded(embeddings, labels)
+    given = Embedded.of(embeddings, labels)
+    found, n = given.centred, len(given.F)
+    if shrinkage is None and given is not embeddings:  # a grid of scores needs no warning for each
+        saturated(len(found.values), n)
+    # The share of each left singular vector that lies between the classes.
+    between = (found.energies(given.index, given.counts) / given.counts[:, None]).sum(0)
     if shrinkage is None:
-        saturated(len(given.centred.values), len(given.F))
-    return between_classes(given, shrinkage)
+        return min(float(between.sum()), len(given.counts) - 1.0)
+    shrunk, mean = found.ledoit_wolf()
+    variances = (1 - shrunk) * found.values / n + shrunk * mean
+    return float((1 - shrunk) * (between * found.values / variances).sum()) / (n - 1)
 
 
 def saturated(rank: int, n: int) -> None:
@@ -144,21 +128,8 @@ def saturated(rank: int, n: int) -> None:
         )
 
 
-def between_classes(given: Embedded, shrinkage: str | None) -> float:
-    """:func:`h_score` of embeddings that may be factored already."""
-    found, counts = given.centred, given.counts
-    # The share of each left singular vector that lies between the classes.
-    between = (found.energies(given.index, counts) / counts[:, None]).sum(0)
-    if shrinkage is None:
-        return min(float(between.sum()), len(counts) - 1.0)
-    n = len(given.F)
-    shrunk, mean = found.ledoit_wolf()
-    variances = (1 - shrunk) * found.values / n + shrunk * mean
-    return float((1 - shrunk) * (between * found.values / variances).sum()) / (n - 1)
-
-
 def transrate(
-    embeddings: ArrayLike, labels: ArrayLike, eps: float | int = 1e-4, weighted: bool = False
+    embeddings: Embeddings, labels: ArrayLike, eps: float | int = 1e-4, weighted: bool = False
 ) -> float:
     r"""TransRate: the coding rate of all embeddings less that within classes (Huang et al. 2022).
 
@@ -168,27 +139,12 @@ def transrate(
         R(Z) = \frac12 \log \det \left(I + \frac{Z^T Z}{n \epsilon}\right),
 
     with the embeddings Z centred over all samples, those of class j in :math:`Z_j`, and each
-    set's own n. With equal weights the score can be negative; with the classes' shares
-    :math:`n_j / n` it cannot.
-
-    Args:
-        embeddings: (n, d).
-        labels: (n,) integers.
-        eps: the squared distortion, in squared units of the embedding.
-        weighted: weigh the classes by their sizes.
-
-    Returns:
-        The score, in nats.
-
-    Raises:
-        ValueError: bad input, as the module says; fewer than two classes; eps not positive.
+    set's own n; :math:`\epsilon`, the squared distortion, is in squared units of the embedding.
+    The score, in nats, can be negative; ``weighted`` with the classes' shares :math:`n_j / n` in
+    place of :math:`1 / c` it cannot.
     """
     eps = checks.positive("eps", eps)
-    return rate_reduction(Embedded(embeddings, labels), eps, weighted)
-
-
-def rate_reduction(given: Embedded, eps: float, weighted: bool) -> float:
-    """:func:`transrate` of embeddings that may be factored already."""
+    given = Embedded.of(embeddings, labels)
     whole, counts = given.centred, given.counts
     total = _coding_rate(whole.gram, len(given.F), whole.scale, eps)
     rates = []

@@ -1,7 +1,4 @@
-"""All metrics of one source at once, what they share computed once.
-
-The public names are those of :mod:`hastelib.metrics`.
-"""
+"""All metrics of one source at once, what they share computed once."""
 
 from __future__ import annotations
 
@@ -14,10 +11,10 @@ import torch
 from hastelib import checks
 from hastelib.checks import ArrayLike
 from hastelib.linalg import Embedded
-from hastelib.metrics.evidence import fixed_point, maximum_evidence
+from hastelib.metrics.evidence import logme, logme_fixed_point
 from hastelib.metrics.predictions import leep, n_leep, nce
-from hastelib.metrics.probes import neighbours, probe
-from hastelib.metrics.separation import between_classes, rate_reduction, separation
+from hastelib.metrics.probes import knn, linear_probe
+from hastelib.metrics.separation import gbc, h_score, transrate
 
 
 @runtime_checkable
@@ -38,25 +35,15 @@ class Features(Protocol):
 
 
 class Sample:
-    """The features of some target samples, with factorisations that several metrics share.
-
-    Attributes:
-        embedding: (n, d), the classifier's input.
-        labels: (n,) integers, the target's classes.
-    """
+    """:class:`Features` of some target samples, with factorisations that several metrics share."""
 
     def __init__(self, features: Features) -> None:
-        self.embedding = features.embedding
+        self.embedding, self.labels = features.embedding, features.labels
         self._probs = features.probs
-        self.labels = features.labels
 
     @property
     def probs(self) -> ArrayLike:
-        """(n, z), the probabilities of the source's classes.
-
-        Raises:
-            ValueError: the source gives none.
-        """
+        """(n, z), the probabilities of the source's classes; refused where it has none."""
         if self._probs is None:
             raise ValueError(
                 "the source gives no class probabilities (its output is the embedding, or it came "
@@ -65,7 +52,7 @@ class Sample:
         return self._probs
 
     @functools.cached_property
-    def _embedded(self) -> Embedded:
+    def embedded(self) -> Embedded:
         """The checked embeddings, factored when first asked for."""
         return Embedded(self.embedding, self.labels)
 
@@ -81,14 +68,14 @@ class Sample:
 METRICS: dict[str, Callable[[Sample], float]] = {
     "leep": lambda s: leep(s.probs, s.labels),
     "nce": lambda s: nce(s.source_labels, s.labels),
-    "gbc": lambda s: separation(s._embedded, "spherical", 64, "exact"),
-    "logme": lambda s: maximum_evidence(s._embedded),
-    "h_score": lambda s: between_classes(s._embedded, None),
-    "transrate": lambda s: rate_reduction(s._embedded, 1e-4, weighted=False),
-    "knn": lambda s: neighbours(s._embedded),
-    "linear_probe": lambda s: probe(s._embedded, 0),
+    "gbc": lambda s: gbc(s.embedded, s.labels),
+    "logme": lambda s: logme(s.embedded, s.labels),
+    "h_score": lambda s: h_score(s.embedded, s.labels),
+    "transrate": lambda s: transrate(s.embedded, s.labels),
+    "knn": lambda s: knn(s.embedded, s.labels),
+    "linear_probe": lambda s: linear_probe(s.embedded, s.labels),
     "n_leep": lambda s: n_leep(s.embedding, s.labels),
-    "logme_fixed_point": lambda s: fixed_point(s._embedded),
+    "logme_fixed_point": lambda s: logme_fixed_point(s.embedded, s.labels),
 }
 """The metrics of a single source, by name, each with its defaults. A metric of your own is one
 more entry: a function of a :class:`Sample`."""
@@ -100,17 +87,8 @@ def score_all(features: Features, names: Iterable[str] = CLOSED) -> dict[str, fl
     """Several metrics of one source; the embeddings are factored once for all that need it.
 
     GBC's principal components, the H-score and TransRate share the Gram matrix of the centred
-    embeddings, the first two its eigenpairs; LogME needs those of the embeddings as they are.
-
-    Args:
-        features: anything with ``embedding`` (n, d), ``probs`` (n, z) and ``labels`` (n,).
-        names: of :data:`METRICS`; where they are not given, the six with a closed form.
-
-    Returns:
-        The score of each name, as the function of that name gives it.
-
-    Raises:
-        ValueError: bad input, as the module says; an unknown name (lists the choices).
+    embeddings, the first two its eigenpairs; LogME needs those of the embeddings as they are. The
+    names are those of :data:`METRICS`; where none are given, the six with a closed form.
     """
     chosen = checks.several("names", names)
     for name in chosen:
