@@ -20,10 +20,9 @@ from hastelib.data.base import (
 )
 from hastelib.data.folders import Folder, image_folder
 from hastelib.data.images import Batches, Images, Preprocessing, paths
-from hastelib.data.published import Parquet
+from hastelib.data.published import Parquet, Texts
 from hastelib.data.scenes import Masks, Official
 from hastelib.data.subsets import class_subsets, subset, subset_classes, subset_rows
-from hastelib.data.texts import Texts
 from hastelib.store import Store
 
 __all__ = [

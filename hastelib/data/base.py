@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import datasets
 import numpy as np
@@ -52,6 +52,11 @@ def class_names(split: datasets.Dataset) -> list[str]:
     return names
 
 
+def labels_of(split: datasets.Dataset) -> np.ndarray:
+    """(n,) int64: the class of each row."""
+    return np.array(split.with_format("numpy")["label"][:], np.int64)
+
+
 def fingerprint(split: datasets.Dataset) -> str:
     """Hexadecimal SHA-256 of a split's class names and samples, in their order.
 
@@ -59,31 +64,32 @@ def fingerprint(split: datasets.Dataset) -> str:
     """
     total = hashlib.sha256(json.dumps(class_names(split)).encode())
     columns = [name for name in ("image", "mask", "text") if name in split.features]
-    for name in columns:
-        if name != "text":
-            split = split.cast_column(name, datasets.Image(decode=False))
+    for name in {"image", "mask"} & {*columns}:
+        split = split.cast_column(name, datasets.Image(decode=False))
     single = isinstance(split.features["label"], datasets.ClassLabel)
     for row in split:
-        parts = [hashlib.sha256(_content(row[name])).digest() for name in columns]
+        for name in columns:
+            content = row[name].encode() if name == "text" else row[name]["bytes"]
+            if content is None:
+                content = Path(row[name]["path"]).read_bytes()
+            total.update(hashlib.sha256(content).digest())
         if single:  # of a mask the classes are in it
-            parts.append(int(row["label"]).to_bytes(8, "little"))
-        total.update(b"".join(parts))
+            total.update(int(row["label"]).to_bytes(8, "little"))
     return total.hexdigest()
 
 
-def _content(value: Any) -> bytes:
-    if isinstance(value, str):
-        return value.encode()
-    data: bytes | None = value["bytes"]
-    return data if data is not None else Path(value["path"]).read_bytes()
+def relabelled(
+    data: datasets.Dataset, labels: np.ndarray, names: Sequence[str]
+) -> datasets.Dataset:
+    """The same rows with other labels."""
+    feature = datasets.ClassLabel(names=[*names])
+    return data.remove_columns("label").add_column("label", labels.tolist(), feature=feature)
 
 
 def renumbered(data: datasets.Dataset, rows: np.ndarray, kept: Sequence[int]) -> datasets.Dataset:
     """These rows, all of them of the ascending classes ``kept``, which count from 0."""
-    names, labels = class_names(data), np.array(data.with_format("numpy")["label"][:])[rows]
-    feature = datasets.ClassLabel(names=[names[i] for i in kept])
-    new = np.searchsorted(np.array(kept), labels).tolist()
-    return data.select(rows).remove_columns("label").add_column("label", new, feature=feature)
+    names, labels = class_names(data), labels_of(data)[rows]
+    return relabelled(data.select(rows), np.searchsorted(kept, labels), [names[i] for i in kept])
 
 
 def split_of(found: dict[Split, datasets.Dataset], seed: int, name: str) -> datasets.DatasetDict:
@@ -95,12 +101,11 @@ def split_of(found: dict[Split, datasets.Dataset], seed: int, name: str) -> data
     train = found["train"]
     if len(names := class_names(train)) < 2:
         raise ValueError(f"{name}: expected at least two classes, got {names}")
-    for split, data in found.items():
-        if not len(data):
-            raise ValueError(f"{name}: the {split} split is empty")
+    if empty := [split for split, data in found.items() if not len(data)]:
+        raise ValueError(f"{name}: the {empty[0]} split is empty")
     if "test" in found:
         return datasets.DatasetDict(found)
-    counts = np.bincount(train.with_format("numpy")["label"][:], minlength=len(names))
+    counts = np.bincount(labels_of(train), minlength=len(names))
     if single := [names[i] for i in np.flatnonzero(counts == 1)]:
         raise ValueError(f"{name} cannot be split 80/20 by class: one sample in {single[:10]}")
     try:

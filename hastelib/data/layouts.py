@@ -8,7 +8,7 @@ split left out), Pascal VOC by its own lists in ``ImageSets/Segmentation``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -95,17 +95,9 @@ def _coloured(classes: Mapping[str, str], on: int | None = None) -> Decoder:
 
 def _camvid(root: Path, split: Split, names: list[str]) -> list[str]:
     dusk = [name for name in names if name.startswith("0001TP_")]
-    early = set(dusk[: len(dusk) // 2])  # the first half is to train on, the second to test on
-
-    def place(name: str) -> str:
-        sequence, _, number = name.partition("_")
-        if sequence == "Seq05VD" or (sequence == "0001TP" and name not in early):
-            return "test"
-        if sequence == "0016E5" and 7959 <= int(number.lstrip("f")) <= 8159:
-            return "validation"
-        return "train"
-
-    return [name for name in names if place(name) == split]
+    test = {*dusk[len(dusk) // 2 :], *(name for name in names if name.startswith("Seq05VD_"))}
+    validation = {f"0016E5_{number:05}" for number in range(7959, 8160)}
+    return [n for n in names if (n in test) == (split == "test") and n not in validation]
 
 
 def _voc(root: Path, split: Split, names: list[str]) -> list[str]:
@@ -126,9 +118,9 @@ class Layout:
         archives: what to unpack.
         places: pairs of patterns of an image and its mask, where there may be several; NAME stands
             for what both have in common, with its folder where there is one.
-        classes: their names, separated by bars.
+        names: the classes, in the order of their indices.
         decode: from a mask file to class indices.
-        folders: what stands for SPLIT in a pattern.
+        folders: what stands for SPLIT in a pattern, of train and of test.
         members: the root, a split and the names of all images -> the names in the split.
     """
 
@@ -136,15 +128,10 @@ class Layout:
     page: str
     archives: str
     places: tuple[tuple[str, str], ...]
-    classes: str
+    names: list[str]
     decode: Decoder
-    folders: Mapping[Split, str] = field(default_factory=lambda: {"train": "train", "test": "val"})
+    folders: tuple[str, str] = ("train", "val")
     members: Callable[[Path, Split, list[str]], list[str]] = lambda root, split, names: names
-
-    @property
-    def names(self) -> list[str]:
-        """The classes, in the order of their indices."""
-        return self.classes.split("|")
 
     def missing(self, what: str, root: Path) -> MissingDataError:
         """The one error: what is missing, where it was looked for, how to get it."""
@@ -157,7 +144,9 @@ class Layout:
         """The images (0) or masks (1) that are there, by name."""
         files = {}
         for patterns in self.places:
-            start, end = patterns[which].replace("SPLIT", self.folders[split]).split("NAME")
+            start, end = (
+                patterns[which].replace("SPLIT", self.folders[split == "test"]).split("NAME")
+            )
             base = root / start.partition("*")[0]
             for path in root.glob(f"{start}*{end}"):
                 files[path.relative_to(base).as_posix().removesuffix(end)] = path
@@ -182,7 +171,9 @@ def pairs(layout: Layout, root: Path) -> dict[Split, list[Pair]]:
         for which, what in enumerate(("image", "mask")):
             if gone := [name for name in names if name not in found[which]]:
                 first = layout.places[0][which].replace("*/NAME", "NAME")
-                first = first.replace("SPLIT", layout.folders[split]).replace("NAME", gone[0])
+                first = first.replace("SPLIT", layout.folders[split == "test"]).replace(
+                    "NAME", gone[0]
+                )
                 raise layout.missing(
                     f"{len(gone)} of {len(names)} {what}s of the {split} split are missing, the "
                     f"first is {first}",
@@ -203,7 +194,7 @@ LAYOUTS = {
         "https://www.cityscapes-dataset.com/downloads/",
         "leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip",
         _drives("labelIds"),
-        "|".join(_ROAD),
+        [*_ROAD],
         _listed(one.id for one in _ROAD.values()),
     ),
     "camvid": Layout(
@@ -211,7 +202,7 @@ LAYOUTS = {
         "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/",
         "701_StillsRaw_full.zip and LabeledApproved_full.zip, each into a folder of its name,",
         (("701_StillsRaw_full/NAME.png", "LabeledApproved_full/NAME_L.png"),),
-        "|".join(CAMVID),
+        [*CAMVID],
         _coloured(CAMVID),
         members=_camvid,
     ),
@@ -220,7 +211,7 @@ LAYOUTS = {
         "https://bdd-data.berkeley.edu/",
         "the 10K images and the semantic segmentation labels",
         (("images/10k/SPLIT/NAME.jpg", "labels/sem_seg/masks/SPLIT/NAME.png"),),
-        "|".join(_ROAD),
+        [*_ROAD],
         _listed(range(len(_ROAD))),
     ),
     "idd": Layout(
@@ -229,7 +220,7 @@ LAYOUTS = {
         "IDD Segmentation (part I, II or both; the masks are made from its polygons by "
         "createLabels.py of github.com/AutoNUE/public-code with --id-type level3Id or level1Id)",
         _drives("labellevel3Ids"),
-        _IDD3,
+        _IDD3.split("|"),
         _listed(range(26)),
     ),
     "voc2012": Layout(
@@ -240,7 +231,7 @@ LAYOUTS = {
             (f"{base}JPEGImages/NAME.jpg", f"{base}SegmentationClass/NAME.png")
             for base in ("", "VOCdevkit/VOC2012/")
         ),
-        _VOC,
+        _VOC.split("|"),
         _listed(range(21)),
         members=_voc,
     ),
@@ -249,9 +240,9 @@ LAYOUTS = {
         "https://irvlab.cs.umn.edu/resources/suim-dataset",
         "train_val.zip and TEST.zip",
         (("SPLIT/images/NAME.jpg", "SPLIT/masks/NAME.bmp"),),
-        "|".join(SUIM),
+        [*SUIM],
         _coloured(SUIM, 127),  # some masks are a little off the pure colours
-        {"train": "train_val", "test": "TEST"},
+        ("train_val", "TEST"),
     ),
 }
 """Kind -> its layout."""
@@ -261,7 +252,7 @@ def of(kind: str, root: Path) -> Layout:
     """The layout of a kind; IDD's with 7 classes where its masks of level 1 alone are there."""
     layout = LAYOUTS[kind]
     levels = [n for n in (3, 1) if any(root.glob(f"gtFine/*/*/*_labellevel{n}Ids.png"))]
-    if kind == "idd" and levels == [1]:
-        places, decode = _drives("labellevel1Ids"), _listed(range(7))
-        layout = replace(layout, places=places, classes=_IDD1, decode=decode)
-    return layout
+    if kind != "idd" or levels != [1]:
+        return layout
+    names, decode = _IDD1.split("|"), _listed(range(7))
+    return replace(layout, places=_drives("labellevel1Ids"), names=names, decode=decode)

@@ -24,13 +24,12 @@ from torchvision.transforms.v2 import functional as tvf
 from tqdm import tqdm
 
 from hastelib.data import layouts
-from hastelib.data.base import SPLITS, MissingDataError, Spec, Split, data_folder
+from hastelib.data.base import Spec, data_folder
 from hastelib.data.images import Decoded, encoded, rgb
-from hastelib.data.published import having, matching, pictures, read
+from hastelib.data.published import absent, complete, having, pictures, read
 from hastelib.store import Store, key
 
 IGNORE = layouts.IGNORE
-
 NO_CLASS = -100
 """The label of a pixel without a class in a batch: what the cross-entropy leaves out."""
 
@@ -58,42 +57,36 @@ class Masks(Spec):
 
     def load(self, store: Store) -> datasets.DatasetDict:
         """The splits, with ``image``, ``mask`` and ``label``."""
-        places: dict[Split, str] = {"train": self.train, "test": self.test}
-        if missing := [str(data_folder() / p) for p in places.values() if not matching(p)]:
-            raise MissingDataError(
-                f"no {', '.join(missing)}. Put the files there, with an image and a mask a row, or "
-                "set HASTE_DATA to the folder that holds them."
-            )
-        return datasets.DatasetDict({split: self._read(place) for split, place in places.items()})
+        absent((self.train, self.test))
+        return datasets.DatasetDict(train=self._read(self.train), test=self._read(self.test))
 
     def _read(self, place: str) -> datasets.Dataset:
-        data = read(matching(place))
+        data = read(place)
         having(data, {self.image, self.mask}, place)
-        for column in (self.image, self.mask):
+        data = data.select_columns([self.image, self.mask])
+        for column in data.column_names:
+            complete(data.data.column(column).is_null(), place, column)
             data = pictures(data, column, place)
         masks = []
-        for row, one in enumerate(data.select_columns([self.image, self.mask])):
-            image, mask = one[self.image], np.asarray(one[self.mask])
-            if image.size != mask.shape[1::-1]:
+        for row, one in enumerate(data):
+            mask, size, where = (
+                np.asarray(one[self.mask]),
+                one[self.image].size,
+                f"{place}, row {row}",
+            )
+            if mask.ndim != 2:
+                raise ValueError(f"{where}: expected a mask of one channel, got shape {mask.shape}")
+            if size != mask.shape[::-1]:
+                raise ValueError(f"{where}: the image has size {size}, its mask {mask.shape[::-1]}")
+            mask = np.where(np.isin(mask, self.ignore), IGNORE, mask)
+            if odd := sorted(set(present(mask)) - set(range(len(self.names)))):
                 raise ValueError(
-                    f"{place}, row {row}: the image has size {image.size}, its mask "
-                    f"{mask.shape[1::-1]}"
+                    f"{where}: the mask holds {odd}, but there are {len(self.names)} names; add "
+                    "their names, or list them under ignore"
                 )
-            masks.append(self._counted(mask, f"{place}, row {row}"))
+            masks.append(mask.astype(np.uint8))
         images = data.cast_column(self.image, datasets.Image(decode=False))[self.image]
         return split(images, masks, self.names)
-
-    def _counted(self, mask: np.ndarray, where: str) -> np.ndarray:
-        """A mask whose values are class indices, or :data:`IGNORE`."""
-        if mask.ndim != 2:
-            raise ValueError(f"{where}: expected a mask of one channel, got shape {mask.shape}")
-        mask = np.where(np.isin(mask, self.ignore), IGNORE, mask)
-        if odd := sorted(set(present(mask)) - set(range(len(self.names)))):
-            raise ValueError(
-                f"{where}: the mask holds {odd}, but there are {len(self.names)} names; add their "
-                "names, or list them under ignore"
-            )
-        return mask.astype(np.uint8)
 
 
 class Official(Spec):
@@ -110,27 +103,18 @@ class Official(Spec):
         """The splits, with ``image``, ``mask`` and ``label``."""
         root = data_folder() / Path(self.path or self.kind).expanduser()
         layout = layouts.of(self.kind, root)
-        pairs = layouts.pairs(layout, root)
-        return datasets.DatasetDict(
-            {s: self._decoded(pairs[s], layout.decode, layout.names, store, s) for s in SPLITS}
-        )
+        both = layouts.pairs(layout, root)
+        return datasets.DatasetDict({s: self._decoded(both[s], layout, store, s) for s in both})
 
     def _decoded(
-        self,
-        pairs: Sequence[layouts.Pair],
-        decode: layouts.Decoder,
-        names: Sequence[str],
-        store: Store,
-        half: str,
+        self, pairs: Sequence[layouts.Pair], layout: layouts.Layout, store: Store, half: str
     ) -> datasets.Dataset:
         """The split of these pairs; its masks are decoded once, of a large set in minutes."""
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
             files, classes = [], []
-            bar = tqdm(pairs, desc=f"decoding masks of {self.kind} {half}", leave=False)
-            for image, path in bar:
-                mask = _mask(image, path, decode)
-                packed = io.BytesIO()
+            for image, path in tqdm(pairs, f"decoding masks of {self.kind} {half}", leave=False):
+                mask, packed = _mask(image, path, layout.decode), io.BytesIO()
                 Image.fromarray(mask).save(packed, "PNG")
                 files.append(packed.getvalue())
                 classes.append(present(mask))
@@ -144,7 +128,7 @@ class Official(Spec):
         arrays, notes = store.get("masks", entry, make)
         joined, ends = arrays["files"].numpy().tobytes(), [0, *arrays["ends"].tolist()]
         packed = [{"bytes": joined[a:b], "path": None} for a, b in itertools.pairwise(ends)]
-        return split([str(image) for image, _ in pairs], packed, names, notes["present"])
+        return split([str(image) for image, _ in pairs], packed, layout.names, notes["present"])
 
 
 def split(
@@ -154,14 +138,11 @@ def split(
     classes: Sequence[Sequence[int]] | None = None,
 ) -> datasets.Dataset:
     """A split of images and masks, as arrays or files, and the classes in each mask."""
-    features = datasets.Features(
-        image=datasets.Image(),
-        mask=datasets.Image(),
-        label=datasets.List(datasets.ClassLabel(names=[*names])),
-    )
+    image, label = datasets.Image(), datasets.List(datasets.ClassLabel(names=[*names]))
     files = [[encoded(x) if isinstance(x, np.ndarray) else x for x in y] for y in (images, masks)]
-    label = [present(mask) for mask in masks] if classes is None else [*classes]
-    columns = {"image": files[0], "mask": files[1], "label": label}
+    classes = [present(mask) for mask in masks] if classes is None else classes
+    columns = {"image": files[0], "mask": files[1], "label": [*classes]}
+    features = datasets.Features(image=image, mask=image, label=label)
     return datasets.Dataset.from_dict(columns, features=features)
 
 
