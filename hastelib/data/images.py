@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import io
 import math
+import multiprocessing
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -19,8 +21,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tvf
 from tqdm import tqdm
 
-from hastelib._machine import cores
-from hastelib.data.base import class_names
+from hastelib.data.base import class_names, labels_of
 
 IN_MEMORY = 2 << 30  # bytes; a larger split is decoded anew in every pass, by worker processes
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -42,7 +43,7 @@ class Preprocessing:
     interpolation: str = "bilinear"
 
     @property
-    def geometry(self) -> tuple[Any, ...]:
+    def geometry(self) -> tuple[int, int, str]:
         """What the pixels depend on, before they are normalised."""
         return self.resize, self.crop, self.interpolation
 
@@ -60,11 +61,7 @@ class Preprocessing:
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """(n, 3, h, w) bytes to channels-last floats, on the device they are on."""
-        mean, std = (
-            torch.tensor(values, device=pixels.device)[:, None, None]
-            for values in (self.mean, self.std)
-        )
-        scaled = pixels.float().div_(255).sub_(mean).div_(std)
+        scaled = tvf.normalize(pixels.float().div_(255), [*self.mean], [*self.std], inplace=True)
         return scaled.contiguous(memory_format=torch.channels_last)
 
 
@@ -99,6 +96,17 @@ class Batches(Protocol):
         one, which batch normalisation cannot train on.
         """
         ...
+
+
+def cores() -> int:
+    """The cores that this process may use: its share, where ``HASTE_WORKERS`` workers share them.
+
+    None in a worker that must not start processes of its own (the daemons of ``dask worker``).
+    """
+    if multiprocessing.current_process().daemon:
+        return 0
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (there or 1) // int(os.environ.get("HASTE_WORKERS", "1")))
 
 
 def encoded(pixels: np.ndarray) -> dict[str, bytes | None]:
@@ -172,8 +180,7 @@ class Decoded(Dataset[tuple[Tensor, ...]]):
         """An image after ``change``; ``ValueError`` with its place where it cannot be decoded."""
         split = self._columns[column]
         try:
-            image: Image.Image | None = split[row][column]
-            if image is None:
+            if (image := split[row][column]) is None:
                 raise ValueError("there is none")
             with image:  # of several frames the file stays open
                 return change(image)
@@ -227,14 +234,11 @@ class Images(Decoded):
     """
 
     def __init__(
-        self,
-        split: datasets.Dataset,
-        transform: Callable[[Image.Image], Tensor],
-        name: str = "data",
+        self, split: datasets.Dataset, transform: Callable[..., Tensor], name: str = "data"
     ) -> None:
         super().__init__(split, name)
         self.transform = transform
-        self.labels = torch.tensor(split.with_format("numpy")["label"][:], dtype=torch.int64)
+        self.labels = torch.from_numpy(labels_of(split))
 
     def sample(self, row: int) -> tuple[Tensor, Tensor]:
         """An image as the network sees it, and its label."""

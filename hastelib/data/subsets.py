@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import datasets
 import numpy as np
 
-from hastelib.data.base import class_names, renumbered
+from hastelib.data.base import class_names, labels_of, renumbered
 
 LEAST = 0.4
 """The smallest share of the classes; the largest is all of them."""
@@ -34,12 +34,11 @@ def class_subsets(classes: int, seed: int = 0) -> Iterator[tuple[int, ...]]:
     """
     if classes < 2:
         raise ValueError(f"classes: expected at least 2, got {classes}")
-    random = np.random.default_rng(seed)
+    random, seen = np.random.default_rng(seed), set[tuple[int, ...]]()
     sizes = range(max(2, math.ceil(LEAST * classes - 1e-9)), classes + 1)
     left = {size: math.comb(classes, size) for size in sizes}
-    seen: set[tuple[int, ...]] = set()
-    while any(left.values()):
-        size = int(random.choice([size for size in sizes if left[size]]))
+    while open_sizes := [size for size in sizes if left[size]]:
+        size = int(random.choice(open_sizes))
         # Of a size with few sets left they are listed; else one is drawn until it is new.
         if left[size] <= 20 and math.comb(classes, size) <= 10_000:
             others = [s for s in itertools.combinations(range(classes), size) if s not in seen]
@@ -75,15 +74,12 @@ def subset_rows(
     count = len(class_names(data["train"]))
     if kept is None:
         raise ValueError(f"subset {which}: {count} classes have fewer distinct subsets than that")
-    if count > 2:
-        labels = {
-            split: samples.with_format("numpy")["label"][:] for split, samples in data.items()
-        }
-        return kept, {split: np.flatnonzero(np.isin(y, kept)) for split, y in labels.items()}
-    random = np.random.default_rng((seed, which))
-    rows = {split: np.arange(len(samples)) for split, samples in data.items()}
-    size = math.ceil(random.uniform(LEAST, 1) * len(data["train"]))
-    return kept, rows | {"train": np.sort(random.permutation(len(data["train"]))[:size])}
+    rows = {split: np.flatnonzero(np.isin(labels_of(data[split]), kept)) for split in data}
+    if count == 2:
+        random = np.random.default_rng((seed, which))
+        size = math.ceil(random.uniform(LEAST, 1) * len(rows["train"]))
+        rows["train"] = np.sort(random.permutation(rows["train"])[:size])
+    return kept, rows
 
 
 def subset(data: datasets.DatasetDict, which: int, seed: int = 0) -> datasets.DatasetDict:
