@@ -78,11 +78,9 @@ def fingerprint(split: datasets.Dataset) -> str:
     return total.hexdigest()
 
 
-def relabelled(
-    data: datasets.Dataset, labels: np.ndarray, names: Sequence[str]
-) -> datasets.Dataset:
+def relabelled(data: datasets.Dataset, labels: np.ndarray, names: list[str]) -> datasets.Dataset:
     """The same rows with other labels."""
-    feature = datasets.ClassLabel(names=[*names])
+    feature = datasets.ClassLabel(names=names)
     return data.remove_columns("label").add_column("label", labels.tolist(), feature=feature)
 
 
@@ -93,11 +91,7 @@ def renumbered(data: datasets.Dataset, rows: np.ndarray, kept: Sequence[int]) ->
 
 
 def split_of(found: dict[Split, datasets.Dataset], seed: int, name: str) -> datasets.DatasetDict:
-    """The official split where there is one, else 80/20, stratified by class, seeded.
-
-    Raises:
-        ValueError: fewer than two classes, an empty split, a class too small to be split.
-    """
+    """The official split where there is one, else 80/20, stratified by class, seeded."""
     train = found["train"]
     if len(names := class_names(train)) < 2:
         raise ValueError(f"{name}: expected at least two classes, got {names}")
@@ -105,10 +99,9 @@ def split_of(found: dict[Split, datasets.Dataset], seed: int, name: str) -> data
         raise ValueError(f"{name}: the {empty[0]} split is empty")
     if "test" in found:
         return datasets.DatasetDict(found)
-    counts = np.bincount(labels_of(train), minlength=len(names))
-    if single := [names[i] for i in np.flatnonzero(counts == 1)]:
-        raise ValueError(f"{name} cannot be split 80/20 by class: one sample in {single[:10]}")
     try:
+        if single := [names[i] for i in np.flatnonzero(np.bincount(labels_of(train)) == 1)]:
+            raise ValueError(f"one sample in {single[:10]}")
         return train.train_test_split(0.2, stratify_by_column="label", seed=seed)
     except ValueError as error:
         raise ValueError(f"{name} cannot be split 80/20 by class: {error}") from error

@@ -66,13 +66,10 @@ def image_folder(path: str | Path) -> datasets.Dataset:
     root = _halves(root).get("train", root)
     taken, left = _images(root)
     said = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
-    if not taken or not all(taken.values()):
-        empty = [name for name, files in taken.items() if not files]
-        raise ValueError(
-            f"{root} should hold one folder of images per class: "
-            + (f"no image in {empty[:10]}" if empty else "there is none")
-            + (f" (left out: {said})" if said else "")
-        )
+    if (empty := [name for name, files in taken.items() if not files]) or not taken:
+        what = f"no image in {empty[:10]}" if empty else "there is none"
+        what += f" (left out: {said})" if said else ""
+        raise ValueError(f"{root} should hold one folder of images per class: {what}")
     files = [str(file) for some in taken.values() for file in some]
     if said:
         warnings.warn(f"{root}: {len(files)} images taken; left out: {said}", stacklevel=2)
@@ -81,8 +78,7 @@ def image_folder(path: str | Path) -> datasets.Dataset:
     try:
         return datasets.Dataset.from_dict({"image": files, "label": labels}, features=features)
     except UnicodeEncodeError as error:
-        message = f"{root}: a file name is not UTF-8 ({error.object!r}); rename it"
-        raise ValueError(message) from error
+        raise ValueError(f"{root}: a name is not UTF-8 ({error.object!r}); rename it") from error
 
 
 def _halves(root: Path) -> dict[str, Path]:
@@ -96,8 +92,8 @@ def _halves(root: Path) -> dict[str, Path]:
     halves = {one.name.casefold(): one for one in inside if one.name.casefold() in SPLITS}
     if halves and (len(halves) < 2 or len(inside) > 2):
         raise ValueError(
-            f"{root} holds {sorted(one.name for one in inside)[:10]}: expected one folder per "
-            "class, or exactly train and test; rename or move the others"
+            f"{root}: expected one folder per class, or exactly train and test; rename or move "
+            f"the others of {sorted(one.name for one in inside)[:10]}"
         )
     return halves
 
@@ -136,12 +132,12 @@ def _images(root: Path) -> tuple[dict[str, list[Path]], Counter[str]]:
             suffix = path.suffix.lower()
             if out(path):
                 continue
-            if inside and suffix in readable:
-                taken[inside[0]].append(path)
-            elif inside:
-                left[f"*{suffix}" if suffix else "without a suffix"] += 1
-            else:
+            if not inside:
                 left["beside the class folders"] += 1
+            elif suffix in readable:
+                taken[inside[0]].append(path)
+            else:
+                left[f"*{suffix}" if suffix else "without a suffix"] += 1
     for files in taken.values():
         files.sort(key=lambda path: (str(path.parent), path.name))
     return taken, left

@@ -43,7 +43,7 @@ class Preprocessing:
     interpolation: str = "bilinear"
 
     @property
-    def geometry(self) -> tuple[int, int, str]:
+    def geometry(self) -> tuple[Any, ...]:
         """What the pixels depend on, before they are normalised."""
         return self.resize, self.crop, self.interpolation
 
@@ -79,7 +79,6 @@ class Batches(Protocol):
     @property
     def labels(self) -> Tensor:
         """(n,) int64; of scenes (n, h, w) bytes, 255 where a pixel has none."""
-        ...
 
     def __len__(self) -> int: ...
 
@@ -95,7 +94,6 @@ class Batches(Protocol):
         In :attr:`order`, or shuffled by a generator. ``drop_single`` leaves out a last batch of
         one, which batch normalisation cannot train on.
         """
-        ...
 
 
 def cores() -> int:
@@ -138,8 +136,7 @@ def rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         grey = (np.asarray(image).astype(np.int64) + 128) // 257
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        kind = {"F": "floats", "I": "32-bit integers"}[image.mode]
+    if kind := {"F": "floats", "I": "32-bit integers"}.get(image.mode):
         raise ValueError(f"its pixels are {kind} of any range; save it with 8 or 16 bits")
     if image.has_transparency_data:
         image = image.convert("RGBA")

@@ -81,10 +81,9 @@ def _coloured(classes: Mapping[str, str], on: int | None = None) -> Decoder:
     """A mask of colours; with ``on`` a channel counts as 0 or, above it, as 255."""
 
     def decode(file: Image.Image) -> np.ndarray:
-        pixels = np.asarray(file.convert("RGB"))
-        if on is not None:
-            pixels = np.where(pixels > on, 255, 0)
-        codes = pixels.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+        pixels = np.asarray(file.convert("RGB"), np.int64)
+        pixels = pixels if on is None else np.where(pixels > on, 255, 0)
+        codes = pixels @ np.array([1 << 16, 1 << 8, 1])
         mask = np.full(codes.shape, IGNORE, np.uint8)
         for index, colours in enumerate(classes.values()):
             mask[np.isin(codes, [int(colour, 16) for colour in colours.split()])] = index
@@ -112,16 +111,12 @@ def _voc(root: Path, split: Split, names: list[str]) -> list[str]:
 class Layout:
     """How a data set lies on disk.
 
-    Attributes:
-        title: its name in messages.
-        page: where it is to be had.
-        archives: what to unpack.
-        places: pairs of patterns of an image and its mask, where there may be several; NAME stands
-            for what both have in common, with its folder where there is one.
-        names: the classes, in the order of their indices.
-        decode: from a mask file to class indices.
-        folders: what stands for SPLIT in a pattern, of train and of test.
-        members: the root, a split and the names of all images -> the names in the split.
+    Its ``title`` stands in messages, with the ``page`` where it is to be had and the ``archives``
+    to unpack. ``places`` are pairs of patterns of an image and its mask, where there may be
+    several; NAME stands for what both have in common, with its folder where there is one, SPLIT
+    for one of ``folders`` (of train, of test). ``names`` are the classes in the order of their
+    indices, ``decode`` gives these from a mask file. ``members`` picks the names in a split, given
+    the root and the names of all images.
     """
 
     title: str
@@ -164,22 +159,15 @@ def pairs(layout: Layout, root: Path) -> dict[Split, list[Pair]]:
         raise layout.missing("there is no such folder", root)
     splits: dict[Split, list[Pair]] = {}
     for split in SPLITS:
-        found = [layout.found(root, split, which) for which in (0, 1)]
-        names = layout.members(root, split, sorted(found[0].keys() | found[1].keys()))
+        images, masks = (layout.found(root, split, which) for which in (0, 1))
+        names = layout.members(root, split, sorted(images.keys() | masks.keys()))
         if not names:
             raise layout.missing(f"the {split} split has no images", root)
-        for which, what in enumerate(("image", "mask")):
-            if gone := [name for name in names if name not in found[which]]:
-                first = layout.places[0][which].replace("*/NAME", "NAME")
-                first = first.replace("SPLIT", layout.folders[split == "test"]).replace(
-                    "NAME", gone[0]
-                )
-                raise layout.missing(
-                    f"{len(gone)} of {len(names)} {what}s of the {split} split are missing, the "
-                    f"first is {first}",
-                    root,
-                )
-        splits[split] = sorted((found[0][name], found[1][name]) for name in names)
+        for what, found in (("images", images), ("masks", masks)):
+            if gone := [name for name in names if name not in found]:
+                part = f"{len(gone)} of {len(names)} {what} of the {split} split"
+                raise layout.missing(f"{part} are missing, the first is that of {gone[0]}", root)
+        splits[split] = sorted((images[name], masks[name]) for name in names)
     return splits
 
 

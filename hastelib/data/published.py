@@ -42,12 +42,7 @@ class Published(base.Spec):
     def columns(self, content: str, name: str, where: Mapping[str, str]) -> Splits:
         """The column ``content``, called ``name``, and ``label``, numbered alike in all splits.
 
-        Of the rows whose columns have the values of ``where``.
-
-        Raises:
-            MissingDataError: the files are neither there nor to be downloaded.
-            ValueError: a file is no Parquet, a column is missing, a row has no content or label,
-                labels are no classes, or no row is left.
+        Of the rows whose columns have the values of ``where``; none may lack content or label.
         """
         paths: dict[Split, str] = {"train": self.train}
         if self.test:
@@ -71,10 +66,8 @@ class Published(base.Spec):
         if isinstance(feature, datasets.ClassLabel):
             return found
         if not any(word in getattr(feature, "dtype", "") for word in ("int", "string", "bool")):
-            raise ValueError(
-                f"{self.train}: expected one class a row in column {self.label!r}, a name or a "
-                f"whole number, got {feature}"
-            )
+            wanted = f"one class a row in column {self.label!r}, a name or a whole number"
+            raise ValueError(f"{self.train}: expected {wanted}, got {feature}")
         values = sorted({value for data in found.values() for value in data.unique("label")})
         names = [str(value) for value in values]
         return {
@@ -155,10 +148,8 @@ class Texts(Published):
         found = self.columns(self.text, "text", {})
         for split, data in found.items():
             if (kind := str(data.features["text"].dtype)) not in ("string", "large_string"):
-                raise ValueError(
-                    f"{self.train}: expected texts in column {self.text!r} of the {split} split, "
-                    f"got {kind}"
-                )
+                place = f"column {self.text!r} of the {split} split"
+                raise ValueError(f"{self.train}: expected texts in {place}, got {kind}")
         both = base.split_of(found, self.seed, self.train)
         both["train"] = self._capped(both["train"], self.most_train, "train")
         both["test"] = self._capped(both["test"], self.most_test, "test")
@@ -170,17 +161,13 @@ class Texts(Published):
             return data
         labels, rows = labels_of(data), np.arange(len(data))
         if len(data) - most < len(np.unique(labels)):  # too few are left out to do so by class
-            kept = np.random.default_rng(self.seed).permutation(rows)[:most]
-            return data.select(np.sort(kept))
+            return data.select(np.sort(np.random.default_rng(self.seed).permutation(rows)[:most]))
+        options = {"train_size": most, "stratify": labels, "random_state": self.seed}
         try:
-            kept, _ = train_test_split(
-                rows, train_size=most, stratify=labels, random_state=self.seed
-            )
+            return data.select(np.sort(train_test_split(rows, **options)[0]))
         except ValueError as error:
-            raise ValueError(
-                f"{self.train}: no {most} rows of the {split} split can be drawn by class: {error}"
-            ) from error
-        return data.select(np.sort(kept))
+            what = f"no {most} rows of the {split} split can be drawn by class"
+            raise ValueError(f"{self.train}: {what}: {error}") from error
 
 
 def matching(path: str) -> list[Path]:
@@ -206,9 +193,7 @@ def read(path: str) -> datasets.Dataset:
     try:
         if sum(file.stat().st_size for file in files) > IN_MEMORY:
             paths, cache = [str(file) for file in files], str(cache_folder() / "datasets")
-            return datasets.load_dataset(
-                "parquet", data_files=paths, split="train", cache_dir=cache
-            )
+            return datasets.Dataset.from_parquet(paths, cache_dir=cache)
         tables = [datasets.table.InMemoryTable(pq.read_table(file)) for file in files]
         return datasets.concatenate_datasets([datasets.Dataset(table) for table in tables])
     except (OSError, ValueError, pa.ArrowException, datasets.exceptions.DatasetsError) as error:
@@ -234,7 +219,5 @@ def pictures(data: datasets.Dataset, column: str, place: str) -> datasets.Datase
     try:
         return data.cast_column(column, datasets.Image())
     except (TypeError, ValueError, pa.ArrowException) as error:
-        kind = data.features[column]
-        raise ValueError(
-            f"{place}: expected image files as bytes in column {column!r}, got {kind}"
-        ) from error
+        wanted = f"image files as bytes in column {column!r}"
+        raise ValueError(f"{place}: expected {wanted}, got {data.features[column]}") from error

@@ -22,15 +22,11 @@ def class_subsets(classes: int, seed: int = 0) -> Iterator[tuple[int, ...]]:
     then a set of that size; sets that came before are passed over. The sequence depends on the
     seed alone, so the third set is the third however many are asked for.
 
-    Args:
-        classes: how many there are.
-        seed: of the draws.
-
     Yields:
         Ascending class indices.
 
     Raises:
-        ValueError: fewer than two classes.
+        ValueError: fewer than two ``classes``.
     """
     if classes < 2:
         raise ValueError(f"classes: expected at least 2, got {classes}")
