@@ -79,10 +79,9 @@ LEANS = {name: topic for name, _, _, topic in _ROWS}
 TWEETS = ("anger", "joy", "optimism", "sadness")
 _EVERY = TOPICS | EMOTIONS | {"optimism": OPTIMISM} | JUDGEMENTS
 CUES = {name: words.split() for name, words in _EVERY.items()}
-DRAWN_OUT = {word: word + 3 * word[-1] for name in TWEETS for word in CUES[name]}
-"""As tweets write some words."""
+TWEETED = {word for name in TWEETS for word in CUES[name]}
+"""The words that tweets also draw out, or make hashtags."""
 
-TAGS = {word: f"#{word}" for name in TWEETS for word in CUES[name]}
 FILLERS = {
     "topics": "on {day} the {place} waited|{place} reports said on {day}|"
     "the spokesman gave no comment|it is the third time this year",
@@ -103,20 +102,21 @@ DENIES = {
     "reviews": "the {part} was not {cue}|never {cue}",
     "tweets": "not {cue} lol|aint {cue}",
 }
-PLACES = ("city", "north", "south", "office", "street", "station", "school")
-DAYS = ("monday", "tuesday", "friday", "sunday", "tonight")
-PARTS = ("story", "acting", "ending", "music", "dialogue", "cast", "plot")
-SLOTS = {"{place}": PLACES, "{day}": DAYS, "{part}": PARTS}
+SLOTS = {
+    "{place}": ["city", "north", "south", "office", "street", "station", "school"],
+    "{day}": ["monday", "tuesday", "friday", "sunday", "tonight"],
+    "{part}": ["story", "acting", "ending", "music", "dialogue", "cast", "plot"],
+}
 FELT = {"negative": ("sadness", "anger", "fear"), "positive": ("joy", "love", "surprise")}
 """The emotions that a judgement goes with."""
 
 CLAUSES = {"topics": (2, 5), "emotions": (2, 5), "reviews": (4, 8), "tweets": (1, 4)}
 
 TASKS = {
-    "topics": (*TOPICS,),
-    "emotions": (*EMOTIONS,),
-    "reviews": (*JUDGEMENTS,),
-    "tweets": TWEETS,
+    "topics": [*TOPICS],
+    "emotions": [*EMOTIONS],
+    "reviews": [*JUDGEMENTS],
+    "tweets": [*TWEETS],
 }
 """Task -> its labels."""
 
@@ -133,29 +133,29 @@ class Corpus(Counted):
 
     def load(self, store: Store) -> datasets.DatasetDict:
         """The splits, with ``text`` and ``label``."""
-        names = TASKS[self.task]
-        features = datasets.Features(
-            text=datasets.Value("string"), label=datasets.ClassLabel(names=[*names])
-        )
-        found = {}
+        names, text, found = TASKS[self.task], datasets.Value("string"), datasets.DatasetDict()
+        features = datasets.Features(text=text, label=datasets.ClassLabel(names=names))
         for split in SPLITS:
             lines, count = list[str](), getattr(self, split)
             for label, name in enumerate(names):
-                stream = [self.seed, [*CLAUSES].index(self.task), label, split == "test"]
+                stream = [self.seed, [*TASKS].index(self.task), label, split == "test"]
                 writer = _Writer(self.task, name, np.random.default_rng(stream))
                 lines += [writer.text() for _ in range(count)]
             columns = {"text": lines, "label": np.arange(len(names)).repeat(count).tolist()}
             found[split] = datasets.Dataset.from_dict(columns, features=features)
-        return datasets.DatasetDict(found)
+        return found
 
 
 def vocabulary() -> list[str]:
     """Every word that the grammar can write, in alphabetical order."""
     phrases = " ".join(some for rules in (FILLERS, SAYS, DENIES) for some in rules.values())
     words = {word for word in phrases.replace("|", " ").split() if "{" not in word}
-    words |= {word for cues in CUES.values() for word in cues}
-    words |= {*DRAWN_OUT.values(), *TAGS.values(), *PLACES, *DAYS, *PARTS}
-    return sorted(words)
+    words |= {word for some in (*CUES.values(), *SLOTS.values()) for word in some}
+    return sorted(words | {*map(_drawn_out, TWEETED)} | {f"#{word}" for word in TWEETED})
+
+
+def _drawn_out(word: str) -> str:
+    return word + 3 * word[-1]
 
 
 class _Writer:
@@ -170,12 +170,8 @@ class _Writer:
 
     def cue(self, name: str) -> str:
         word = self.pick(CUES[name])
-        return DRAWN_OUT.get(word, word) if self.task == "tweets" and self.chance(0.5) else word
-
-    def about(self) -> str:
-        """What it is about: a word of a topic."""
-        topic = LEANS[self.label] if self.chance(0.5) else self.pick([*TOPICS])
-        return self.pick(CUES[topic])
+        long = self.task == "tweets" and self.chance(0.5) and word in TWEETED
+        return _drawn_out(word) if long else word
 
     def phrase(self, options: str, name: str) -> str:
         """One of the phrases, its cues of class ``name``."""
@@ -188,9 +184,10 @@ class _Writer:
                     words.append(self.cue(self.pick(FELT[name])))
                 case "{tag}":
                     cue = self.pick(CUES[name])
-                    words.append(TAGS.get(cue, cue))
+                    words.append(f"#{cue}" if cue in TWEETED else cue)
                 case "{about}":
-                    words.append(self.about())
+                    topic = LEANS[self.label] if self.chance(0.5) else self.pick([*TOPICS])
+                    words.append(self.pick(CUES[topic]))
                 case _:
                     words.append(self.pick(SLOTS.get(word, (word,))))
         return " ".join(words)

@@ -40,15 +40,10 @@ def pretrain(name: str, suite: suites.Suite, folder: Path) -> float:
         )
     recipe, store, device = suite.pretraining, Store(), default_device()
     data = load(suite.source_data, store)
-    train, test = (
-        Images(data[s], GLYPHS_INPUT, f"{suite.name} source {s}") for s in ("train", "test")
-    )
-    settings = {
-        "architecture": architecture,
-        "data": fingerprint(data["train"]),
-        "recipe": recipe.parts(),
-        "seed": 0,
-    }
+    train = Images(data["train"], GLYPHS_INPUT, f"{suite.name} source train")
+    test = Images(data["test"], GLYPHS_INPUT, f"{suite.name} source test")
+    settings: dict[str, Any] = {"architecture": architecture, "data": fingerprint(data["train"])}
+    settings |= {"recipe": recipe.parts(), "seed": 0}
     entry = key(**settings)
     with finetune.seeded(0, recipe.threads):
         module = placed(GLYPHS[architecture](len(train.classes)), device)
@@ -58,10 +53,7 @@ def pretrain(name: str, suite: suites.Suite, folder: Path) -> float:
         module.half().float()  # tested as it ships
         probs = finetune.predict(network, module, test, device)
     accuracy = network.accuracy(probs, test.labels, len(test.classes))
-    state = {
-        n: (t.half() if t.is_floating_point() else t).cpu().contiguous()
-        for n, t in module.state_dict().items()
-    }
+    state = {n: t.cpu().contiguous() for n, t in module.half().state_dict().items()}
     provenance = settings | {
         "accuracy": accuracy,
         "classes": train.classes,
