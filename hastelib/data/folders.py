@@ -1,4 +1,4 @@
-"""A folder of class folders: every image that Pillow reads, once, and a word on what was left out.
+"""A folder of class folders: every image that Pillow reads, once, and what was left out.
 
 ``datasets``' own ``imagefolder`` is not used: it labels an image by the innermost folder, sees
 splits in the names of files, and leaves out formats and hidden folders without a word.
@@ -52,15 +52,11 @@ def image_folder(path: str | Path) -> datasets.Dataset:
     ``train`` and ``test`` folders of class folders the train split is read. Left out are hidden
     files and folders, ``__MACOSX``, what Pillow does not read, and links to what is read anyway.
 
-    Returns:
-        Columns ``image`` and ``label``; :func:`hastelib.data.paths` gives the file of each row.
+    A ``UserWarning`` counts them by reason. :func:`hastelib.data.paths` gives the file of a row.
 
     Raises:
         MissingDataError: there is no such folder.
         ValueError: it has no class folders, or one has no image.
-
-    Warns:
-        UserWarning: how many files were taken, and how many left out, by reason.
     """
     root = Path(path).expanduser()
     root = _halves(root).get("train", root)
@@ -84,17 +80,14 @@ def image_folder(path: str | Path) -> datasets.Dataset:
 def _halves(root: Path) -> dict[str, Path]:
     """The folders of the train and the test split, in any case; none where there are no splits."""
     if not root.is_dir():
-        raise MissingDataError(
-            f"no folder {root}. It should hold one folder of images per class (or train/ and "
-            "test/ with such folders); relative paths start at HASTE_DATA."
-        )
+        wanted = "one folder of images per class (or train/ and test/ with such folders)"
+        where = "relative paths start at HASTE_DATA"
+        raise MissingDataError(f"no folder {root}. It should hold {wanted}; {where}.")
     inside = [one for one in root.iterdir() if one.is_dir() and not _hidden(one.name)]
     halves = {one.name.casefold(): one for one in inside if one.name.casefold() in SPLITS}
     if halves and (len(halves) < 2 or len(inside) > 2):
-        raise ValueError(
-            f"{root}: expected one folder per class, or exactly train and test; rename or move "
-            f"the others of {sorted(one.name for one in inside)[:10]}"
-        )
+        expected = "one folder per class, or exactly train and test; rename or move the others"
+        raise ValueError(f"{root}: expected {expected} of {sorted(d.name for d in inside)[:10]}")
     return halves
 
 

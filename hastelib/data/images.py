@@ -202,14 +202,10 @@ class Decoded(Dataset[tuple[Tensor, ...]]):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The split in batches on a device, see :class:`hastelib.data.Batches`."""
         order = RandomSampler(self, generator=shuffle) if shuffle else SequentialSampler(self)
-        on_gpu = torch.device(device).type == "cuda"
-        loader = DataLoader(
-            self,
-            sampler=BatchSampler(order, size, drop_last=drop_single and len(self) % size == 1),
-            batch_size=None,
-            num_workers=0 if self.kept else cores(),
-            pin_memory=on_gpu,
-        )
+        rows = BatchSampler(order, size, drop_last=drop_single and len(self) % size == 1)
+        workers, on_gpu = 0 if self.kept else cores(), torch.device(device).type == "cuda"
+        options: dict[str, Any] = {"num_workers": workers, "pin_memory": on_gpu}
+        loader = DataLoader(self, sampler=rows, batch_size=None, **options)
         try:
             for inputs, labels in loader:
                 yield inputs.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
@@ -221,13 +217,9 @@ class Decoded(Dataset[tuple[Tensor, ...]]):
 class Images(Decoded):
     """A split of images as a network sees them: (n, 3, h, w).
 
-    What a file holds becomes three colours by :func:`rgb`.
-
-    Args:
-        split: columns ``image`` and ``label``.
-        transform: from an image to a tensor: :class:`Preprocessing`, which gives bytes
-            (normalising is left to the device), or any other.
-        name: for messages.
+    What a file holds becomes three colours by :func:`rgb`, then goes through ``transform``:
+    :class:`Preprocessing`, which gives bytes (normalising is left to the device), or any other
+    function from an image to a tensor. ``name`` is for messages.
     """
 
     def __init__(

@@ -101,7 +101,7 @@ def _camvid(root: Path, split: Split, names: list[str]) -> list[str]:
 
 def _voc(root: Path, split: Split, names: list[str]) -> list[str]:
     file = f"ImageSets/Segmentation/{'train' if split == 'train' else 'val'}.txt"
-    for path in (root / "VOCdevkit" / "VOC2012" / file, root / file):
+    for path in (root / "VOCdevkit/VOC2012" / file, root / file):
         if path.is_file():
             return path.read_text(encoding="utf-8").split()
     raise LAYOUTS["voc2012"].missing(f"there is no list {file}", root)
@@ -137,14 +137,12 @@ class Layout:
 
     def found(self, root: Path, split: Split, which: int) -> dict[str, Path]:
         """The images (0) or masks (1) that are there, by name."""
-        files = {}
+        files: dict[str, Path] = {}
         for patterns in self.places:
-            start, end = (
-                patterns[which].replace("SPLIT", self.folders[split == "test"]).split("NAME")
-            )
-            base = root / start.partition("*")[0]
-            for path in root.glob(f"{start}*{end}"):
-                files[path.relative_to(base).as_posix().removesuffix(end)] = path
+            pattern = patterns[which].replace("SPLIT", self.folders[split == "test"])
+            start, end = pattern.split("NAME")
+            base, there = root / start.partition("*")[0], root.glob(f"{start}*{end}")
+            files |= {p.relative_to(base).as_posix().removesuffix(end): p for p in there}
         return files
 
 
@@ -152,8 +150,7 @@ def pairs(layout: Layout, root: Path) -> dict[Split, list[Pair]]:
     """The images and masks of both splits, in the order of their paths.
 
     Raises:
-        MissingDataError: there is no such folder, a split is empty, or images or masks are
-            missing, as after unpacking only a part.
+        MissingDataError: there is no such folder, a split is empty, or files are missing.
     """
     if not root.is_dir():
         raise layout.missing("there is no such folder", root)

@@ -44,9 +44,7 @@ class Published(base.Spec):
 
         Of the rows whose columns have the values of ``where``; none may lack content or label.
         """
-        paths: dict[Split, str] = {"train": self.train}
-        if self.test:
-            paths["test"] = self.test
+        paths = {split: path for split in base.SPLITS if (path := getattr(self, split))}
         missing = absent(paths.values(), self.hub)
         found: Splits = {}
         for split, path in paths.items():
@@ -56,8 +54,7 @@ class Published(base.Spec):
             for column, value in where.items():
                 data = self._where(data, column, value)
             data = data.select_columns([content, self.label])
-            names = {content: name, self.label: "label"}
-            data = data.rename_columns({old: new for old, new in names.items() if old != new})
+            data = data.rename_columns({content: name, self.label: "label"})
             labels = pd.Series(data["label"][:])
             negative = pd.api.types.is_numeric_dtype(labels) and labels < 0
             complete(labels.isna() | negative, self.train, "label", split)
@@ -151,11 +148,10 @@ class Texts(Published):
                 place = f"column {self.text!r} of the {split} split"
                 raise ValueError(f"{self.train}: expected texts in {place}, got {kind}")
         both = base.split_of(found, self.seed, self.train)
-        both["train"] = self._capped(both["train"], self.most_train, "train")
-        both["test"] = self._capped(both["test"], self.most_test, "test")
-        return both
+        most = {"train": self.most_train, "test": self.most_test}
+        return datasets.DatasetDict({s: self._capped(both[s], most[s], s) for s in most})
 
-    def _capped(self, data: datasets.Dataset, most: int | None, split: Split) -> datasets.Dataset:
+    def _capped(self, data: datasets.Dataset, most: int | None, split: str) -> datasets.Dataset:
         """At most so many rows, the classes in their proportions, in the order of the file."""
         if most is None or len(data) <= most:
             return data

@@ -1,7 +1,6 @@
 """Scenes with a mask: in Parquet files, in the official folders; and as batches.
 
-A split has the columns ``image``, ``mask`` (one channel, the index of each pixel's class, 255
-where it has none) and ``label``, the classes in the mask.
+A ``mask`` has one channel, the index of each pixel's class, 255 where it has none.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import functools
 import io
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -132,10 +131,7 @@ class Official(Spec):
 
 
 def split(
-    images: Sequence[Any] | np.ndarray,
-    masks: Sequence[Any] | np.ndarray,
-    names: Sequence[str],
-    classes: Sequence[Sequence[int]] | None = None,
+    images: Iterable[Any], masks: Any, names: Iterable[str], classes: Iterable[Any] | None = None
 ) -> datasets.Dataset:
     """A split of images and masks, as arrays or files, and the classes in each mask."""
     image, label = datasets.Image(), datasets.List(datasets.ClassLabel(names=[*names]))
@@ -159,9 +155,7 @@ def _mask(image: Path, path: Path, decode: layouts.Decoder) -> np.ndarray:
                 raise ValueError(f"it has size {file.size}, its image {image} {picture.size}")
             return decode(file)
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(
-            f"cannot read {path} with its image ({error}); unpack or fetch the data set again"
-        ) from error
+        raise ValueError(f"cannot read {path} ({error}); fetch the data set again") from error
 
 
 class Pictures(Decoded):
@@ -169,13 +163,8 @@ class Pictures(Decoded):
 
     The shorter side becomes ``size`` pixels, the longer one what the shape of the split's first
     image asks for, to a multiple of :data:`STEP`. An image of another shape is scaled until it
-    covers that rectangle and cut at its middle; its mask with it, by the nearest pixel.
-
-    Args:
-        split: columns ``image``, ``mask`` and ``label``.
-        size: pixels of the shorter side.
-        interpolation: of the images.
-        name: for messages.
+    covers that rectangle and cut at its middle; its mask with it, by the nearest pixel. ``name``
+    is for messages.
     """
 
     def __init__(
@@ -196,8 +185,8 @@ class Pictures(Decoded):
 
     def mask(self, row: int) -> Tensor:
         """(h, w) bytes, the class of each pixel, 255 where there is none."""
-        nearest = functools.partial(self._fitted, mode=InterpolationMode.NEAREST)
-        return self.decoded(row, nearest, "mask")[0]
+        nearest = InterpolationMode.NEAREST
+        return self.decoded(row, lambda mask: self._fitted(mask, nearest), "mask")[0]
 
     def sample(self, row: int) -> tuple[Tensor, Tensor]:
         """The (3, h, w) bytes of an image, and its mask."""
