@@ -146,9 +146,8 @@ def class_subsets(classes: int, seed: int = 0) -> Iterator[tuple[int, ...]]:
 def subset_classes(data: datasets.DatasetDict, seed: int = 0) -> Iterator[tuple[int, ...]]:
     """The classes of subset 0, 1, 2, ... of a data set.
 
-    Of two classes both, without end: what is drawn is then not classes but train samples, between
-    40% and 100% of them, each share as likely. (The paper has a target of two classes, IMDB, in
-    Table 5 and does not say what its subsets are.)
+    Of two classes both, without end: what is drawn is then 40% to 100% of the train samples, each
+    share as likely. (The paper does not say what the subsets of IMDB are, Table 5.)
     """
     classes = len(class_names(data["train"]))
     return class_subsets(classes, seed) if classes > 2 else itertools.repeat((0, 1))

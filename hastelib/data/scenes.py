@@ -68,21 +68,16 @@ class Masks(Spec):
             data = pictures(data, column, place)
         masks = []
         for row, one in enumerate(data):
-            mask, size, where = (
-                np.asarray(one[self.mask]),
-                one[self.image].size,
-                f"{place}, row {row}",
-            )
+            mask, size = np.asarray(one[self.mask]), one[self.image].size
+            where = f"{place}, row {row}"
             if mask.ndim != 2:
                 raise ValueError(f"{where}: expected a mask of one channel, got shape {mask.shape}")
             if size != mask.shape[::-1]:
                 raise ValueError(f"{where}: the image has size {size}, its mask {mask.shape[::-1]}")
             mask = np.where(np.isin(mask, self.ignore), IGNORE, mask)
             if odd := sorted(set(present(mask)) - set(range(len(self.names)))):
-                raise ValueError(
-                    f"{where}: the mask holds {odd}, but there are {len(self.names)} names; add "
-                    "their names, or list them under ignore"
-                )
+                what = f"the mask holds {odd}, but there are {len(self.names)} names"
+                raise ValueError(f"{where}: {what}; name them, or list them under ignore")
             masks.append(mask.astype(np.uint8))
         images = data.cast_column(self.image, datasets.Image(decode=False))[self.image]
         return split(images, masks, self.names)

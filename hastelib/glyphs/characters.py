@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import Field
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
 from hastelib.data.base import SPLITS, Spec, Split
 from hastelib.data.images import encoded
@@ -27,8 +29,6 @@ from hastelib.store import Store, key
 
 SIDE = 32
 _SCALE = 2  # drawn at twice the size, then reduced: smooth edges at any angle
-
-Drawn = dict[Split, tuple[np.ndarray, np.ndarray]]
 
 
 class Counted(Spec):
@@ -41,7 +41,7 @@ class Counted(Spec):
     test: int = Field(gt=0)
     seed: int = 0
 
-    def kept(self, store: Store) -> Drawn:
+    def kept(self, store: Store) -> dict[Split, tuple[np.ndarray, np.ndarray]]:
         """Drawings from the store, made anew where specification, code or tools are others."""
         code = [sha256_of(Path(__file__).with_name(f"{n}.py")) for n in ("characters", "scenes")]
         tools = [metadata.version(n) for n in ("matplotlib", "pillow", "numpy", "scikit-learn")]
@@ -57,11 +57,11 @@ class Counted(Spec):
     def labelled(self, store: Store, names: Sequence[str]) -> datasets.DatasetDict:
         """The splits, with ``image`` and ``label``."""
         kind = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=[*names]))
-        found = {}
+        found = datasets.DatasetDict()
         for split, (images, labels) in self.kept(store).items():
             columns = {"image": [encoded(image) for image in images], "label": labels.tolist()}
             found[split] = datasets.Dataset.from_dict(columns, features=kind)
-        return datasets.DatasetDict(found)
+        return found
 
     def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
         """The (n, h, w) or (n, h, w, 3) bytes of a split; (n,) labels or (n, h, w) masks."""
@@ -106,9 +106,6 @@ class Digits(Counted):
 
     def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
         """(n, 32, 32) bytes, (n,) labels."""
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-
         scans, labels = load_digits(return_X_y=True)
         sizes = {"train_size": 10 * self.train, "test_size": 10 * self.test}
         rows = np.arange(len(labels))
@@ -116,7 +113,7 @@ class Digits(Counted):
         chosen = np.sort(both[SPLITS.index(split)])
         grey = (255 - scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)[chosen]
         images = [Image.fromarray(scan).resize((SIDE, SIDE)) for scan in grey]
-        return np.stack([np.asarray(image) for image in images]), labels[chosen]
+        return np.stack([*map(np.asarray, images)]), labels[chosen]
 
 
 @functools.cache

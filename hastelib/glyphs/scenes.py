@@ -122,8 +122,7 @@ def _character(text: str, height: float, random: np.random.Generator) -> Image.I
     path = bold[random.integers(len(bold))]
     size = max(8, round(height * 1.3))
     left, top, right, bottom = font(path, size).getbbox(text)
-    longest = max(right - left, bottom - top, 1)
-    size = max(8, round(size * height / longest))
+    size = max(8, round(size * height / max(right - left, bottom - top, 1)))
     left, top, right, bottom = font(path, size).getbbox(text)
     side = round(1.5 * max(right - left, bottom - top)) + 4
     mask = Image.new("L", (side, side))
@@ -158,12 +157,12 @@ def draw(spec: Scenes, random: np.random.Generator) -> tuple[np.ndarray, np.ndar
         ink = _ink(spec.palette, ground, random)
         for _ in range(12):  # places tried; a full scene takes no more
             layer = Image.new("L", (wide, high))
-            ends = [random.uniform(0.3, side - 0.3 * one.width) for side in (wide, high)]
-            x, y = (round(end - one.width * 0.35) for end in ends)
-            layer.paste(one, (x, y))
+            middle = [random.uniform(0.3, side - 0.3 * one.width) for side in (wide, high)]
+            left, top = (round(v - one.width * 0.35) for v in middle)
+            layer.paste(one, (left, top))
             covered = np.asarray(layer.reduce(_SCALE), dtype=float) / 255
-            # Less than a tenth of it hidden behind what is there.
-            if covered.sum() > 0 and np.minimum(taken, covered).sum() < 0.1 * covered.sum():
+            # Something of it, and less than a tenth hidden behind what is there.
+            if np.minimum(taken, covered).sum() < 0.1 * covered.sum():
                 break
         else:
             continue
