@@ -86,7 +86,7 @@ class Published(base.Spec):
     def _where(self, data: datasets.Dataset, column: str, value: str) -> datasets.Dataset:
         feature, values = data.features[column], data.with_format("numpy")[column][:]
         if isinstance(feature, datasets.ClassLabel):
-            values = np.array(feature.names)[values]
+            values = np.array(feature.int2str(values.tolist()))
         kept = np.flatnonzero(values.astype(str) == value)
         if not len(kept):
             choices = ", ".join(np.unique(values.astype(str))[:20])
