@@ -26,12 +26,8 @@ def sha256_of(path: Path) -> str:
 def fetch(url: str, path: Path, *, sha256: str) -> Path:
     """Download ``url`` to ``path``; the file gets its name only when its checksum fits.
 
-    Two processes that want the same file wait for each other.
-
-    Args:
-        url: official address.
-        path: where the file shall lie.
-        sha256: the file's SHA-256 in hexadecimal, or at least its first eight digits.
+    Two processes that want the same file wait for each other. ``sha256`` is in hexadecimal, at
+    least its first eight digits.
 
     Raises:
         DownloadError: no answer, no place to write to, or a file whose checksum does not fit.
@@ -47,9 +43,9 @@ def fetch(url: str, path: Path, *, sha256: str) -> Path:
                 torch.hub.download_url_to_file(url, str(path), sha256)
     # RuntimeError is another checksum, ValueError a header that makes no sense.
     except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
+        reason, otherwise = getattr(error, "reason", error), f"put the file at {path} yourself"
         raise DownloadError(
-            f"could not download {url} ({getattr(error, 'reason', error)}). Try again, or put the "
-            f"file at {path} yourself."
+            f"could not download {url} ({reason}). Try again, or {otherwise}."
         ) from error
     finally:
         socket.setdefaulttimeout(before)

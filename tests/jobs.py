@@ -58,7 +58,7 @@ def seen() -> dict[str, Any]:
     """What a worker sees: whether a bar would show, its cores, who can reach it, a child's end."""
     from tqdm import tqdm
 
-    from hastelib._machine import cores
+    from hastelib.data.images import cores
 
     child = multiprocessing.get_context("fork").Process(target=os._exit, args=(3,))
     child.start()

@@ -166,21 +166,6 @@ def test_missing_data_says_where_it_was_looked_for(tmp_path: Path, monkeypatch):
         data.load(SPEC)
 
 
-def test_missing_data_that_the_hub_has_not_either(tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("HASTE_DATA", str(tmp_path))
-    asked = {}
-
-    def refuse(name, config, **options):
-        asked[name] = options
-        raise ConnectionError("no route")
-
-    monkeypatch.setattr(datasets, "load_dataset", refuse)
-    spec = SPEC.model_copy(update={"hub": "someone/set", "revision": "abc"})
-    with pytest.raises(data.MissingDataError, match=r"someone/set .*no route"):
-        data.load(spec)
-    assert asked == {"someone/set": {"split": "train", "revision": "abc"}}
-
-
 def test_hub_serves_where_the_file_is_missing(parquet: Path, monkeypatch):
     published = datasets.Dataset.from_parquet(str(parquet))
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: published)

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from hastelib import engine
-from hastelib._machine import cores
+from hastelib.data.images import cores
 from hastelib.engine import Job, JobsFailedError, run
 
 # The cluster's own business, on this machine's loopback.

@@ -15,15 +15,17 @@ from hastelib.data.base import (
     Split,
     Strict,
     class_names,
+    class_subsets,
     data_folder,
     fingerprint,
+    subset,
+    subset_classes,
+    subset_rows,
 )
 from hastelib.data.folders import Folder, image_folder
 from hastelib.data.images import Batches, Images, Preprocessing, paths
-from hastelib.data.published import Parquet
+from hastelib.data.published import Parquet, Texts
 from hastelib.data.scenes import Masks, Official
-from hastelib.data.subsets import class_subsets, subset, subset_classes, subset_rows
-from hastelib.data.texts import Texts
 from hastelib.store import Store
 
 __all__ = [
@@ -56,13 +58,11 @@ __all__ = [
 def load(spec: Spec, store: Store | None = None) -> datasets.DatasetDict:
     """The splits ``train`` and ``test`` of a data set; their columns are described above.
 
-    Args:
-        spec: from a suite, or built by hand: ``Folder(kind="folder", path="...")``.
-        store: where drawings and decoded masks are kept; files are read where they lie.
+    ``spec`` is from a suite, or built by hand: ``Folder(kind="folder", path="...")``; ``store``
+    keeps drawings and decoded masks.
 
     Raises:
-        MissingDataError: the data are neither there nor to be had; says where they were looked
-            for and how to get them.
+        MissingDataError: the data are neither there nor to be had.
         ValueError: the data are there, but not in the form that the specification describes.
     """
     return spec.load(store or Store())

@@ -1,13 +1,15 @@
-"""What all data sets share: how a suite's file describes one, its splits, their content's hash."""
+"""What all data sets share: a suite's description, splits, their content's hash, class subsets."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import datasets
 import numpy as np
@@ -19,6 +21,8 @@ datasets.disable_progress_bars()  # seconds at most, and a widget in a notebook 
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
+LEAST = 0.4
+"""The smallest share of a target's classes in a subset; the largest is all of them."""
 
 
 class Strict(BaseModel):
@@ -52,6 +56,11 @@ def class_names(split: datasets.Dataset) -> list[str]:
     return names
 
 
+def labels_of(split: datasets.Dataset) -> np.ndarray:
+    """(n,) int64: the class of each row."""
+    return np.array(split.with_format("numpy")["label"][:], np.int64)
+
+
 def fingerprint(split: datasets.Dataset) -> str:
     """Hexadecimal SHA-256 of a split's class names and samples, in their order.
 
@@ -59,51 +68,112 @@ def fingerprint(split: datasets.Dataset) -> str:
     """
     total = hashlib.sha256(json.dumps(class_names(split)).encode())
     columns = [name for name in ("image", "mask", "text") if name in split.features]
-    for name in columns:
-        if name != "text":
-            split = split.cast_column(name, datasets.Image(decode=False))
+    for name in {"image", "mask"} & {*columns}:
+        split = split.cast_column(name, datasets.Image(decode=False))
     single = isinstance(split.features["label"], datasets.ClassLabel)
     for row in split:
-        parts = [hashlib.sha256(_content(row[name])).digest() for name in columns]
+        for name in columns:
+            content = row[name].encode() if name == "text" else row[name]["bytes"]
+            if content is None:
+                content = Path(row[name]["path"]).read_bytes()
+            total.update(hashlib.sha256(content).digest())
         if single:  # of a mask the classes are in it
-            parts.append(int(row["label"]).to_bytes(8, "little"))
-        total.update(b"".join(parts))
+            total.update(int(row["label"]).to_bytes(8, "little"))
     return total.hexdigest()
 
 
-def _content(value: Any) -> bytes:
-    if isinstance(value, str):
-        return value.encode()
-    data: bytes | None = value["bytes"]
-    return data if data is not None else Path(value["path"]).read_bytes()
+def relabelled(data: datasets.Dataset, labels: np.ndarray, names: list[str]) -> datasets.Dataset:
+    """The same rows with other labels."""
+    feature = datasets.ClassLabel(names=names)
+    return data.remove_columns("label").add_column("label", labels.tolist(), feature=feature)
 
 
 def renumbered(data: datasets.Dataset, rows: np.ndarray, kept: Sequence[int]) -> datasets.Dataset:
     """These rows, all of them of the ascending classes ``kept``, which count from 0."""
-    names, labels = class_names(data), np.array(data.with_format("numpy")["label"][:])[rows]
-    feature = datasets.ClassLabel(names=[names[i] for i in kept])
-    new = np.searchsorted(np.array(kept), labels).tolist()
-    return data.select(rows).remove_columns("label").add_column("label", new, feature=feature)
+    names, labels = class_names(data), labels_of(data)[rows]
+    return relabelled(data.select(rows), np.searchsorted(kept, labels), [names[i] for i in kept])
 
 
 def split_of(found: dict[Split, datasets.Dataset], seed: int, name: str) -> datasets.DatasetDict:
-    """The official split where there is one, else 80/20, stratified by class, seeded.
-
-    Raises:
-        ValueError: fewer than two classes, an empty split, a class too small to be split.
-    """
+    """The official split where there is one, else 80/20, stratified by class, seeded."""
     train = found["train"]
     if len(names := class_names(train)) < 2:
         raise ValueError(f"{name}: expected at least two classes, got {names}")
-    for split, data in found.items():
-        if not len(data):
-            raise ValueError(f"{name}: the {split} split is empty")
+    if empty := [split for split, data in found.items() if not len(data)]:
+        raise ValueError(f"{name}: the {empty[0]} split is empty")
     if "test" in found:
         return datasets.DatasetDict(found)
-    counts = np.bincount(train.with_format("numpy")["label"][:], minlength=len(names))
-    if single := [names[i] for i in np.flatnonzero(counts == 1)]:
-        raise ValueError(f"{name} cannot be split 80/20 by class: one sample in {single[:10]}")
     try:
+        if single := [names[i] for i in np.flatnonzero(np.bincount(labels_of(train)) == 1)]:
+            raise ValueError(f"one sample in {single[:10]}")
         return train.train_test_split(0.2, stratify_by_column="label", seed=seed)
     except ValueError as error:
         raise ValueError(f"{name} cannot be split 80/20 by class: {error}") from error
+
+
+def class_subsets(classes: int, seed: int = 0) -> Iterator[tuple[int, ...]]:
+    """Distinct random sets of classes, each with all its samples, until there is no other.
+
+    A size is drawn between 40% (rounded up, at least 2) and 100% of the classes, each as likely,
+    then a set of that size; sets that came before are passed over. The sequence depends on the
+    seed alone, so the third set is the third however many are asked for.
+
+    Yields:
+        Ascending class indices.
+
+    Raises:
+        ValueError: fewer than two ``classes``.
+    """
+    if classes < 2:
+        raise ValueError(f"classes: expected at least 2, got {classes}")
+    random, seen = np.random.default_rng(seed), set[tuple[int, ...]]()
+    sizes = range(max(2, math.ceil(LEAST * classes - 1e-9)), classes + 1)
+    left = {size: math.comb(classes, size) for size in sizes}
+    while open_sizes := [size for size in sizes if left[size]]:
+        size = int(random.choice(open_sizes))
+        # Of a size with few sets left they are listed; else one is drawn until it is new.
+        if left[size] <= 20 and math.comb(classes, size) <= 10_000:
+            others = [s for s in itertools.combinations(range(classes), size) if s not in seen]
+            drawn = others[random.integers(len(others))]
+        else:
+            drawn = tuple(sorted(random.choice(classes, size, replace=False).tolist()))
+        if drawn not in seen:
+            seen.add(drawn)
+            left[size] -= 1
+            yield drawn
+
+
+def subset_classes(data: datasets.DatasetDict, seed: int = 0) -> Iterator[tuple[int, ...]]:
+    """The classes of subset 0, 1, 2, ... of a data set.
+
+    Of two classes both, without end: what is drawn is then 40% to 100% of the train samples, each
+    share as likely. (The paper does not say what the subsets of IMDB are, Table 5.)
+    """
+    classes = len(class_names(data["train"]))
+    return class_subsets(classes, seed) if classes > 2 else itertools.repeat((0, 1))
+
+
+def subset_rows(
+    data: datasets.DatasetDict, which: int, seed: int = 0
+) -> tuple[tuple[int, ...], dict[str, np.ndarray]]:
+    """The classes of subset ``which``, counted from 0, and its rows in each split, ascending.
+
+    Raises:
+        ValueError: there are not so many.
+    """
+    kept = next(itertools.islice(subset_classes(data, seed), which, None), None)
+    count = len(class_names(data["train"]))
+    if kept is None:
+        raise ValueError(f"subset {which}: {count} classes have fewer distinct subsets than that")
+    rows = {split: np.flatnonzero(np.isin(labels_of(data[split]), kept)) for split in data}
+    if count == 2:
+        random = np.random.default_rng((seed, which))
+        size = math.ceil(random.uniform(LEAST, 1) * len(rows["train"]))
+        rows["train"] = np.sort(random.permutation(rows["train"])[:size])
+    return kept, rows
+
+
+def subset(data: datasets.DatasetDict, which: int, seed: int = 0) -> datasets.DatasetDict:
+    """Subset ``which`` of a data set, its classes renumbered, in its order."""
+    kept, rows = subset_rows(data, which, seed)
+    return datasets.DatasetDict({s: renumbered(data[s], rows[s], kept) for s in data})

@@ -1,4 +1,4 @@
-"""A folder of class folders: every image that Pillow reads, once, and a word on what was left out.
+"""A folder of class folders: every image that Pillow reads, once, and what was left out.
 
 ``datasets``' own ``imagefolder`` is not used: it labels an image by the innermost folder, sees
 splits in the names of files, and leaves out formats and hidden folders without a word.
@@ -15,14 +15,7 @@ from typing import Literal
 import datasets
 from PIL import Image
 
-from hastelib.data.base import (
-    SPLITS,
-    MissingDataError,
-    Spec,
-    class_names,
-    data_folder,
-    split_of,
-)
+from hastelib.data.base import SPLITS, MissingDataError, Spec, class_names, data_folder, split_of
 from hastelib.store import Store
 
 _STUBS = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}  # recognised by Pillow, not read
@@ -44,11 +37,10 @@ class Folder(Spec):
     def load(self, store: Store) -> datasets.DatasetDict:
         """The splits, with ``image`` and ``label``."""
         root = data_folder() / Path(self.path).expanduser()
-        halves = _halves(root)
-        if not halves:
-            return split_of({"train": image_folder(root)}, self.seed, str(root))
-        found = {split: image_folder(halves[split]) for split in SPLITS}
-        if odd := set(class_names(found["train"])) ^ set(class_names(found["test"])):
+        halves = _halves(root) or {"train": root}
+        found = {split: image_folder(halves[split]) for split in SPLITS if split in halves}
+        names = [{*class_names(data)} for data in found.values()]
+        if odd := names[0] ^ names[-1]:
             raise ValueError(f"{root}: train and test differ in the classes {sorted(odd)}")
         return split_of(found, self.seed, str(root))
 
@@ -60,36 +52,20 @@ def image_folder(path: str | Path) -> datasets.Dataset:
     ``train`` and ``test`` folders of class folders the train split is read. Left out are hidden
     files and folders, ``__MACOSX``, what Pillow does not read, and links to what is read anyway.
 
-    Returns:
-        Columns ``image`` and ``label``; :func:`hastelib.data.paths` gives the file of each row.
+    A ``UserWarning`` counts them by reason. :func:`hastelib.data.paths` gives the file of a row.
 
     Raises:
         MissingDataError: there is no such folder.
         ValueError: it has no class folders, or one has no image.
-
-    Warns:
-        UserWarning: how many files were taken, and how many left out, by reason.
     """
     root = Path(path).expanduser()
-    if halves := _halves(root):
-        root = halves["train"]
-    left = Counter[str]()
-    taken, seen = dict[str, list[Path]](), set[str]()
-    for one in sorted(root.iterdir()):
-        if one.name in _SILENT or _out(one, root, left):
-            continue
-        if one.is_dir():
-            taken[one.name] = _files(one, root, left, seen)
-        else:
-            left["beside the class folders"] += 1
+    root = _halves(root).get("train", root)
+    taken, left = _images(root)
     said = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
-    if not taken or not all(taken.values()):
-        empty = [name for name, files in taken.items() if not files]
-        raise ValueError(
-            f"{root} should hold one folder of images per class: "
-            + (f"no image in {empty[:10]}" if empty else "there is none")
-            + (f" (left out: {said})" if said else "")
-        )
+    if (empty := [name for name, files in taken.items() if not files]) or not taken:
+        what = f"no image in {empty[:10]}" if empty else "there is none"
+        what += f" (left out: {said})" if said else ""
+        raise ValueError(f"{root} should hold one folder of images per class: {what}")
     files = [str(file) for some in taken.values() for file in some]
     if said:
         warnings.warn(f"{root}: {len(files)} images taken; left out: {said}", stacklevel=2)
@@ -98,25 +74,20 @@ def image_folder(path: str | Path) -> datasets.Dataset:
     try:
         return datasets.Dataset.from_dict({"image": files, "label": labels}, features=features)
     except UnicodeEncodeError as error:
-        raise ValueError(
-            f"{root}: a file name is not UTF-8 ({error.object!r}); rename it"
-        ) from error
+        raise ValueError(f"{root}: a name is not UTF-8 ({error.object!r}); rename it") from error
 
 
 def _halves(root: Path) -> dict[str, Path]:
     """The folders of the train and the test split, in any case; none where there are no splits."""
     if not root.is_dir():
-        raise MissingDataError(
-            f"no folder {root}. It should hold one folder of images per class (or train/ and "
-            "test/ with such folders); relative paths start at HASTE_DATA."
-        )
-    inside = {one.name: one for one in root.iterdir() if one.is_dir() and not _hidden(one.name)}
-    halves = {name.casefold(): one for name, one in inside.items() if name.casefold() in SPLITS}
+        wanted = "one folder of images per class (or train/ and test/ with such folders)"
+        where = "relative paths start at HASTE_DATA"
+        raise MissingDataError(f"no folder {root}. It should hold {wanted}; {where}.")
+    inside = [one for one in root.iterdir() if one.is_dir() and not _hidden(one.name)]
+    halves = {one.name.casefold(): one for one in inside if one.name.casefold() in SPLITS}
     if halves and (len(halves) < 2 or len(inside) > 2):
-        raise ValueError(
-            f"{root} holds {sorted(inside)[:10]}: expected one folder per class, or exactly train "
-            "and test; rename or move the others"
-        )
+        expected = "one folder per class, or exactly train and test; rename or move the others"
+        raise ValueError(f"{root}: expected {expected} of {sorted(d.name for d in inside)[:10]}")
     return halves
 
 
@@ -124,38 +95,42 @@ def _hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _out(path: Path, root: Path, left: Counter[str]) -> bool:
-    """Whether a file or folder is left out unseen; it is counted then."""
-    real = Path(os.path.realpath(path)) if path.is_symlink() else None
-    if _hidden(path.name):
-        left["hidden"] += 1
-    elif real and real.is_relative_to(os.path.realpath(root)):
-        left["linked within the folder"] += 1
-    else:
-        return False
-    return True
-
-
-def _files(folder: Path, root: Path, left: Counter[str], seen: set[str]) -> list[Path]:
-    """The images in a class folder; what is left out is counted by reason.
-
-    ``seen`` are the folders that were read, so that a loop of links elsewhere ends.
-    """
+def _images(root: Path) -> tuple[dict[str, list[Path]], Counter[str]]:
+    """The images of each class; what is left out, counted by reason."""
     known = Image.registered_extensions()
     readable = {end for end, kind in known.items() if kind in Image.OPEN and kind not in _STUBS}
-    found = []
-    for place, folders, names in os.walk(folder, followlinks=True):
+    taken, left = dict[str, list[Path]](), Counter[str]()
+    seen = set[str]()  # the folders that were read, so that a loop of links elsewhere ends
+    base = os.path.realpath(root)
+
+    def out(path: Path) -> bool:
+        if _hidden(path.name):
+            left["hidden"] += 1
+        elif path.is_symlink() and Path(os.path.realpath(path)).is_relative_to(base):
+            left["linked within the folder"] += 1
+        else:
+            return False
+        return True
+
+    for place, folders, names in os.walk(root, followlinks=True):
         if (real := os.path.realpath(place)) in seen:
             left["linked twice"] += 1
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not _out(Path(place, name), root, left)]
+        folders[:] = [name for name in sorted(folders) if not out(Path(place, name))]
+        if not (inside := Path(place).relative_to(root).parts):
+            taken = {name: [] for name in folders}
         for path in (Path(place, name) for name in names if name not in _SILENT):
             suffix = path.suffix.lower()
-            if not _out(path, root, left):
-                if suffix in readable:
-                    found.append(path)
-                else:
-                    left[f"*{suffix}" if suffix else "without a suffix"] += 1
-    return sorted(found, key=lambda path: (str(path.parent), path.name))
+            if out(path):
+                continue
+            if not inside:
+                left["beside the class folders"] += 1
+            elif suffix in readable:
+                taken[inside[0]].append(path)
+            else:
+                left[f"*{suffix}" if suffix else "without a suffix"] += 1
+    for files in taken.values():
+        files.sort(key=lambda path: (str(path.parent), path.name))
+    return taken, left

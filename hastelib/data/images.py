@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import io
 import math
+import multiprocessing
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -19,8 +21,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tvf
 from tqdm import tqdm
 
-from hastelib._machine import cores
-from hastelib.data.base import class_names
+from hastelib.data.base import class_names, labels_of
 
 IN_MEMORY = 2 << 30  # bytes; a larger split is decoded anew in every pass, by worker processes
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -60,11 +61,7 @@ class Preprocessing:
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """(n, 3, h, w) bytes to channels-last floats, on the device they are on."""
-        mean, std = (
-            torch.tensor(values, device=pixels.device)[:, None, None]
-            for values in (self.mean, self.std)
-        )
-        scaled = pixels.float().div_(255).sub_(mean).div_(std)
+        scaled = tvf.normalize(pixels.float().div_(255), [*self.mean], [*self.std], inplace=True)
         return scaled.contiguous(memory_format=torch.channels_last)
 
 
@@ -82,7 +79,6 @@ class Batches(Protocol):
     @property
     def labels(self) -> Tensor:
         """(n,) int64; of scenes (n, h, w) bytes, 255 where a pixel has none."""
-        ...
 
     def __len__(self) -> int: ...
 
@@ -98,7 +94,17 @@ class Batches(Protocol):
         In :attr:`order`, or shuffled by a generator. ``drop_single`` leaves out a last batch of
         one, which batch normalisation cannot train on.
         """
-        ...
+
+
+def cores() -> int:
+    """The cores that this process may use: its share, where ``HASTE_WORKERS`` workers share them.
+
+    None in a worker that must not start processes of its own (the daemons of ``dask worker``).
+    """
+    if multiprocessing.current_process().daemon:
+        return 0
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (there or 1) // int(os.environ.get("HASTE_WORKERS", "1")))
 
 
 def encoded(pixels: np.ndarray) -> dict[str, bytes | None]:
@@ -130,8 +136,7 @@ def rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         grey = (np.asarray(image).astype(np.int64) + 128) // 257
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        kind = {"F": "floats", "I": "32-bit integers"}[image.mode]
+    if kind := {"F": "floats", "I": "32-bit integers"}.get(image.mode):
         raise ValueError(f"its pixels are {kind} of any range; save it with 8 or 16 bits")
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -172,8 +177,7 @@ class Decoded(Dataset[tuple[Tensor, ...]]):
         """An image after ``change``; ``ValueError`` with its place where it cannot be decoded."""
         split = self._columns[column]
         try:
-            image: Image.Image | None = split[row][column]
-            if image is None:
+            if (image := split[row][column]) is None:
                 raise ValueError("there is none")
             with image:  # of several frames the file stays open
                 return change(image)
@@ -198,14 +202,10 @@ class Decoded(Dataset[tuple[Tensor, ...]]):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The split in batches on a device, see :class:`hastelib.data.Batches`."""
         order = RandomSampler(self, generator=shuffle) if shuffle else SequentialSampler(self)
-        on_gpu = torch.device(device).type == "cuda"
-        loader = DataLoader(
-            self,
-            sampler=BatchSampler(order, size, drop_last=drop_single and len(self) % size == 1),
-            batch_size=None,
-            num_workers=0 if self.kept else cores(),
-            pin_memory=on_gpu,
-        )
+        rows = BatchSampler(order, size, drop_last=drop_single and len(self) % size == 1)
+        workers, on_gpu = 0 if self.kept else cores(), torch.device(device).type == "cuda"
+        options: dict[str, Any] = {"num_workers": workers, "pin_memory": on_gpu}
+        loader = DataLoader(self, sampler=rows, batch_size=None, **options)
         try:
             for inputs, labels in loader:
                 yield inputs.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
@@ -217,24 +217,17 @@ class Decoded(Dataset[tuple[Tensor, ...]]):
 class Images(Decoded):
     """A split of images as a network sees them: (n, 3, h, w).
 
-    What a file holds becomes three colours by :func:`rgb`.
-
-    Args:
-        split: columns ``image`` and ``label``.
-        transform: from an image to a tensor: :class:`Preprocessing`, which gives bytes
-            (normalising is left to the device), or any other.
-        name: for messages.
+    What a file holds becomes three colours by :func:`rgb`, then goes through ``transform``:
+    :class:`Preprocessing`, which gives bytes (normalising is left to the device), or any other
+    function from an image to a tensor. ``name`` is for messages.
     """
 
     def __init__(
-        self,
-        split: datasets.Dataset,
-        transform: Callable[[Image.Image], Tensor],
-        name: str = "data",
+        self, split: datasets.Dataset, transform: Callable[..., Tensor], name: str = "data"
     ) -> None:
         super().__init__(split, name)
         self.transform = transform
-        self.labels = torch.tensor(split.with_format("numpy")["label"][:], dtype=torch.int64)
+        self.labels = torch.from_numpy(labels_of(split))
 
     def sample(self, row: int) -> tuple[Tensor, Tensor]:
         """An image as the network sees it, and its label."""

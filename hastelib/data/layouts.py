@@ -8,7 +8,7 @@ split left out), Pascal VOC by its own lists in ``ImageSets/Segmentation``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -81,10 +81,9 @@ def _coloured(classes: Mapping[str, str], on: int | None = None) -> Decoder:
     """A mask of colours; with ``on`` a channel counts as 0 or, above it, as 255."""
 
     def decode(file: Image.Image) -> np.ndarray:
-        pixels = np.asarray(file.convert("RGB"))
-        if on is not None:
-            pixels = np.where(pixels > on, 255, 0)
-        codes = pixels.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+        pixels = np.asarray(file.convert("RGB"), np.int64)
+        pixels = pixels if on is None else np.where(pixels > on, 255, 0)
+        codes = pixels @ np.array([1 << 16, 1 << 8, 1])
         mask = np.full(codes.shape, IGNORE, np.uint8)
         for index, colours in enumerate(classes.values()):
             mask[np.isin(codes, [int(colour, 16) for colour in colours.split()])] = index
@@ -95,22 +94,14 @@ def _coloured(classes: Mapping[str, str], on: int | None = None) -> Decoder:
 
 def _camvid(root: Path, split: Split, names: list[str]) -> list[str]:
     dusk = [name for name in names if name.startswith("0001TP_")]
-    early = set(dusk[: len(dusk) // 2])  # the first half is to train on, the second to test on
-
-    def place(name: str) -> str:
-        sequence, _, number = name.partition("_")
-        if sequence == "Seq05VD" or (sequence == "0001TP" and name not in early):
-            return "test"
-        if sequence == "0016E5" and 7959 <= int(number.lstrip("f")) <= 8159:
-            return "validation"
-        return "train"
-
-    return [name for name in names if place(name) == split]
+    test = {*dusk[len(dusk) // 2 :], *(name for name in names if name.startswith("Seq05VD_"))}
+    validation = {f"0016E5_{number:05}" for number in range(7959, 8160)}
+    return [n for n in names if (n in test) == (split == "test") and n not in validation]
 
 
 def _voc(root: Path, split: Split, names: list[str]) -> list[str]:
     file = f"ImageSets/Segmentation/{'train' if split == 'train' else 'val'}.txt"
-    for path in (root / "VOCdevkit" / "VOC2012" / file, root / file):
+    for path in (root / "VOCdevkit/VOC2012" / file, root / file):
         if path.is_file():
             return path.read_text(encoding="utf-8").split()
     raise LAYOUTS["voc2012"].missing(f"there is no list {file}", root)
@@ -120,31 +111,22 @@ def _voc(root: Path, split: Split, names: list[str]) -> list[str]:
 class Layout:
     """How a data set lies on disk.
 
-    Attributes:
-        title: its name in messages.
-        page: where it is to be had.
-        archives: what to unpack.
-        places: pairs of patterns of an image and its mask, where there may be several; NAME stands
-            for what both have in common, with its folder where there is one.
-        classes: their names, separated by bars.
-        decode: from a mask file to class indices.
-        folders: what stands for SPLIT in a pattern.
-        members: the root, a split and the names of all images -> the names in the split.
+    Its ``title`` stands in messages, with the ``page`` where it is to be had and the ``archives``
+    to unpack. ``places`` are pairs of patterns of an image and its mask, where there may be
+    several; NAME stands for what both have in common, with its folder where there is one, SPLIT
+    for one of ``folders`` (of train, of test). ``names`` are the classes in the order of their
+    indices, ``decode`` gives these from a mask file. ``members`` picks the names in a split, given
+    the root and the names of all images.
     """
 
     title: str
     page: str
     archives: str
     places: tuple[tuple[str, str], ...]
-    classes: str
+    names: list[str]
     decode: Decoder
-    folders: Mapping[Split, str] = field(default_factory=lambda: {"train": "train", "test": "val"})
+    folders: tuple[str, str] = ("train", "val")
     members: Callable[[Path, Split, list[str]], list[str]] = lambda root, split, names: names
-
-    @property
-    def names(self) -> list[str]:
-        """The classes, in the order of their indices."""
-        return self.classes.split("|")
 
     def missing(self, what: str, root: Path) -> MissingDataError:
         """The one error: what is missing, where it was looked for, how to get it."""
@@ -155,12 +137,12 @@ class Layout:
 
     def found(self, root: Path, split: Split, which: int) -> dict[str, Path]:
         """The images (0) or masks (1) that are there, by name."""
-        files = {}
+        files: dict[str, Path] = {}
         for patterns in self.places:
-            start, end = patterns[which].replace("SPLIT", self.folders[split]).split("NAME")
-            base = root / start.partition("*")[0]
-            for path in root.glob(f"{start}*{end}"):
-                files[path.relative_to(base).as_posix().removesuffix(end)] = path
+            pattern = patterns[which].replace("SPLIT", self.folders[split == "test"])
+            start, end = pattern.split("NAME")
+            base, there = root / start.partition("*")[0], root.glob(f"{start}*{end}")
+            files |= {p.relative_to(base).as_posix().removesuffix(end): p for p in there}
         return files
 
 
@@ -168,27 +150,21 @@ def pairs(layout: Layout, root: Path) -> dict[Split, list[Pair]]:
     """The images and masks of both splits, in the order of their paths.
 
     Raises:
-        MissingDataError: there is no such folder, a split is empty, or images or masks are
-            missing, as after unpacking only a part.
+        MissingDataError: there is no such folder, a split is empty, or files are missing.
     """
     if not root.is_dir():
         raise layout.missing("there is no such folder", root)
     splits: dict[Split, list[Pair]] = {}
     for split in SPLITS:
-        found = [layout.found(root, split, which) for which in (0, 1)]
-        names = layout.members(root, split, sorted(found[0].keys() | found[1].keys()))
+        images, masks = (layout.found(root, split, which) for which in (0, 1))
+        names = layout.members(root, split, sorted(images.keys() | masks.keys()))
         if not names:
             raise layout.missing(f"the {split} split has no images", root)
-        for which, what in enumerate(("image", "mask")):
-            if gone := [name for name in names if name not in found[which]]:
-                first = layout.places[0][which].replace("*/NAME", "NAME")
-                first = first.replace("SPLIT", layout.folders[split]).replace("NAME", gone[0])
-                raise layout.missing(
-                    f"{len(gone)} of {len(names)} {what}s of the {split} split are missing, the "
-                    f"first is {first}",
-                    root,
-                )
-        splits[split] = sorted((found[0][name], found[1][name]) for name in names)
+        for what, found in (("images", images), ("masks", masks)):
+            if gone := [name for name in names if name not in found]:
+                part = f"{len(gone)} of {len(names)} {what} of the {split} split"
+                raise layout.missing(f"{part} are missing, the first is that of {gone[0]}", root)
+        splits[split] = sorted((images[name], masks[name]) for name in names)
     return splits
 
 
@@ -203,7 +179,7 @@ LAYOUTS = {
         "https://www.cityscapes-dataset.com/downloads/",
         "leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip",
         _drives("labelIds"),
-        "|".join(_ROAD),
+        [*_ROAD],
         _listed(one.id for one in _ROAD.values()),
     ),
     "camvid": Layout(
@@ -211,7 +187,7 @@ LAYOUTS = {
         "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/",
         "701_StillsRaw_full.zip and LabeledApproved_full.zip, each into a folder of its name,",
         (("701_StillsRaw_full/NAME.png", "LabeledApproved_full/NAME_L.png"),),
-        "|".join(CAMVID),
+        [*CAMVID],
         _coloured(CAMVID),
         members=_camvid,
     ),
@@ -220,7 +196,7 @@ LAYOUTS = {
         "https://bdd-data.berkeley.edu/",
         "the 10K images and the semantic segmentation labels",
         (("images/10k/SPLIT/NAME.jpg", "labels/sem_seg/masks/SPLIT/NAME.png"),),
-        "|".join(_ROAD),
+        [*_ROAD],
         _listed(range(len(_ROAD))),
     ),
     "idd": Layout(
@@ -229,7 +205,7 @@ LAYOUTS = {
         "IDD Segmentation (part I, II or both; the masks are made from its polygons by "
         "createLabels.py of github.com/AutoNUE/public-code with --id-type level3Id or level1Id)",
         _drives("labellevel3Ids"),
-        _IDD3,
+        _IDD3.split("|"),
         _listed(range(26)),
     ),
     "voc2012": Layout(
@@ -240,7 +216,7 @@ LAYOUTS = {
             (f"{base}JPEGImages/NAME.jpg", f"{base}SegmentationClass/NAME.png")
             for base in ("", "VOCdevkit/VOC2012/")
         ),
-        _VOC,
+        _VOC.split("|"),
         _listed(range(21)),
         members=_voc,
     ),
@@ -249,9 +225,9 @@ LAYOUTS = {
         "https://irvlab.cs.umn.edu/resources/suim-dataset",
         "train_val.zip and TEST.zip",
         (("SPLIT/images/NAME.jpg", "SPLIT/masks/NAME.bmp"),),
-        "|".join(SUIM),
+        [*SUIM],
         _coloured(SUIM, 127),  # some masks are a little off the pure colours
-        {"train": "train_val", "test": "TEST"},
+        ("train_val", "TEST"),
     ),
 }
 """Kind -> its layout."""
@@ -261,7 +237,7 @@ def of(kind: str, root: Path) -> Layout:
     """The layout of a kind; IDD's with 7 classes where its masks of level 1 alone are there."""
     layout = LAYOUTS[kind]
     levels = [n for n in (3, 1) if any(root.glob(f"gtFine/*/*/*_labellevel{n}Ids.png"))]
-    if kind == "idd" and levels == [1]:
-        places, decode = _drives("labellevel1Ids"), _listed(range(7))
-        layout = replace(layout, places=places, classes=_IDD1, decode=decode)
-    return layout
+    if kind != "idd" or levels != [1]:
+        return layout
+    names, decode = _IDD1.split("|"), _listed(range(7))
+    return replace(layout, places=_drives("labellevel1Ids"), names=names, decode=decode)

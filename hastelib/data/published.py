@@ -1,10 +1,10 @@
-"""Data sets as they are published on the hub: Parquet files, a sample a row."""
+"""Data sets as they are published on the hub: Parquet files, an image or a text a row."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import datasets
 import numpy as np
@@ -12,29 +12,23 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
+from sklearn.model_selection import train_test_split
 
-from hastelib.data.base import (
-    MissingDataError,
-    Spec,
-    Split,
-    class_names,
-    data_folder,
-    renumbered,
-    split_of,
-)
+from hastelib.data import base
+from hastelib.data.base import MissingDataError, Split, class_names, data_folder, labels_of
 from hastelib.store import Store, cache_folder
 
 IN_MEMORY = 1 << 30  # bytes; larger files are unpacked once into the cache and memory-mapped
 Splits = dict[Split, datasets.Dataset]
 
 
-class Published(Spec):
+class Published(base.Spec):
     """Parquet files in the hub's layout, under ``HASTE_DATA`` or else from the hub.
 
     ``train`` and ``test`` are paths under ``HASTE_DATA``, or patterns of several files as in
     ``set/train-*.parquet``; without ``test`` the rows are split 80/20, stratified by class, with
-    ``seed``. ``hub``, ``config`` and ``revision`` say where the same data is published,
-    ``hub_splits`` what its splits are called. ``label`` names the column with the classes.
+    ``seed``. ``hub``, ``config`` and ``revision`` say where the same data is published. ``label``
+    names the column with the classes.
     """
 
     train: str
@@ -42,95 +36,62 @@ class Published(Spec):
     hub: str | None = None
     config: str | None = None
     revision: str | None = None
-    hub_splits: dict[Split, str] = Field(default={"train": "train", "test": "test"})
     label: str = "label"
     seed: int = 0
 
     def columns(self, content: str, name: str, where: Mapping[str, str]) -> Splits:
         """The column ``content``, called ``name``, and ``label``, numbered alike in all splits.
 
-        Of the rows whose columns have the values of ``where``.
-
-        Raises:
-            MissingDataError: the files are neither there nor to be downloaded.
-            ValueError: a file is no Parquet, a column is missing, a row has no content or label,
-                labels are no classes, or no row is left.
+        Of the rows whose columns have the values of ``where``; none may lack content or label.
         """
-        paths: dict[Split, str] = {"train": self.train}
-        if self.test:
-            paths["test"] = self.test
-        missing = [str(data_folder() / path) for path in paths.values() if not matching(path)]
-        if missing and not self.hub:
-            raise MissingDataError(
-                f"no {', '.join(missing)}. Put the data there, or set HASTE_DATA to the folder "
-                "that holds them."
-            )
+        paths = {split: path for split in base.SPLITS if (path := getattr(self, split))}
+        missing = absent(paths.values(), self.hub)
         found: Splits = {}
         for split, path in paths.items():
-            data = self._downloaded(split, missing) if missing else read(matching(path))
+            data = self._downloaded(split, missing) if missing else read(path)
             having(data, {content, self.label, *where}, f"{self.train}: the {split} split")
-            self._refuse(np.array(data.data.column(content).is_null()), split, content)
-            kept = self._where(data, where)
-            data = data.select_columns([content, self.label]).select(kept)
-            names = {content: name, self.label: "label"}
-            data = data.rename_columns({old: new for old, new in names.items() if old != new})
+            complete(data.data.column(content).is_null(), self.train, content, split)
+            for column, value in where.items():
+                data = self._where(data, column, value)
+            data = data.select_columns([content, self.label])
+            data = data.rename_columns({content: name, self.label: "label"})
             labels = pd.Series(data["label"][:])
-            empty = labels.isna().to_numpy()
-            if pd.api.types.is_numeric_dtype(labels):
-                empty = empty | (labels < 0).to_numpy()
-            self._refuse(empty, split, "label")
+            negative = pd.api.types.is_numeric_dtype(labels) and labels < 0
+            complete(labels.isna() | negative, self.train, "label", split)
             found[split] = data
         feature = found["train"].features["label"]
         if isinstance(feature, datasets.ClassLabel):
             return found
         if not any(word in getattr(feature, "dtype", "") for word in ("int", "string", "bool")):
-            raise ValueError(
-                f"{self.train}: expected one class a row in column {self.label!r}, a name or a "
-                f"whole number, got {feature}"
-            )
+            wanted = f"one class a row in column {self.label!r}, a name or a whole number"
+            raise ValueError(f"{self.train}: expected {wanted}, got {feature}")
         values = sorted({value for data in found.values() for value in data.unique("label")})
-        feature = datasets.ClassLabel(names=[str(value) for value in values])
-        index = {value: i for i, value in enumerate(values)}
+        names = [str(value) for value in values]
         return {
-            split: data.remove_columns("label").add_column(
-                "label", [index[value] for value in data["label"]], feature=feature
-            )
+            split: base.relabelled(data, np.searchsorted(values, data["label"][:]), names)
             for split, data in found.items()
         }
 
-    def _downloaded(self, split: Split, missing: list[str]) -> datasets.Dataset:
+    def _downloaded(self, split: Split, missing: str) -> datasets.Dataset:
         try:
-            return datasets.load_dataset(
-                self.hub, self.config, split=self.hub_splits[split], revision=self.revision
-            )
+            return datasets.load_dataset(self.hub, self.config, split=split, revision=self.revision)
         except (OSError, ValueError, RuntimeError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise MissingDataError(
-                f"no {', '.join(missing)}, and the hub's data set {self.hub} (revision "
-                f"{self.revision}) could not be downloaded ({first}). Set HASTE_DATA to the folder "
-                "that holds the data, or connect to the network and try again."
+                f"no {missing}, and the hub's data set {self.hub} (revision {self.revision}) could "
+                f"not be downloaded ({first}). Set HASTE_DATA to the folder that holds the data, "
+                "or connect to the network and try again."
             ) from error
 
-    def _refuse(self, empty: np.ndarray, split: Split, what: str) -> None:
-        if empty.any():
-            raise ValueError(
-                f"{self.train}: {empty.sum()} of {len(empty)} rows of the {split} split have no "
-                f"{what}; remove them"
-            )
-
-    def _where(self, data: datasets.Dataset, where: Mapping[str, str]) -> np.ndarray:
-        keep = np.ones(len(data), bool)
-        for column, value in where.items():
-            feature, values = data.features[column], np.array(data.with_format("numpy")[column][:])
-            if isinstance(feature, datasets.ClassLabel):
-                values = np.array(feature.int2str(values.tolist()))
-            keep &= values.astype(str) == value
-            if not keep.any():
-                choices = ", ".join(sorted(set(values.astype(str).tolist()))[:20])
-                raise ValueError(
-                    f"{self.train}: no row has {column} {value!r}; there are {choices}"
-                )
-        return np.flatnonzero(keep)
+    def _where(self, data: datasets.Dataset, column: str, value: str) -> datasets.Dataset:
+        feature, values = data.features[column], data.with_format("numpy")[column][:]
+        if isinstance(feature, datasets.ClassLabel):
+            values = np.array(feature.int2str(values.tolist()))
+        kept = np.flatnonzero(values.astype(str) == value)
+        if not len(kept):
+            choices = ", ".join(np.unique(values.astype(str))[:20])
+            raise ValueError(f"{self.train}: no row has {column} {value!r}; there are {choices}")
+        return data.select(kept)
 
 
 class Parquet(Published):
@@ -149,7 +110,7 @@ class Parquet(Published):
         """The splits, with ``image`` and ``label``."""
         found = self.columns(self.image, "image", self.where)
         found = {s: pictures(self._chosen(data), "image", self.train) for s, data in found.items()}
-        return split_of(found, self.seed, self.train)
+        return base.split_of(found, self.seed, self.train)
 
     def _chosen(self, data: datasets.Dataset) -> datasets.Dataset:
         """Only the classes asked for, renumbered."""
@@ -163,26 +124,72 @@ class Parquet(Published):
                 some = ", ".join(names[:20])
                 raise ValueError(f"{self.train}: no class {pattern!r}; it has {some} ...")
             kept |= found
-        labels = data.with_format("numpy")["label"][:]
-        return renumbered(data, np.flatnonzero(np.isin(labels, [*kept])), sorted(kept))
+        rows = np.flatnonzero(np.isin(labels_of(data), [*kept]))
+        return base.renumbered(data, rows, sorted(kept))
+
+
+class Texts(Published):
+    """Texts in Parquet files (``kind: texts``).
+
+    ``text`` names the column with the texts. ``most_train`` and ``most_test`` cap the rows of a
+    split: as many are drawn, stratified by class, with ``seed``.
+    """
+
+    kind: Literal["texts"]
+    text: str = "text"
+    most_train: int | None = Field(default=None, gt=1)
+    most_test: int | None = Field(default=None, gt=1)
+
+    def load(self, store: Store) -> datasets.DatasetDict:
+        """The splits, with ``text`` and ``label``."""
+        found = self.columns(self.text, "text", {})
+        for split, data in found.items():
+            if (kind := str(data.features["text"].dtype)) not in ("string", "large_string"):
+                place = f"column {self.text!r} of the {split} split"
+                raise ValueError(f"{self.train}: expected texts in {place}, got {kind}")
+        both = base.split_of(found, self.seed, self.train)
+        most = {"train": self.most_train, "test": self.most_test}
+        return datasets.DatasetDict({s: self._capped(both[s], most[s], s) for s in most})
+
+    def _capped(self, data: datasets.Dataset, most: int | None, split: str) -> datasets.Dataset:
+        """At most so many rows, the classes in their proportions, in the order of the file."""
+        if most is None or len(data) <= most:
+            return data
+        labels, rows = labels_of(data), np.arange(len(data))
+        if len(data) - most < len(np.unique(labels)):  # too few are left out to do so by class
+            return data.select(np.sort(np.random.default_rng(self.seed).permutation(rows)[:most]))
+        options = {"train_size": most, "stratify": labels, "random_state": self.seed}
+        try:
+            return data.select(np.sort(train_test_split(rows, **options)[0]))
+        except ValueError as error:
+            what = f"no {most} rows of the {split} split can be drawn by class"
+            raise ValueError(f"{self.train}: {what}: {error}") from error
 
 
 def matching(path: str) -> list[Path]:
     """The files under ``HASTE_DATA`` of a path or pattern, in the order of their names."""
-    root = data_folder()
-    if (root / path).is_file() or Path(path).is_absolute():
-        return [root / path] if (root / path).is_file() else []
-    return sorted(file for file in root.glob(path) if file.is_file())
+    file = data_folder() / path
+    one = file.is_file() or Path(path).is_absolute()
+    return sorted(f for f in ([file] if one else data_folder().glob(path)) if f.is_file())
 
 
-def read(files: list[Path]) -> datasets.Dataset:
-    """Parquet files, one after the other; ``ValueError`` where one is none."""
+def absent(paths: Iterable[str], hub: str | None = None) -> str:
+    """The paths of which there is no file; ``MissingDataError`` where no hub has them either."""
+    missing = ", ".join(str(data_folder() / path) for path in paths if not matching(path))
+    if missing and not hub:
+        raise MissingDataError(
+            f"no {missing}. Put the data there, or set HASTE_DATA to the folder that holds them."
+        )
+    return missing
+
+
+def read(path: str) -> datasets.Dataset:
+    """The Parquet files of a path or pattern, one after the other."""
+    files = matching(path)
     try:
         if sum(file.stat().st_size for file in files) > IN_MEMORY:
             paths, cache = [str(file) for file in files], str(cache_folder() / "datasets")
-            return datasets.load_dataset(
-                "parquet", data_files=paths, split="train", cache_dir=cache
-            )
+            return datasets.Dataset.from_parquet(paths, cache_dir=cache)
         tables = [datasets.table.InMemoryTable(pq.read_table(file)) for file in files]
         return datasets.concatenate_datasets([datasets.Dataset(table) for table in tables])
     except (OSError, ValueError, pa.ArrowException, datasets.exceptions.DatasetsError) as error:
@@ -192,18 +199,21 @@ def read(files: list[Path]) -> datasets.Dataset:
 
 def having(data: datasets.Dataset, wanted: set[str], place: str) -> None:
     """``ValueError`` where the data lack a column."""
-    if absent := sorted(wanted - set(data.column_names)):
-        raise ValueError(f"{place} has no column {absent}; it has {sorted(data.column_names)}")
+    if missing := sorted(wanted - set(data.column_names)):
+        raise ValueError(f"{place} has no column {missing}; it has {sorted(data.column_names)}")
+
+
+def complete(empty: Any, place: str, what: str, split: Split | None = None) -> None:
+    """``ValueError`` where some rows are empty."""
+    if count := np.sum(empty := np.array(empty)):
+        rows = f"rows of the {split} split" if split else "rows"
+        raise ValueError(f"{place}: {count} of {len(empty)} {rows} have no {what}; remove them")
 
 
 def pictures(data: datasets.Dataset, column: str, place: str) -> datasets.Dataset:
     """The data with a column as images: files as bytes, with or without the hub's metadata."""
-    if empty := data.data.column(column).null_count:
-        raise ValueError(f"{place}: {empty} of {len(data)} rows have no {column}; remove them")
     try:
         return data.cast_column(column, datasets.Image())
     except (TypeError, ValueError, pa.ArrowException) as error:
-        kind = data.features[column]
-        raise ValueError(
-            f"{place}: expected image files as bytes in column {column!r}, got {kind}"
-        ) from error
+        wanted = f"image files as bytes in column {column!r}"
+        raise ValueError(f"{place}: expected {wanted}, got {data.features[column]}") from error

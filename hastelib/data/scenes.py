@@ -1,7 +1,6 @@
 """Scenes with a mask: in Parquet files, in the official folders; and as batches.
 
-A split has the columns ``image``, ``mask`` (one channel, the index of each pixel's class, 255
-where it has none) and ``label``, the classes in the mask.
+A ``mask`` has one channel, the index of each pixel's class, 255 where it has none.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import functools
 import io
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,13 +23,12 @@ from torchvision.transforms.v2 import functional as tvf
 from tqdm import tqdm
 
 from hastelib.data import layouts
-from hastelib.data.base import SPLITS, MissingDataError, Spec, Split, data_folder
+from hastelib.data.base import Spec, data_folder
 from hastelib.data.images import Decoded, encoded, rgb
-from hastelib.data.published import having, matching, pictures, read
+from hastelib.data.published import absent, complete, having, pictures, read
 from hastelib.store import Store, key
 
 IGNORE = layouts.IGNORE
-
 NO_CLASS = -100
 """The label of a pixel without a class in a batch: what the cross-entropy leaves out."""
 
@@ -58,42 +56,31 @@ class Masks(Spec):
 
     def load(self, store: Store) -> datasets.DatasetDict:
         """The splits, with ``image``, ``mask`` and ``label``."""
-        places: dict[Split, str] = {"train": self.train, "test": self.test}
-        if missing := [str(data_folder() / p) for p in places.values() if not matching(p)]:
-            raise MissingDataError(
-                f"no {', '.join(missing)}. Put the files there, with an image and a mask a row, or "
-                "set HASTE_DATA to the folder that holds them."
-            )
-        return datasets.DatasetDict({split: self._read(place) for split, place in places.items()})
+        absent((self.train, self.test))
+        return datasets.DatasetDict(train=self._read(self.train), test=self._read(self.test))
 
     def _read(self, place: str) -> datasets.Dataset:
-        data = read(matching(place))
+        data = read(place)
         having(data, {self.image, self.mask}, place)
-        for column in (self.image, self.mask):
+        data = data.select_columns([self.image, self.mask])
+        for column in data.column_names:
+            complete(data.data.column(column).is_null(), place, column)
             data = pictures(data, column, place)
         masks = []
-        for row, one in enumerate(data.select_columns([self.image, self.mask])):
-            image, mask = one[self.image], np.asarray(one[self.mask])
-            if image.size != mask.shape[1::-1]:
-                raise ValueError(
-                    f"{place}, row {row}: the image has size {image.size}, its mask "
-                    f"{mask.shape[1::-1]}"
-                )
-            masks.append(self._counted(mask, f"{place}, row {row}"))
+        for row, one in enumerate(data):
+            mask, size = np.asarray(one[self.mask]), one[self.image].size
+            where = f"{place}, row {row}"
+            if mask.ndim != 2:
+                raise ValueError(f"{where}: expected a mask of one channel, got shape {mask.shape}")
+            if size != mask.shape[::-1]:
+                raise ValueError(f"{where}: the image has size {size}, its mask {mask.shape[::-1]}")
+            mask = np.where(np.isin(mask, self.ignore), IGNORE, mask)
+            if odd := sorted(set(present(mask)) - set(range(len(self.names)))):
+                what = f"the mask holds {odd}, but there are {len(self.names)} names"
+                raise ValueError(f"{where}: {what}; name them, or list them under ignore")
+            masks.append(mask.astype(np.uint8))
         images = data.cast_column(self.image, datasets.Image(decode=False))[self.image]
         return split(images, masks, self.names)
-
-    def _counted(self, mask: np.ndarray, where: str) -> np.ndarray:
-        """A mask whose values are class indices, or :data:`IGNORE`."""
-        if mask.ndim != 2:
-            raise ValueError(f"{where}: expected a mask of one channel, got shape {mask.shape}")
-        mask = np.where(np.isin(mask, self.ignore), IGNORE, mask)
-        if odd := sorted(set(present(mask)) - set(range(len(self.names)))):
-            raise ValueError(
-                f"{where}: the mask holds {odd}, but there are {len(self.names)} names; add their "
-                "names, or list them under ignore"
-            )
-        return mask.astype(np.uint8)
 
 
 class Official(Spec):
@@ -110,27 +97,18 @@ class Official(Spec):
         """The splits, with ``image``, ``mask`` and ``label``."""
         root = data_folder() / Path(self.path or self.kind).expanduser()
         layout = layouts.of(self.kind, root)
-        pairs = layouts.pairs(layout, root)
-        return datasets.DatasetDict(
-            {s: self._decoded(pairs[s], layout.decode, layout.names, store, s) for s in SPLITS}
-        )
+        both = layouts.pairs(layout, root)
+        return datasets.DatasetDict({s: self._decoded(both[s], layout, store, s) for s in both})
 
     def _decoded(
-        self,
-        pairs: Sequence[layouts.Pair],
-        decode: layouts.Decoder,
-        names: Sequence[str],
-        store: Store,
-        half: str,
+        self, pairs: Sequence[layouts.Pair], layout: layouts.Layout, store: Store, half: str
     ) -> datasets.Dataset:
         """The split of these pairs; its masks are decoded once, of a large set in minutes."""
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
             files, classes = [], []
-            bar = tqdm(pairs, desc=f"decoding masks of {self.kind} {half}", leave=False)
-            for image, path in bar:
-                mask = _mask(image, path, decode)
-                packed = io.BytesIO()
+            for image, path in tqdm(pairs, f"decoding masks of {self.kind} {half}", leave=False):
+                mask, packed = _mask(image, path, layout.decode), io.BytesIO()
                 Image.fromarray(mask).save(packed, "PNG")
                 files.append(packed.getvalue())
                 classes.append(present(mask))
@@ -144,24 +122,18 @@ class Official(Spec):
         arrays, notes = store.get("masks", entry, make)
         joined, ends = arrays["files"].numpy().tobytes(), [0, *arrays["ends"].tolist()]
         packed = [{"bytes": joined[a:b], "path": None} for a, b in itertools.pairwise(ends)]
-        return split([str(image) for image, _ in pairs], packed, names, notes["present"])
+        return split([str(image) for image, _ in pairs], packed, layout.names, notes["present"])
 
 
 def split(
-    images: Sequence[Any] | np.ndarray,
-    masks: Sequence[Any] | np.ndarray,
-    names: Sequence[str],
-    classes: Sequence[Sequence[int]] | None = None,
+    images: Iterable[Any], masks: Any, names: Iterable[str], classes: Iterable[Any] | None = None
 ) -> datasets.Dataset:
     """A split of images and masks, as arrays or files, and the classes in each mask."""
-    features = datasets.Features(
-        image=datasets.Image(),
-        mask=datasets.Image(),
-        label=datasets.List(datasets.ClassLabel(names=[*names])),
-    )
+    image, label = datasets.Image(), datasets.List(datasets.ClassLabel(names=[*names]))
     files = [[encoded(x) if isinstance(x, np.ndarray) else x for x in y] for y in (images, masks)]
-    label = [present(mask) for mask in masks] if classes is None else [*classes]
-    columns = {"image": files[0], "mask": files[1], "label": label}
+    classes = [present(mask) for mask in masks] if classes is None else classes
+    columns = {"image": files[0], "mask": files[1], "label": [*classes]}
+    features = datasets.Features(image=image, mask=image, label=label)
     return datasets.Dataset.from_dict(columns, features=features)
 
 
@@ -178,9 +150,7 @@ def _mask(image: Path, path: Path, decode: layouts.Decoder) -> np.ndarray:
                 raise ValueError(f"it has size {file.size}, its image {image} {picture.size}")
             return decode(file)
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(
-            f"cannot read {path} with its image ({error}); unpack or fetch the data set again"
-        ) from error
+        raise ValueError(f"cannot read {path} ({error}); fetch the data set again") from error
 
 
 class Pictures(Decoded):
@@ -188,13 +158,8 @@ class Pictures(Decoded):
 
     The shorter side becomes ``size`` pixels, the longer one what the shape of the split's first
     image asks for, to a multiple of :data:`STEP`. An image of another shape is scaled until it
-    covers that rectangle and cut at its middle; its mask with it, by the nearest pixel.
-
-    Args:
-        split: columns ``image``, ``mask`` and ``label``.
-        size: pixels of the shorter side.
-        interpolation: of the images.
-        name: for messages.
+    covers that rectangle and cut at its middle; its mask with it, by the nearest pixel. ``name``
+    is for messages.
     """
 
     def __init__(
@@ -215,8 +180,8 @@ class Pictures(Decoded):
 
     def mask(self, row: int) -> Tensor:
         """(h, w) bytes, the class of each pixel, 255 where there is none."""
-        nearest = functools.partial(self._fitted, mode=InterpolationMode.NEAREST)
-        return self.decoded(row, nearest, "mask")[0]
+        nearest = InterpolationMode.NEAREST
+        return self.decoded(row, lambda mask: self._fitted(mask, nearest), "mask")[0]
 
     def sample(self, row: int) -> tuple[Tensor, Tensor]:
         """The (3, h, w) bytes of an image, and its mask."""

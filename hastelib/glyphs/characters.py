@@ -1,13 +1,14 @@
 """The embedded data: characters drawn with the fonts that matplotlib ships.
 
-Drawn when asked for and deterministic from a seed. Every drawing varies in font, size, position,
-rotation, stroke, contrast and clutter, each by its own amount, so that some are clearly hard: a
-small, turned, faint character under strokes of clutter. Ink is dark on light, as on paper.
+Every drawing varies in font, size, position, rotation, stroke, contrast and clutter, each by its
+own amount, so that some are clearly hard: a small, turned, faint character under strokes of
+clutter. Ink is dark on light, as on paper.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +19,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import Field
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
 from hastelib.data.base import SPLITS, Spec, Split
 from hastelib.data.images import encoded
@@ -26,10 +29,6 @@ from hastelib.store import Store, key
 
 SIDE = 32
 _SCALE = 2  # drawn at twice the size, then reduced: smooth edges at any angle
-_CUBIC = Image.Resampling.BICUBIC
-_FAMILIES = ("DejaVuSans", "DejaVuSerif", "STIXGeneral")
-
-Drawn = dict[Split, tuple[np.ndarray, np.ndarray]]
 
 
 class Counted(Spec):
@@ -42,15 +41,14 @@ class Counted(Spec):
     test: int = Field(gt=0)
     seed: int = 0
 
-    def kept(self, store: Store) -> Drawn:
+    def kept(self, store: Store) -> dict[Split, tuple[np.ndarray, np.ndarray]]:
         """Drawings from the store, made anew where specification, code or tools are others."""
         code = [sha256_of(Path(__file__).with_name(f"{n}.py")) for n in ("characters", "scenes")]
         tools = [metadata.version(n) for n in ("matplotlib", "pillow", "numpy", "scikit-learn")]
 
         def make() -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-            return {
-                f"{s}.{i}": torch.from_numpy(x) for s in SPLITS for i, x in enumerate(self.drawn(s))
-            }, {}
+            drawn = {f"{s}.{i}": x for s in SPLITS for i, x in enumerate(self.drawn(s))}
+            return {name: torch.from_numpy(x) for name, x in drawn.items()}, {}
 
         entry = key(spec=self.model_dump(), source=code, tools=tools)
         arrays = store.get("drawings", entry, make)[0]
@@ -59,11 +57,11 @@ class Counted(Spec):
     def labelled(self, store: Store, names: Sequence[str]) -> datasets.DatasetDict:
         """The splits, with ``image`` and ``label``."""
         kind = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=[*names]))
-        found = {}
+        found = datasets.DatasetDict()
         for split, (images, labels) in self.kept(store).items():
             columns = {"image": [encoded(image) for image in images], "label": labels.tolist()}
             found[split] = datasets.Dataset.from_dict(columns, features=kind)
-        return datasets.DatasetDict(found)
+        return found
 
     def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
         """The (n, h, w) or (n, h, w, 3) bytes of a split; (n,) labels or (n, h, w) masks."""
@@ -87,10 +85,10 @@ class Glyphs(Counted):
     def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
         """(n, 32, 32) bytes, (n,) labels."""
         classes, count, images = characters(self.characters), getattr(self, split), []
-        for character in classes:
-            stream = [self.seed, ord(character), split == "test", self.style == "outline"]
+        for one in classes:
+            stream = [self.seed, ord(one), split == "test", self.style == "outline"]
             random = np.random.default_rng(stream)
-            images += [draw(character, self.style, random) for _ in range(count)]
+            images += [draw(one, self.style, random) for _ in range(count)]
         return np.stack(images), np.arange(len(classes)).repeat(count)
 
 
@@ -108,17 +106,14 @@ class Digits(Counted):
 
     def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
         """(n, 32, 32) bytes, (n,) labels."""
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-
         scans, labels = load_digits(return_X_y=True)
         sizes = {"train_size": 10 * self.train, "test_size": 10 * self.test}
         rows = np.arange(len(labels))
         both = train_test_split(rows, stratify=labels, random_state=self.seed, **sizes)
         chosen = np.sort(both[SPLITS.index(split)])
         grey = (255 - scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)[chosen]
-        images = [Image.fromarray(scan).resize((SIDE, SIDE), _CUBIC) for scan in grey]
-        return np.stack([np.asarray(image) for image in images]), labels[chosen]
+        images = [Image.fromarray(scan).resize((SIDE, SIDE)) for scan in grey]
+        return np.stack([*map(np.asarray, images)]), labels[chosen]
 
 
 @functools.cache
@@ -127,34 +122,24 @@ def fonts() -> dict[Path, frozenset[int]]:
     import matplotlib
     from matplotlib.ft2font import FT2Font
 
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    return {
-        path: frozenset(FT2Font(str(path)).get_charmap())
-        for path in sorted(folder.glob("*.ttf"))
-        if path.stem.startswith(_FAMILIES) and "Display" not in path.stem
-    }
+    files = sorted(Path(matplotlib.get_data_path()).glob("fonts/ttf/*.ttf"))
+    text = [f for f in files if f.stem.startswith(("DejaVuSans", "DejaVuSerif", "STIXGeneral"))]
+    text = [file for file in text if "Display" not in file.stem]
+    return {file: frozenset(FT2Font(str(file)).get_charmap()) for file in text}
 
 
 def characters(text: str) -> list[str]:
-    """The characters of a description: ``αβγ`` as it stands, ``α-ω`` those of the range that can
-    be drawn.
+    """The characters of ``αβγ`` as it stands, of ``α-ω`` those in the range that can be drawn.
 
     Raises:
         ValueError: a character that no font draws, or one named twice.
     """
     drawable = frozenset[int]().union(*fonts().values())
     found: list[str] = []
-    i = 0
-    while i < len(text):
-        if text[i + 1 : i + 2] == "-" and i + 2 < len(text):
-            codes = range(ord(text[i]), ord(text[i + 2]) + 1)
-            found += [chr(code) for code in codes if code in drawable]
-            i += 3
-        else:
-            found.append(text[i])
-            i += 1
-    missing = [c for c in found if ord(c) not in drawable]
-    if missing or not found:
+    for first, last, one in re.findall("(.)-(.)|(.)", text, re.DOTALL):
+        span = [] if one else range(ord(first), ord(last) + 1)
+        found += one or [chr(code) for code in span if code in drawable]
+    if (missing := [c for c in found if ord(c) not in drawable]) or not found:
         raise ValueError(f"characters {text!r}: no font of matplotlib draws {missing or 'any'}")
     if len(set(found)) != len(found):
         raise ValueError(f"characters {text!r}: some are named twice")
@@ -178,9 +163,8 @@ def draw(character: str, style: str, random: np.random.Generator) -> np.ndarray:
     # Beta(1, 2.5): most drawings are clean, a tail is hard.
     turn, fade, clutter, shift = random.beta(1, 2.5, size=4)
     size = int(random.uniform(15, 26) * _SCALE)
-    paper = int(random.integers(200, 256))
+    paper, side = int(random.integers(200, 256)), SIDE * _SCALE
     ink = int(paper - 40 - (1 - fade) * 160)
-    side = SIDE * _SCALE
 
     mask = Image.new("L", (side, side))
     pen = ImageDraw.Draw(mask)
@@ -193,8 +177,7 @@ def draw(character: str, style: str, random: np.random.Generator) -> np.ndarray:
     pen.text(place, character, fill=255, stroke_width=stroke, **options)
     if style == "outline":
         pen.text(place, character, fill=0, **options)
-    angle = turn * random.choice((-1, 1)) * 40
-    mask = mask.rotate(angle, Image.Resampling.BILINEAR)
+    mask = mask.rotate(turn * random.choice((-1, 1)) * 40, Image.Resampling.BILINEAR)
 
     sheet = Image.new("L", (side, side), paper)
     sheet.paste(ink, mask=mask)

@@ -17,6 +17,7 @@ and some that nobody could tell. What a diary, a review or a tweet is about lean
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -27,62 +28,55 @@ from hastelib.data.base import SPLITS
 from hastelib.glyphs.characters import Counted
 from hastelib.store import Store
 
-TOPICS = {
-    "world": "minister border treaty election embassy troops vote refugees capital summit "
-    "parliament rebels talks official peace crisis",
-    "sports": "coach striker league goal season match stadium champion injury medal fans final "
-    "official record team race",
-    "business": "shares profit bank merger market oil sales investors prices budget deal company "
-    "record crisis chip software",
-    "science": "telescope cell virus robot satellite gene laboratory orbit physics chip software "
-    "species research climate company race",
+TASKS = {
+    "topics": ["world", "sports", "business", "science"],
+    "emotions": ["sadness", "joy", "love", "anger", "fear", "surprise"],
+    "reviews": ["negative", "positive"],
+    "tweets": ["anger", "joy", "optimism", "sadness"],
 }
-EMOTIONS = {
-    "sadness": "sad lonely hopeless tearful empty gloomy miserable hurt lost grieving drained numb",
-    "joy": "happy cheerful glad delighted playful joyful bright content lively proud thrilled "
-    "sunny",
-    "love": "loving tender adored caring fond devoted sweet warm gentle close cherished romantic",
-    "anger": "angry furious bitter annoyed hateful outraged rude irritated cold hostile mad "
-    "spiteful",
-    "fear": "afraid scared nervous anxious shaky terrified worried tense helpless uneasy timid "
-    "lost",
-    "surprise": "amazed stunned curious shocked astonished dazed puzzled speechless impressed "
-    "strange thrilled shaky",
-}
-OPTIMISM = "hopeful better believe forward stronger tomorrow faith rise shine bright proud someday"
-JUDGEMENTS = {
-    "negative": "dull awful weak clumsy boring messy lifeless tedious cold miserable annoying "
-    "empty",
-    "positive": "superb moving clever rich charming brilliant gripping fresh warm delightful "
-    "lively bright",
-}
-_RELATIONS = """
-world     business,sports   -         -
-sports    world             -         -
-business  science,world     -         -
-science   business          -         -
-sadness   fear,anger        joy       world
-joy       love,surprise     sadness   sports
-love      joy               anger     science
-anger     sadness,fear      love      business
-fear      sadness,surprise  optimism  world
-surprise  joy,fear          sadness   science
-optimism  joy,sadness       fear      sports
-negative  positive          positive  business
-positive  negative          negative  science
-"""  # a class, its neighbours, its opposite, what a text of it is about more often than not
-_ROWS = [row.split() for row in _RELATIONS.strip().splitlines()]
-NEIGHBOURS = {name: near.split(",") for name, near, _, _ in _ROWS}
-OPPOSITES = {name: opposite for name, _, opposite, _ in _ROWS}
-LEANS = {name: topic for name, _, _, topic in _ROWS}
+"""Task -> its labels."""
 
-TWEETS = ("anger", "joy", "optimism", "sadness")
-_EVERY = TOPICS | EMOTIONS | {"optimism": OPTIMISM} | JUDGEMENTS
-CUES = {name: words.split() for name, words in _EVERY.items()}
-DRAWN_OUT = {word: word + 3 * word[-1] for name in TWEETS for word in CUES[name]}
-"""As tweets write some words."""
+_CLASSES = """
+world business,sports - -
+    minister border treaty election embassy troops vote refugees capital summit parliament rebels
+    talks official peace crisis
+sports world - -
+    coach striker league goal season match stadium champion injury medal fans final official record
+    team race
+business science,world - -
+    shares profit bank merger market oil sales investors prices budget deal company record crisis
+    chip software
+science business - -
+    telescope cell virus robot satellite gene laboratory orbit physics chip software species
+    research climate company race
+sadness fear,anger joy world
+    sad lonely hopeless tearful empty gloomy miserable hurt lost grieving drained numb
+joy love,surprise sadness sports
+    happy cheerful glad delighted playful joyful bright content lively proud thrilled sunny
+love joy anger science
+    loving tender adored caring fond devoted sweet warm gentle close cherished romantic
+anger sadness,fear love business
+    angry furious bitter annoyed hateful outraged rude irritated cold hostile mad spiteful
+fear sadness,surprise optimism world
+    afraid scared nervous anxious shaky terrified worried tense helpless uneasy timid lost
+surprise joy,fear sadness science
+    amazed stunned curious shocked astonished dazed puzzled speechless impressed strange thrilled
+    shaky
+optimism joy,sadness fear sports
+    hopeful better believe forward stronger tomorrow faith rise shine bright proud someday
+negative positive positive business
+    dull awful weak clumsy boring messy lifeless tedious cold miserable annoying empty
+positive negative negative science
+    superb moving clever rich charming brilliant gripping fresh warm delightful lively bright
+"""  # a class, its neighbours, its opposite, what its texts are mostly about; the words for it
+_ROWS = [block.split() for block in re.split(r"\n(?=\w)", _CLASSES.strip())]
+NEIGHBOURS = {name: near.split(",") for name, near, *_ in _ROWS}
+OPPOSITES = {name: opposite for name, _, opposite, *_ in _ROWS}
+LEANS = {name: topic for name, _, _, topic, *_ in _ROWS}
+CUES = {name: words for name, _, _, _, *words in _ROWS}
+TWEETED = {word for name in TASKS["tweets"] for word in CUES[name]}
+"""The words that tweets also draw out, or make hashtags."""
 
-TAGS = {word: f"#{word}" for name in TWEETS for word in CUES[name]}
 FILLERS = {
     "topics": "on {day} the {place} waited|{place} reports said on {day}|"
     "the spokesman gave no comment|it is the third time this year",
@@ -103,22 +97,15 @@ DENIES = {
     "reviews": "the {part} was not {cue}|never {cue}",
     "tweets": "not {cue} lol|aint {cue}",
 }
-PLACES = ("city", "north", "south", "office", "street", "station", "school")
-DAYS = ("monday", "tuesday", "friday", "sunday", "tonight")
-PARTS = ("story", "acting", "ending", "music", "dialogue", "cast", "plot")
-SLOTS = {"{place}": PLACES, "{day}": DAYS, "{part}": PARTS}
+SLOTS = {
+    "{place}": ["city", "north", "south", "office", "street", "station", "school"],
+    "{day}": ["monday", "tuesday", "friday", "sunday", "tonight"],
+    "{part}": ["story", "acting", "ending", "music", "dialogue", "cast", "plot"],
+}
 FELT = {"negative": ("sadness", "anger", "fear"), "positive": ("joy", "love", "surprise")}
 """The emotions that a judgement goes with."""
 
 CLAUSES = {"topics": (2, 5), "emotions": (2, 5), "reviews": (4, 8), "tweets": (1, 4)}
-
-TASKS = {
-    "topics": (*TOPICS,),
-    "emotions": (*EMOTIONS,),
-    "reviews": (*JUDGEMENTS,),
-    "tweets": TWEETS,
-}
-"""Task -> its labels."""
 
 
 class Corpus(Counted):
@@ -133,29 +120,29 @@ class Corpus(Counted):
 
     def load(self, store: Store) -> datasets.DatasetDict:
         """The splits, with ``text`` and ``label``."""
-        names = TASKS[self.task]
-        features = datasets.Features(
-            text=datasets.Value("string"), label=datasets.ClassLabel(names=[*names])
-        )
-        found = {}
+        names, text, found = TASKS[self.task], datasets.Value("string"), datasets.DatasetDict()
+        features = datasets.Features(text=text, label=datasets.ClassLabel(names=names))
         for split in SPLITS:
             lines, count = list[str](), getattr(self, split)
             for label, name in enumerate(names):
-                stream = [self.seed, [*CLAUSES].index(self.task), label, split == "test"]
+                stream = [self.seed, [*TASKS].index(self.task), label, split == "test"]
                 writer = _Writer(self.task, name, np.random.default_rng(stream))
                 lines += [writer.text() for _ in range(count)]
             columns = {"text": lines, "label": np.arange(len(names)).repeat(count).tolist()}
             found[split] = datasets.Dataset.from_dict(columns, features=features)
-        return datasets.DatasetDict(found)
+        return found
 
 
 def vocabulary() -> list[str]:
     """Every word that the grammar can write, in alphabetical order."""
     phrases = " ".join(some for rules in (FILLERS, SAYS, DENIES) for some in rules.values())
     words = {word for word in phrases.replace("|", " ").split() if "{" not in word}
-    words |= {word for cues in CUES.values() for word in cues}
-    words |= {*DRAWN_OUT.values(), *TAGS.values(), *PLACES, *DAYS, *PARTS}
-    return sorted(words)
+    words |= {word for some in (*CUES.values(), *SLOTS.values()) for word in some}
+    return sorted(words | {*map(_drawn_out, TWEETED)} | {f"#{word}" for word in TWEETED})
+
+
+def _drawn_out(word: str) -> str:
+    return word + 3 * word[-1]
 
 
 class _Writer:
@@ -170,12 +157,8 @@ class _Writer:
 
     def cue(self, name: str) -> str:
         word = self.pick(CUES[name])
-        return DRAWN_OUT.get(word, word) if self.task == "tweets" and self.chance(0.5) else word
-
-    def about(self) -> str:
-        """What it is about: a word of a topic."""
-        topic = LEANS[self.label] if self.chance(0.5) else self.pick([*TOPICS])
-        return self.pick(CUES[topic])
+        long = self.task == "tweets" and self.chance(0.5) and word in TWEETED
+        return _drawn_out(word) if long else word
 
     def phrase(self, options: str, name: str) -> str:
         """One of the phrases, its cues of class ``name``."""
@@ -188,9 +171,10 @@ class _Writer:
                     words.append(self.cue(self.pick(FELT[name])))
                 case "{tag}":
                     cue = self.pick(CUES[name])
-                    words.append(TAGS.get(cue, cue))
+                    words.append(f"#{cue}" if cue in TWEETED else cue)
                 case "{about}":
-                    words.append(self.about())
+                    topic = LEANS[self.label] if self.chance(0.5) else self.pick(TASKS["topics"])
+                    words.append(self.pick(CUES[topic]))
                 case _:
                     words.append(self.pick(SLOTS.get(word, (word,))))
         return " ".join(words)

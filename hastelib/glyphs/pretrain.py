@@ -22,12 +22,9 @@ from hastelib.store import Store, key, writing
 
 
 def pretrain(name: str, suite: suites.Suite, folder: Path) -> float:
-    """Train one embedded source from scratch on the suite's source data and write its weights.
+    """Train ``architecture@glyphs`` from scratch by the suite's source data and ``pretraining``.
 
-    Args:
-        name: ``architecture@glyphs``.
-        suite: gives the source data and the recipe (``pretraining``).
-        folder: where ``architecture.safetensors`` is written.
+    Writes ``architecture.safetensors`` into the folder.
 
     Returns:
         Top-1 accuracy on the source data's test split.
@@ -35,20 +32,13 @@ def pretrain(name: str, suite: suites.Suite, folder: Path) -> float:
     architecture = name.removesuffix("@glyphs")
     suites.one_of("glyphs network", architecture, GLYPHS)
     if suite.pretraining is None or suite.source_data is None:
-        raise ValueError(
-            f"suite {suite.name} has no pretraining recipe, or no source_data; add both"
-        )
+        raise ValueError(f"suite {suite.name}: no pretraining recipe or no source_data; add both")
     recipe, store, device = suite.pretraining, Store(), default_device()
     data = load(suite.source_data, store)
-    train, test = (
-        Images(data[s], GLYPHS_INPUT, f"{suite.name} source {s}") for s in ("train", "test")
-    )
-    settings = {
-        "architecture": architecture,
-        "data": fingerprint(data["train"]),
-        "recipe": recipe.parts(),
-        "seed": 0,
-    }
+    train = Images(data["train"], GLYPHS_INPUT, f"{suite.name} source train")
+    test = Images(data["test"], GLYPHS_INPUT, f"{suite.name} source test")
+    settings: dict[str, Any] = {"architecture": architecture, "data": fingerprint(data["train"])}
+    settings |= {"recipe": recipe.parts(), "seed": 0}
     entry = key(**settings)
     with finetune.seeded(0, recipe.threads):
         module = placed(GLYPHS[architecture](len(train.classes)), device)
@@ -58,17 +48,10 @@ def pretrain(name: str, suite: suites.Suite, folder: Path) -> float:
         module.half().float()  # tested as it ships
         probs = finetune.predict(network, module, test, device)
     accuracy = network.accuracy(probs, test.labels, len(test.classes))
-    state = {
-        n: (t.half() if t.is_floating_point() else t).cpu().contiguous()
-        for n, t in module.state_dict().items()
-    }
-    provenance = settings | {
-        "accuracy": accuracy,
-        "classes": train.classes,
-        "command": f"python -m hastelib.glyphs.pretrain {name}",
-        "device": finetune.describe(device),
-        "versions": finetune.versions(),
-    }
+    state = {n: t.cpu().contiguous() for n, t in module.half().state_dict().items()}
+    command, versions = f"python -m hastelib.glyphs.pretrain {name}", finetune.versions()
+    provenance = settings | {"accuracy": accuracy, "classes": train.classes, "command": command}
+    provenance |= {"device": finetune.describe(device), "versions": versions}
     with writing(folder / f"{architecture}.safetensors") as path:
         save_file(state, path, {"provenance": json.dumps(provenance, ensure_ascii=False)})
     store.drop("checkpoints", entry)

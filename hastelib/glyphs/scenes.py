@@ -30,14 +30,22 @@ KINDS = {
 }
 """Class -> its characters. I, 0 and 1 are left out: as strokes they belong to several classes."""
 
-BACKGROUND = "background"
-_SCALE = 2  # drawn at twice the size, then reduced
-_BOLD = "Bold"
-
+Kind = Literal["letters", "digits", "arrows", "stars", "operators"]
+Range = tuple[float, float]
 Rgb = tuple[int, int, int]
 
-
-Kind = Literal["letters", "digits", "arrows", "stars", "operators"]
+_SCALE = 2  # drawn at twice the size, then reduced
+_GROUND: dict[str, tuple[Range, Range]] = {
+    "paper": ((0, 0.08), (0.85, 1)),
+    "night": ((0, 0.3), (0.02, 0.18)),
+    "colour": ((0.4, 0.8), (0.35, 0.65)),
+}
+"""Palette -> the ranges of saturation and value of the ground; its hue is any."""
+_INK: dict[str, tuple[Range, Range]] = {
+    "paper": ((0, 0.3), (0.05, 0.35)),
+    "night": ((0, 0.4), (0.65, 1)),
+}
+"""As above; the ink of ``colour`` depends on its ground."""
 
 
 class Scenes(Counted):
@@ -74,7 +82,7 @@ class Scenes(Counted):
     @property
     def names(self) -> list[str]:
         """The classes, in the order of their indices in a mask."""
-        return [BACKGROUND, *self.kinds]
+        return ["background", *self.kinds]
 
     def load(self, store: Store) -> datasets.DatasetDict:
         """The splits, with ``image``, ``mask`` and ``label``."""
@@ -94,19 +102,13 @@ def _colour(hue: float, saturation: float, value: float) -> Rgb:
     return red, green, blue
 
 
-def _ground(palette: str, random: np.random.Generator) -> Rgb:
-    if palette == "paper":
-        return _colour(random.uniform(), random.uniform(0, 0.08), random.uniform(0.85, 1))
-    if palette == "night":
-        return _colour(random.uniform(), random.uniform(0, 0.3), random.uniform(0.02, 0.18))
-    return _colour(random.uniform(), random.uniform(0.4, 0.8), random.uniform(0.35, 0.65))
+def _any(random: np.random.Generator, ranges: tuple[Range, Range]) -> Rgb:
+    return _colour(random.uniform(), random.uniform(*ranges[0]), random.uniform(*ranges[1]))
 
 
 def _ink(palette: str, ground: Rgb, random: np.random.Generator) -> Rgb:
-    if palette == "paper":
-        return _colour(random.uniform(), random.uniform(0, 0.3), random.uniform(0.05, 0.35))
-    if palette == "night":
-        return _colour(random.uniform(), random.uniform(0, 0.4), random.uniform(0.65, 1))
+    if palette in _INK:
+        return _any(random, _INK[palette])
     hue = colorsys.rgb_to_hsv(*(value / 255 for value in ground))[0]
     # The other side of the circle of hues, lighter or darker than the ground.
     value = random.uniform(0.85, 1) if random.random() < 0.5 else random.uniform(0.05, 0.2)
@@ -116,12 +118,11 @@ def _ink(palette: str, ground: Rgb, random: np.random.Generator) -> Rgb:
 def _character(text: str, height: float, random: np.random.Generator) -> Image.Image:
     """One character, turned, as coverage: its ink is as high as asked for before the turn."""
     having = [path for path, codes in fonts().items() if ord(text) in codes]
-    bold = [path for path in having if _BOLD in path.stem] or having
+    bold = [path for path in having if "Bold" in path.stem] or having
     path = bold[random.integers(len(bold))]
     size = max(8, round(height * 1.3))
     left, top, right, bottom = font(path, size).getbbox(text)
-    longest = max(right - left, bottom - top, 1)
-    size = max(8, round(size * height / longest))
+    size = max(8, round(size * height / max(right - left, bottom - top, 1)))
     left, top, right, bottom = font(path, size).getbbox(text)
     side = round(1.5 * max(right - left, bottom - top)) + 4
     mask = Image.new("L", (side, side))
@@ -130,19 +131,13 @@ def _character(text: str, height: float, random: np.random.Generator) -> Image.I
     return mask.rotate(random.normal(0, 9), Image.Resampling.BILINEAR)
 
 
-def _free(taken: np.ndarray, covered: np.ndarray) -> bool:
-    """Whether a new character would hide less than a tenth of itself behind what is there."""
-    both = np.minimum(taken, covered).sum()
-    return bool(both < 0.1 * covered.sum())
-
-
 def draw(spec: Scenes, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """One scene: (h, w, 3) bytes, and (h, w) bytes that say each pixel's class.
 
     A pixel belongs to a character that covers at least half of it.
     """
     high, wide = _SCALE * spec.height, _SCALE * spec.width
-    ground = _ground(spec.palette, random)
+    ground = _any(random, _GROUND[spec.palette])
     sheet = Image.new("RGB", (wide, high), ground)
     pen = ImageDraw.Draw(sheet)
     for _ in range(random.binomial(14, spec.clutter)):
@@ -153,8 +148,7 @@ def draw(spec: Scenes, random: np.random.Generator) -> tuple[np.ndarray, np.ndar
         fill = _ink(spec.palette, ground, random)
         pen.line([round(v) for v in ends], fill=fill, width=int(random.integers(1, 6)))
     scene = np.asarray(sheet.reduce(_SCALE), dtype=float)
-    mask = np.zeros((spec.height, spec.width), np.uint8)
-    taken = np.zeros((spec.height, spec.width))
+    mask, taken = np.zeros(scene.shape[:2], np.uint8), np.zeros(scene.shape[:2])
     for _ in range(random.integers(spec.density[0], spec.density[1] + 1)):
         kind = int(random.integers(len(spec.kinds)))
         among = characters(KINDS[spec.kinds[kind]])
@@ -163,27 +157,22 @@ def draw(spec: Scenes, random: np.random.Generator) -> tuple[np.ndarray, np.ndar
         ink = _ink(spec.palette, ground, random)
         for _ in range(12):  # places tried; a full scene takes no more
             layer = Image.new("L", (wide, high))
-            corner = [
-                round(random.uniform(0.3, side - 0.3 * one.width) - one.width * 0.35)
-                for side in (wide, high)
-            ]
-            layer.paste(one, (corner[0], corner[1]))
+            middle = [random.uniform(0.3, side - 0.3 * one.width) for side in (wide, high)]
+            left, top = (round(v - one.width * 0.35) for v in middle)
+            layer.paste(one, (left, top))
             covered = np.asarray(layer.reduce(_SCALE), dtype=float) / 255
-            if covered.sum() > 0 and _free(taken, covered):
+            # Something of it, and less than a tenth hidden behind what is there.
+            if np.minimum(taken, covered).sum() < 0.1 * covered.sum():
                 break
         else:
             continue
         scene += covered[..., None] * (np.array(ink) - scene)
         mask[covered >= 0.5] = kind + 1
         taken = np.maximum(taken, covered)
-    return _degraded(scene, spec.degradation, random), mask
-
-
-def _degraded(scene: np.ndarray, most: float, random: np.random.Generator) -> np.ndarray:
-    """A worse picture of the same scene: contrast, sharpness and noise, each up to ``most``."""
-    fade, blur, noise = (float(v) for v in most * random.uniform(0.4, 1, size=3))
+    # A worse picture of the same scene: contrast, sharpness and noise, each up to its most.
+    fade, blur, noise = (float(v) for v in spec.degradation * random.uniform(0.4, 1, size=3))
     faded = 128 + (1 - 0.75 * fade) * (scene - 128)
     image = Image.fromarray(faded.round().clip(0, 255).astype(np.uint8))
     image = image.filter(ImageFilter.GaussianBlur(1.6 * blur))
     noisy = np.asarray(image, dtype=float) + random.normal(0, 34 * noise, scene.shape)
-    return noisy.round().clip(0, 255).astype(np.uint8)
+    return noisy.round().clip(0, 255).astype(np.uint8), mask
