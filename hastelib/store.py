@@ -24,6 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+Kept = tuple[dict[str, Tensor], dict[str, Any]]
+"""Named arrays and JSON notes, as an entry holds them."""
 FORMAT = 2  # raised when the meaning of stored entries changes, so that old ones are made again
 
 
@@ -102,7 +104,7 @@ class Store:
     def write(
         self, kind: str, entry: str, arrays: Mapping[str, Tensor], notes: Mapping[str, Any]
     ) -> None:
-        """Write an entry: named tensors and JSON notes."""
+        """Write an entry."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in arrays.items()}
         named = {"name": f"{kind}/{entry}", "notes": json.dumps(notes)}  # metadata: strings only
         metadata = named | {"sha256": digest(tensors, named)}
