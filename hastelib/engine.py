@@ -61,12 +61,10 @@ class JobsFailedError(RuntimeError):
 
 
 def run(jobs: Sequence[Job], scheduler: str | None = None, name: str = "") -> dict[str, Any]:
-    """Run jobs where ``scheduler`` says, each after those it needs.
+    """Run jobs where ``scheduler`` says (see the module), each after those it needs.
 
-    Args:
-        jobs: in the order in which they are started, as far as their needs allow.
-        scheduler: see the module; ``HASTE_SCHEDULER`` where it is not given, else ``local``.
-        name: stands before the progress bar, which also says how much time is left.
+    They start in the order of the list, as far as their needs allow; ``name`` stands before the
+    progress bar.
 
     Returns:
         Name -> result, in the order of the jobs.
@@ -87,8 +85,7 @@ def run(jobs: Sequence[Job], scheduler: str | None = None, name: str = "") -> di
     ordered = _ordered(jobs)
     if not jobs:
         return {}
-    results: dict[str, Any] = {}
-    errors: dict[str, str] = {}
+    results, errors = dict[str, Any](), dict[str, str]()
     with tqdm(total=len(jobs), desc=name, unit="job") as bar:
         if where == "local":
             for job in ordered:

@@ -114,7 +114,6 @@ class Members:
     """What the members of a pool make of its target.
 
     Attributes:
-        pool: of all members.
         probs: for each member, (n, z) the softmax over its source classes on the train split.
         labels: (n,) of the train split.
         hard: by variant and number of the source data set, the rows of its hard subset.
@@ -138,7 +137,7 @@ def gather(grid: Grid, pool: Pool) -> Members:
     ranked = [grid.hardness(target, by=ranker) for ranker in dict.fromkeys(pool.rankers)]
     return Members(
         pool,
-        tuple(one.probs for one in features),
+        tuple(one.probs for one in features if one.probs is not None),
         features[0].labels,
         {v: tuple(hardness.hardest(one[v], fraction) for one in ranked) for v in HARD},
         np.array([[one.probs.numpy() for one in line] for line in outcomes]),
@@ -179,17 +178,12 @@ class Scores(NamedTuple):
 def scores(
     members: Members, sizes: Sequence[Int64[ndarray, "e _"]], draws: int
 ) -> list[dict[tuple[str, str], Scores]]:
-    r"""MS-LEEP and E-LEEP of every ensemble, by metric and variant, for each size.
+    r"""MS-LEEP and E-LEEP of each size's :func:`candidates`, by metric and variant.
 
     MS-LEEP is the sum of the members' LEEPs, each on the hard subset of its own source data set;
     E-LEEP needs one set of samples for all, the union of the hard subsets of the ensemble's source
     data sets (A.2). The random control has as many samples: for MS-LEEP a random subset for each
     source data set, for E-LEEP a random one as large as the CA's and the CS's union in turn.
-
-    Args:
-        members: of the pool.
-        sizes: for each size the ensembles, as :func:`candidates` gives them.
-        draws: of the random control.
     """
     n, hard = len(members.labels), members.hard
 
@@ -228,16 +222,11 @@ def shuffled(members: Members, draws: int = 5) -> dict[str, Float64[ndarray, " p
 
 
 def frame(grid: Grid, pools: Sequence[Pool], sizes: Sequence[int]) -> pd.DataFrame:
-    """A row for every target, ensemble, metric, variant and draw.
+    """A row for every target, ensemble, metric, variant and draw; ``grid`` is of :func:`prepare`.
 
     ``source`` holds the members' names, :data:`JOIN` between them; ``weights`` is made from the
     fingerprints of all. Ensembles of one are the members themselves, with LEEP under both metrics.
     The section is the paper's: A.3 for ensembles of three, else 5.4.
-
-    Args:
-        grid: of :func:`prepare`, else what is missing is made here one by one.
-        pools: one for each target.
-        sizes: of the ensembles.
     """
     return check(pd.concat([part for pool in pools for part in _of_pool(grid, pool, sizes)]))
 

@@ -221,17 +221,17 @@ class Grid:
 
     def _network(self, source: models.Source) -> dict[str, Any]:
         """The parts of a key that say which network runs, on what, and how it is computed."""
-
-        def make() -> dict[str, Any]:
-            return {
-                "weights": source.fingerprint,
-                "preprocessing": repr(source.preprocessing),
+        made = self._once(
+            ("network", source.name, source.fingerprint),
+            lambda: {
                 "network": code.of_network(source.module),
                 "source": code.of(type(source), type(source.preprocessing)),
-                "threads": self.suite.recipe.threads,
-            }
-
-        return self._once(("network", source.name, source.fingerprint), make) | {
+            },
+        )
+        return made | {
+            "weights": source.fingerprint,
+            "preprocessing": repr(source.preprocessing),
+            "threads": self.suite.recipe.threads,
             "device": torch.device(default_device()).type,
             "matmul": torch.get_float32_matmul_precision(),
         }
@@ -309,10 +309,7 @@ class Grid:
         return self._once(("hardness", target, split, name), make)
 
     def subsets(self, target: str, by: str | None = None) -> list[Subset]:
-        """The rows that scores are computed on: all, the random draws, and the hard subsets.
-
-        The random ones have the size of the hard ones and are the same for every source.
-        """
+        """The rows to score: all, the hard ones, and as many at random, of each draw."""
         settings = self.suite.hardness
 
         def make() -> list[Subset]:
@@ -479,19 +476,11 @@ class Grid:
         similarity: Sequence[str] = (),
         static: bool = True,
     ) -> pd.DataFrame:
-        """The long frame of a section, see :data:`hastelib.records.COLUMNS`.
+        """The long frame (:data:`hastelib.records.COLUMNS`) of a section, such as ``5.1``.
 
-        What is not given is the suite's.
-
-        Args:
-            section: the paper's section, such as ``5.1``.
-            targets: of the suite.
-            metrics: of :data:`hastelib.metrics.METRICS`.
-            sources: any networks.
-            seeds: of the fine-tunings. None of them, ``()``: the accuracies are NaN.
-            rankers: source -> the network that ranks the samples for it.
-            similarity: the readings of Eq. 1 that have rows of ``ca``, ``cosine`` and ``dot``.
-            static: add the rows of that control (:func:`static_rows`).
+        ``sources``, ``seeds`` and ``similarity`` are the suite's where they are not given. Of no
+        seeds, ``()``, the accuracies are NaN. ``similarity`` are the readings of Eq. 1, ``cosine``
+        and ``dot``, that have rows of ``ca``; ``static`` adds that control (:func:`static_rows`).
 
         Raises:
             JobsFailedError: some cells failed; the others are kept.
@@ -562,18 +551,16 @@ def static_rows(frame: pd.DataFrame) -> pd.DataFrame:
     all targets but the row's own (:func:`hastelib.stats.static`). It has seen nothing of this
     target; what a metric adds to a fixed list shows beside it.
 
-    Args:
-        frame: of one suite, with accuracies.
-
     Returns:
-        A row of the variant ``static`` for each target, source and metric. With a single target
-        the score is NaN, and the reason says so.
+        A row of the variant ``static`` for each target, source and metric of a suite's frame. With
+        a single target the score is NaN, and the reason says so.
     """
     one = frame.drop_duplicates(["target", "source", "metric"])
     wide = one.drop_duplicates(["target", "source"]).pivot_table(
         "accuracy", "target", "source", sort=False, dropna=False
     )
-    places = wide.index.get_indexer(one["target"]), wide.columns.get_indexer(one["source"])
+    columns = (wide.index, one["target"]), (wide.columns, one["source"])
+    places = tuple(names.get_indexer(pd.Index(values)) for names, values in columns)
     found = stats.static(wide.to_numpy(float))[places]
     told: dict[str, Any] = {"variant": "static", "similarity": "", "hardness_source": "", "draw": 0}
     reason = np.where(np.isnan(found), "no accuracy on another target", "")
@@ -584,10 +571,7 @@ _grids: dict[tuple[str, str], Grid] = {}
 
 
 def work(suite: str, folder: str, method: str, *cell: Any) -> None:
-    """One job: a method of the grid of a suite (JSON) on the store in a folder, for a cell.
-
-    What it makes stays in the store, which whoever asks next reads.
-    """
+    """One job: a method of the grid of a suite (JSON) on the store in a folder, for a cell."""
     if (suite, folder) not in _grids:
         _grids.clear()
         _grids[suite, folder] = Grid(Suite.model_validate_json(suite), Store(folder))

@@ -94,14 +94,6 @@ def test_scores_are_the_metrics_on_the_members_rows(members: Members, size: int,
         assert score.values.shape == (1, len(chosen))
 
 
-def test_ms_leep_of_all_samples_is_the_metric_itself(members: Members):
-    chosen = ensembles.candidates(6, 3)
-    (found,) = ensembles.scores(members, [chosen], draws=1)
-    for value, line in zip(found["ms_leep", "all"].values[0], chosen, strict=True):
-        whole = metrics.ms_leep([members.probs[m] for m in line], members.labels)
-        assert value == pytest.approx(whole, abs=1e-12)
-
-
 def test_random_control_has_the_sizes_of_the_hard_subsets(members: Members):
     chosen = ensembles.candidates(6, 3)
     (found,) = ensembles.scores(members, [chosen], draws=4)
@@ -219,7 +211,7 @@ def test_rows_of_a_real_pool_without_computing_anything_twice(
     assert len(found) == (4 + 6) * 2 * (3 + grid.suite.hardness.draws)
     assert set(found["source"].str.count(r"\|")) == {0, 1}
 
-    features = {name: grid.features(name, "cyrillic") for name in POOL}
+    features: dict[str, Any] = {name: grid.features(name, "cyrillic") for name in POOL}
     labels = features[POOL[0]].labels
     hard = {
         name: hardness.hardest(grid.hardness("cyrillic", by=by)["ca"], 0.25)
