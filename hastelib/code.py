@@ -51,20 +51,16 @@ def of(*things: Any) -> str:
 
 def of_network(network: torch.nn.Module) -> str:
     """The hash of what a network's parts do, and of their settings: all but the weights."""
-    parts = {
-        name: (type(part), {k: v for k, v in vars(part).items() if _setting(k, v)})
-        for name, part in network.named_modules()
-    }
-    return of(*parts.values())
+
+    def setting(name: str, value: Any) -> bool:
+        plain = isinstance(value, bool | int | float | str | tuple | None) or callable(value)
+        return name != "training" and not name.startswith("_") and plain
+
+    parts = network.modules()
+    return of(*[(type(p), {k: v for k, v in vars(p).items() if setting(k, v)}) for p in parts])
 
 
-def _setting(name: str, value: Any) -> bool:
-    plain = isinstance(value, bool | int | float | str | tuple | None) or callable(value)
-    return name != "training" and not name.startswith("_") and plain
-
-
-def version(package: str) -> str:
-    """The version of a package that is installed, as in ``torch 2.12.1``."""
+def _version(package: str) -> str:
     found = getattr(sys.modules.get(package), "__version__", None)
     if found is None:
         names = metadata.packages_distributions().get(package, [])
@@ -112,22 +108,23 @@ def _read(thing: Any) -> tuple[str, list[Any]]:
         return "partial", [thing.func, thing.args, thing.keywords]
     if isinstance(thing, MethodType):
         return "method", [thing.__func__, thing.__self__]
-    if isinstance(thing, property):
-        return "property", [thing.fget]
+    if isinstance(thing, property | functools.cached_property):
+        return "property", [thing.fget if isinstance(thing, property) else thing.func]
     if isinstance(thing, staticmethod | classmethod):
         return type(thing).__name__, [thing.__func__]
-    if isinstance(thing, functools.cached_property):
-        return "property", [thing.func]
     if (inner := getattr(thing, "__wrapped__", None)) and (
         not isinstance(thing, FunctionType) or _foreign(_package(thing))
     ):
         return _read(inner)  # a decorator of another package
     package = _package(thing)
     if _foreign(package):
-        if not hasattr(thing, "__name__"):  # an object, such as a compiled expression
-            return _instance(thing), []
-        plain = package in sys.stdlib_module_names or package in LEFT_OUT
-        return "" if plain else version(package), []
+        if hasattr(thing, "__name__"):
+            plain = package in sys.stdlib_module_names or package in LEFT_OUT
+            return "" if plain else _version(package), []
+        try:  # an object, such as a compiled expression
+            return hashlib.sha256(pickle.dumps(thing)).hexdigest(), []
+        except Exception:  # what cannot be pickled, a lock or a file, is no setting
+            return type(thing).__qualname__, []
     if isinstance(thing, FunctionType):
         text, reached = _code(thing.__code__, thing.__globals__)
         cells = [*map(_content, thing.__closure__ or ())]
@@ -143,14 +140,6 @@ def _read(thing: Any) -> tuple[str, list[Any]]:
         parts.pop("_abc_impl", None)
         return f"class {[*parts]}", [*thing.__bases__, *parts.values()]
     return "instance", [type(thing), getattr(thing, "__dict__", str(thing))]
-
-
-def _instance(thing: Any) -> str:
-    """An object of another package."""
-    try:
-        return hashlib.sha256(pickle.dumps(thing)).hexdigest()
-    except Exception:  # what cannot be pickled, a lock or a file, is no setting
-        return type(thing).__qualname__
 
 
 def _content(cell: Any) -> Any:

@@ -33,12 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work.
+    """One piece of work: a module-level function and what it is called with, picklable.
 
     Attributes:
         name: says what it is, once in a list.
-        call: a module-level function.
-        arguments: what it is called with; picklable.
         needs: names of the jobs that must have succeeded before.
         gpus: how many a worker must have free (its resource ``GPU``); ``local`` ignores it.
     """
@@ -51,12 +49,7 @@ class Job:
 
 
 class JobsFailedError(RuntimeError):
-    """Some jobs failed, all others are done.
-
-    Attributes:
-        errors: name -> what went wrong.
-        results: name -> result, of those that succeeded.
-    """
+    """Some jobs failed (``errors``, by name), all others are done (``results``)."""
 
     def __init__(self, errors: dict[str, str], results: dict[str, Any]) -> None:
         lines = "\n".join(f"  {name}: {error}" for name, error in errors.items())
@@ -68,12 +61,10 @@ class JobsFailedError(RuntimeError):
 
 
 def run(jobs: Sequence[Job], scheduler: str | None = None, name: str = "") -> dict[str, Any]:
-    """Run jobs where ``scheduler`` says, each after those it needs.
+    """Run jobs where ``scheduler`` says (see the module), each after those it needs.
 
-    Args:
-        jobs: in the order in which they are started, as far as their needs allow.
-        scheduler: see the module; ``HASTE_SCHEDULER`` where it is not given, else ``local``.
-        name: stands before the progress bar, which also says how much time is left.
+    They start in the order of the list, as far as their needs allow; ``name`` stands before the
+    progress bar.
 
     Returns:
         Name -> result, in the order of the jobs.
@@ -94,8 +85,7 @@ def run(jobs: Sequence[Job], scheduler: str | None = None, name: str = "") -> di
     ordered = _ordered(jobs)
     if not jobs:
         return {}
-    results: dict[str, Any] = {}
-    errors: dict[str, str] = {}
+    results, errors = dict[str, Any](), dict[str, str]()
     with tqdm(total=len(jobs), desc=name, unit="job") as bar:
         if where == "local":
             for job in ordered:
@@ -114,14 +104,13 @@ def _ordered(jobs: Sequence[Job]) -> list[Job]:
     counted = Counter(job.name for job in jobs)
     if twice := sorted(name for name, count in counted.items() if count > 1):
         raise ValueError(f"jobs: expected each name once, got several of {twice}")
-    waiting, found = list(jobs), dict[str, Job]()
+    waiting, found = {job.name: job for job in jobs}, dict[str, Job]()
     while waiting:
-        ready = next((job for job in waiting if found.keys() >= {*job.needs}), None)
+        ready = next((n for n, job in waiting.items() if found.keys() >= {*job.needs}), None)
         if ready is None:
-            left = {job.name: job.needs for job in waiting}
+            left = {name: job.needs for name, job in waiting.items()}
             raise ValueError(f"jobs: some needs are unknown or circular: {left}")
-        found[ready.name] = ready
-        waiting.remove(ready)
+        found[ready] = waiting.pop(ready)
     return list(found.values())
 
 
@@ -187,13 +176,11 @@ def _after(call: Callable[..., Any], arguments: tuple[Any, ...], _: list[Any]) -
 
 def _told(error: BaseException) -> str:
     """The error in a line, with the place in our own code it came from."""
-    own = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if "hastelib" in frame.filename and frame.filename != __file__
-    ]
-    place = f" ({own[-1].name}, line {own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {error}{place}"
+    own = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        if "hastelib" in frame.filename and frame.filename != __file__:
+            own = f" ({frame.name}, line {frame.lineno})"
+    return f"{type(error).__name__}: {error}{own}"
 
 
 @contextmanager
@@ -232,8 +219,7 @@ def _cluster(workers: int, gpus: bool) -> Iterator[SpecCluster]:
     from distributed import Nanny, Scheduler, SpecCluster
 
     local: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
-    one_each = {"nthreads": 1, "memory_limit": 0, "silence_logs": 50}
-    each: list[dict[str, Any]] = [dict(one_each) for _ in range(workers)]
+    each: list[dict[str, Any]] = [{}] * workers
     if gpus:
         import torch  # only here: a worker starts in a second without it
 
@@ -244,20 +230,25 @@ def _cluster(workers: int, gpus: bool) -> Iterator[SpecCluster]:
                 f"HASTE_SCHEDULER={workers}: each worker takes a GPU of its own, and this machine "
                 f"has {count}; choose at most as many, or HASTE_DEVICE=cpu"
             )
-        for one, gpu in zip(each, named.split(","), strict=False):
-            one |= {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": gpu}}
+        own = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in named.split(",")[:workers]]
+        each = [{"resources": {"GPU": 1}, "env": one} for one in own]
     spawned = "distributed.nanny.pre-spawn-environ"  # set before a worker imports anything
-    variables = {"TQDM_DISABLE": "1", "HASTE_WORKERS": str(workers)}
     settings = {
-        spawned: dask.config.get(spawned) | variables,
+        spawned: dask.config.get(spawned) | {"TQDM_DISABLE": "1", "HASTE_WORKERS": str(workers)},
         "distributed.worker.daemon": False,  # a worker may start processes that decode
         "distributed.scheduler.worker-saturation": 1.0,  # no job waits on a worker
         "distributed.scheduler.allowed-failures": 1,  # else it is tried alone
     }
-    specs = {i: {"cls": Nanny, "options": local | one} for i, one in enumerate(each)}
+    options = local | {"nthreads": 1, "memory_limit": 0, "silence_logs": 50}
+    specs = {i: {"cls": Nanny, "options": options | one} for i, one in enumerate(each)}
     scheduler = {"cls": Scheduler, "options": local | {"port": 0, "dashboard": False}}
-    with (
-        dask.config.set(settings),
-        SpecCluster(specs, scheduler, silence_logs="CRITICAL") as cluster,
-    ):
-        yield cluster
+    before = {*os.environ}
+    try:
+        with (
+            dask.config.set(settings),
+            SpecCluster(specs, scheduler, silence_logs="CRITICAL") as cluster,
+        ):
+            yield cluster
+    finally:
+        for name in {*os.environ} - before:  # a nanny leaves here what it gave its workers
+            del os.environ[name]

@@ -11,6 +11,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -52,18 +53,14 @@ class Pool:
 
 
 def pool(suite: Suite, target: str, members: Sequence[str] = ()) -> Pool:
-    """The pool for a target: all members but those that were trained on that very target.
-
-    Args:
-        suite: with a pool, unless ``members`` are given.
-        target: of the suite.
-        members: sources in place of the suite's pool.
+    """The pool for a target: the suite's, or ``members``, but those trained on that very target.
 
     Raises:
         ValueError: the suite has no pool, or fewer than two members are left.
     """
     suite.target(target)
-    listed = tuple(members) or (suite.ensembles.pool if suite.ensembles else ())
+    told = suite.ensembles
+    listed = tuple(members) or (told.pool if told else ())
     if not listed:
         raise ValueError(
             f"suite {suite.name!r} has no pool to make ensembles of: add `ensembles:` to "
@@ -73,30 +70,10 @@ def pool(suite: Suite, target: str, members: Sequence[str] = ()) -> Pool:
     kept = tuple(name for name in listed if target not in name.split("+")[1:])
     if len(kept) < 2:
         raise ValueError(f"pool: expected at least two members not trained on {target}, got {kept}")
-    told = suite.ensembles.rankers if suite.ensembles else {}
-    chosen: dict[str, str] = {}
-    for name in kept:
-        data = taught_on(name)[1] or ""
-        ranker = told.get(data, name)
-        chosen.setdefault(data, ranker if ranker in kept else name)
-    return Pool(target, kept, tuple(chosen[taught_on(name)[1] or ""] for name in kept))
-
-
-def targets(suite: Suite, target: str = "") -> tuple[str, ...]:
-    """The target asked for, or all that the suite has ensembles for."""
-    if target:
-        return (target,)
-    return suite.ensembles.targets if suite.ensembles else tuple(suite.targets)
-
-
-def with_sources(grid: Grid, pools: Sequence[Pool]) -> Grid:
-    """The grid with the members of the pools in place of the suite's sources.
-
-    Raises:
-        ValueError: a member that is no source; lists the choices.
-    """
-    members = tuple(dict.fromkeys(name for one in pools for name in one.members))
-    return Grid(grid.suite.select(sources=members)[0], grid.store, grid.scheduler)
+    data = [taught_on(name)[1] or "" for name in kept]
+    first = dict(zip(reversed(data), reversed(kept), strict=True))
+    named = {one: name for one, name in (told.rankers if told else {}).items() if name in kept}
+    return Pool(target, kept, tuple((first | named)[one] for one in data))
 
 
 def parse_sizes(text: str, pools: Sequence[Pool]) -> tuple[int, ...]:
@@ -115,12 +92,28 @@ def parse_sizes(text: str, pools: Sequence[Pool]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, parts)))
 
 
+def prepare(grid: Grid, pools: Sequence[Pool]) -> Grid:
+    """The grid with the pools' members as its sources: trained, extracted and fine-tuned.
+
+    Raises:
+        ValueError: a member that is no source; lists the choices.
+        JobsFailedError: some failed; the others are kept.
+    """
+    members = tuple(dict.fromkeys(name for one in pools for name in one.members))
+    grid = Grid(grid.suite.select(sources=members)[0], grid.store, grid.scheduler)
+    jobs = []  # of all pools in one go
+    for one in pools:
+        rankers = dict(zip(one.members, one.rankers, strict=True))
+        jobs += grid.jobs(one.members, [one.target], ["leep"], grid.suite.seeds, rankers)
+    grid.run(jobs)
+    return grid
+
+
 @dataclass(frozen=True)
 class Members:
     """What the members of a pool make of its target.
 
     Attributes:
-        pool: the pool.
         probs: for each member, (n, z) the softmax over its source classes on the train split.
         labels: (n,) of the train split.
         hard: by variant and number of the source data set, the rows of its hard subset.
@@ -136,19 +129,6 @@ class Members:
     truth: Int64[ndarray, " m"]
 
 
-def prepare(grid: Grid, pools: Sequence[Pool]) -> None:
-    """Train, extract and fine-tune what is missing, all pools in one go.
-
-    Raises:
-        JobsFailedError: some failed; the others are kept.
-    """
-    jobs = []
-    for one in pools:
-        rankers = dict(zip(one.members, one.rankers, strict=True))
-        jobs += grid.jobs(one.members, [one.target], ["leep"], grid.suite.seeds, rankers)
-    grid.run(jobs)
-
-
 def gather(grid: Grid, pool: Pool) -> Members:
     """Read what :func:`prepare` has made."""
     target, fraction = pool.target, grid.suite.hardness.fraction
@@ -157,17 +137,12 @@ def gather(grid: Grid, pool: Pool) -> Members:
     ranked = [grid.hardness(target, by=ranker) for ranker in dict.fromkeys(pool.rankers)]
     return Members(
         pool,
-        tuple(one.probs for one in features),
+        tuple(one.probs for one in features if one.probs is not None),
         features[0].labels,
         {v: tuple(hardness.hardest(one[v], fraction) for one in ranked) for v in HARD},
         np.array([[one.probs.numpy() for one in line] for line in outcomes]),
         outcomes[0][0].labels.numpy(),
     )
-
-
-def source_classes(grid: Grid, pools: Sequence[Pool]) -> dict[str, int]:
-    """How many source classes each member of any of the pools has."""
-    return {m: grid.features(m, p.target).probs.shape[1] for p in pools for m in p.members}
 
 
 def candidates(members: int, size: int) -> Int64[ndarray, "e k"]:
@@ -184,25 +159,15 @@ def candidates(members: int, size: int) -> Int64[ndarray, "e k"]:
 def accuracies(
     probs: Float[ndarray, "p n c"], labels: Int64[ndarray, " n"], chosen: Int64[ndarray, "e k"]
 ) -> Float64[ndarray, " e"]:
-    """The accuracy of each ensemble, which predicts the mean of its members' softmax.
-
-    Args:
-        probs: of the fine-tuned members on the test split.
-        labels: the truth.
-        chosen: the ensembles, as :func:`candidates` gives them.
-    """
+    """The accuracy of each ensemble, which predicts the mean of its members' softmax ``probs``."""
     wide = probs.astype(np.float64)
     return np.array([(wide[one].mean(0).argmax(1) == labels).mean() for one in chosen])
 
 
-@dataclass(frozen=True)
-class Scores:
-    """The scores of all ensembles by one metric on one variant.
+class Scores(NamedTuple):
+    """The scores of all ensembles by one metric on one variant, (d, e): a line for each draw.
 
-    Attributes:
-        values: (d, e), a line for each draw.
-        samples: (d, e) that were used; of MS-LEEP the mean over its members.
-        classes: (d, e) among them.
+    ``samples`` and ``classes`` are the numbers of those used; of MS-LEEP the mean over its members.
     """
 
     values: Float64[ndarray, "d e"]
@@ -213,41 +178,28 @@ class Scores:
 def scores(
     members: Members, sizes: Sequence[Int64[ndarray, "e _"]], draws: int
 ) -> list[dict[tuple[str, str], Scores]]:
-    r"""MS-LEEP and E-LEEP of every ensemble, by metric and variant, for each size.
+    r"""MS-LEEP and E-LEEP of each size's :func:`candidates`, by metric and variant.
 
     MS-LEEP is the sum of the members' LEEPs, each on the hard subset of its own source data set;
     E-LEEP needs one set of samples for all, the union of the hard subsets of the ensemble's source
     data sets (A.2). The random control has as many samples: for MS-LEEP a random subset for each
     source data set, for E-LEEP a random one as large as the CA's and the CS's union in turn.
-
-    Args:
-        members: of the pool.
-        sizes: for each size the ensembles, as :func:`candidates` gives them.
-        draws: of the random control.
     """
     n, hard = len(members.labels), members.hard
 
-    def union(subsets: Sequence[Tensor], order: Tensor | None = None) -> _RowsOf:
-        """The rows in any of some subsets; as many of an order of all rows where it is given."""
+    def union(variant: str, draw: int, subsets: Sequence[Tensor], sets: Sequence[int]) -> Tensor:
+        subsets = hard[HARD[draw % 2]] if variant == "random" else subsets
+        rows = torch.cat([subsets[number] for number in sets]).unique()
+        return _shuffled(n, draw, len(hard["ca"]))[: len(rows)] if variant == "random" else rows
 
-        def rows(sets: tuple[int, ...]) -> Tensor:
-            found = torch.cat([subsets[number] for number in sets]).unique()
-            return found if order is None else order[: len(found)]
-
-        return rows
-
-    own = _subsets(members, draws)
-    unions = {variant: [union(subsets) for subsets in own[variant]] for variant in ("all", *HARD)}
-    unions["random"] = [
-        union(hard[HARD[d % 2]], _shuffled(n, d, len(hard["ca"]))) for d in range(draws)
-    ]
     found: list[dict[tuple[str, str], Scores]] = [{} for _ in sizes]
-    for variant in own:
-        ms_leep = [_ms_leep(members, subsets, sizes) for subsets in own[variant]]
-        e_leep = [_e_leep(members, rows_of, sizes) for rows_of in unions[variant]]
-        for metric, drawn in zip(METRICS, (ms_leep, e_leep), strict=True):
-            for of_size, made in zip(found, zip(*drawn, strict=True), strict=True):
-                of_size[metric, variant] = Scores(*np.stack(made, axis=1))
+    for variant, drawn in _subsets(members, draws).items():
+        unions = [functools.partial(union, variant, *one) for one in enumerate(drawn)]
+        ms_leep = [_ms_leep(members, subsets, sizes) for subsets in drawn]
+        e_leep = [_e_leep(members, rows_of, sizes) for rows_of in unions]
+        for metric, made in zip(METRICS, (ms_leep, e_leep), strict=True):
+            for of_size, each in zip(found, zip(*made, strict=True), strict=True):
+                of_size[metric, variant] = Scores(*np.stack(each, axis=1))
     return found
 
 
@@ -256,11 +208,7 @@ def shuffled(members: Members, draws: int = 5) -> dict[str, Float64[ndarray, " p
 
     :math:`\hat P(y \mid z)` is fitted to the samples that are scored. Where labels say nothing of
     the samples there is nothing to learn, and a score above that of the labels' frequencies is the
-    fit to chance.
-
-    Args:
-        members: of the pool.
-        draws: shuffles, of which the mean is taken; on the random control each has its own subset.
+    fit to chance. It is the mean over the draws; on the random control each has its own subset.
     """
     groups, subsets = len(members.hard["ca"]), _subsets(members, draws)
     found = {variant: np.zeros(len(members.probs)) for variant in subsets}
@@ -274,16 +222,11 @@ def shuffled(members: Members, draws: int = 5) -> dict[str, Float64[ndarray, " p
 
 
 def frame(grid: Grid, pools: Sequence[Pool], sizes: Sequence[int]) -> pd.DataFrame:
-    """A row for every target, ensemble, metric, variant and draw.
+    """A row for every target, ensemble, metric, variant and draw; ``grid`` is of :func:`prepare`.
 
     ``source`` holds the members' names, :data:`JOIN` between them; ``weights`` is made from the
     fingerprints of all. Ensembles of one are the members themselves, with LEEP under both metrics.
     The section is the paper's: A.3 for ensembles of three, else 5.4.
-
-    Args:
-        grid: of the suite; :func:`prepare` has run, else what is missing is made here one by one.
-        pools: one for each target.
-        sizes: of the ensembles.
     """
     return check(pd.concat([part for pool in pools for part in _of_pool(grid, pool, sizes)]))
 
@@ -297,7 +240,7 @@ def _of_pool(grid: Grid, pool: Pool, sizes: Sequence[int]) -> Iterator[pd.DataFr
     for size, chosen, of_size in zip(sizes, every, made, strict=True):
         right = np.array([accuracies(p, members.truth, chosen) for p in members.finetuned])
         shared = pd.DataFrame([mean_and_deviation(line) for line in right.T]).assign(
-            **grid.shared(pool.target, [one.provenance for one in outcomes]),
+            **grid.shared(pool.target, outcomes),
             section="A.3" if size == 3 else "5.4",
             source=[JOIN.join(pool.members[i] for i in line) for line in chosen],
             seeds=len(seeds),
@@ -306,7 +249,7 @@ def _of_pool(grid: Grid, pool: Pool, sizes: Sequence[int]) -> Iterator[pd.DataFr
         )
         rankers = [JOIN.join(dict.fromkeys(pool.rankers[i] for i in line)) for line in chosen]
         for (metric, variant), score in of_size.items():
-            for draw, values in enumerate(score.values):
+            for draw, (values, samples, classes) in enumerate(zip(*score, strict=True)):
                 yield shared.assign(
                     metric=metric,
                     variant=variant,
@@ -314,14 +257,10 @@ def _of_pool(grid: Grid, pool: Pool, sizes: Sequence[int]) -> Iterator[pd.DataFr
                     hardness_source=rankers if variant in HARD else "",
                     draw=draw,
                     score=values,
-                    fraction=score.samples[draw] / len(members.labels),
-                    samples=np.round(score.samples[draw]).astype(int),
-                    classes=score.classes[draw],
+                    fraction=samples / len(members.labels),
+                    samples=np.round(samples).astype(int),
+                    classes=classes,
                 )
-
-
-_RowsOf = Callable[[tuple[int, ...]], Tensor]
-"""Numbers of source data sets -> the rows of the target that an ensemble on them is scored on."""
 
 
 def _shuffled(n: int, draw: int, number: int) -> Tensor:
@@ -344,36 +283,36 @@ def _ms_leep(
     members: Members, subsets: Sequence[Tensor], sizes: Sequence[Int64[ndarray, "e _"]]
 ) -> list[Float64[ndarray, "3 e"]]:
     """For each size the values, samples and classes of its ensembles."""
-    lines = []
-    for probs, number in zip(members.probs, members.pool.sets, strict=True):
-        rows = subsets[number]
-        labels = members.labels[rows]
-        lines.append((metrics.leep(probs[rows], labels), len(rows), len(labels.unique())))
-    leep, samples, classes = np.array(lines, float).T
-    return [np.stack([leep[c].sum(1), samples[c].mean(1), classes[c].mean(1)]) for c in sizes]
+    rows = [subsets[number] for number in members.pool.sets]
+    labels = [members.labels[one] for one in rows]
+    each = zip(members.probs, rows, labels, strict=True)
+    leep = np.array([metrics.leep(probs[one], y) for probs, one, y in each])
+    counts = np.array([(len(y), len(y.unique())) for y in labels])
+    return [np.vstack([leep[c].sum(1), counts[c].mean(1).T]) for c in sizes]
 
 
 def _e_leep(
-    members: Members, rows_of: _RowsOf, sizes: Sequence[Int64[ndarray, "e _"]]
+    members: Members,
+    rows_of: Callable[[Sequence[int]], Tensor],
+    sizes: Sequence[Int64[ndarray, "e _"]],
 ) -> list[Float64[ndarray, "3 e"]]:
-    @functools.cache  # ensembles of several sizes draw on the same source data sets
-    def predicted(sets: tuple[int, ...], member: int) -> Float64[ndarray, " _"]:
-        rows = rows_of(sets)
-        return np.asarray(metrics.eep(members.probs[member][rows], members.labels[rows]))
+    """The same; ``rows_of`` gives the rows for some source data sets."""
+    numbers = members.pool.sets
 
-    found = []
-    for chosen in sizes:
-        values = np.empty((3, len(chosen)))
-        together: dict[tuple[int, ...], list[int]] = {}
-        for i, line in enumerate(members.pool.sets[chosen]):
-            together.setdefault(tuple(np.unique(line).tolist()), []).append(i)
-        for one, which in together.items():
-            rows = rows_of(one)
-            eep = np.empty((len(members.probs), len(rows)))
-            for member in np.unique(chosen[which]).tolist():
-                eep[member] = predicted(one, member)
-            score = np.log(eep[chosen[which]].mean(1)).mean(1)
-            values[0, which] = np.minimum(score, 0.0)  # rounding may lead above 0
-            values[1:, which] = [[len(rows)], [len(members.labels[rows].unique())]]
-        found.append(values)
-    return found
+    @functools.cache  # ensembles of several sizes draw on the same source data sets
+    def scored_on(sets: tuple[int, ...]) -> tuple[Tensor, Tensor, int]:
+        rows = rows_of(sets)
+        return rows, members.labels[rows], len(members.labels[rows].unique())
+
+    @functools.cache
+    def predicted(sets: tuple[int, ...], member: int) -> Float64[ndarray, " _"]:
+        rows, labels, _ = scored_on(sets)
+        return np.asarray(metrics.eep(members.probs[member][rows], labels))
+
+    def of(line: Int64[ndarray, " k"]) -> tuple[float, int, int]:
+        sets = tuple(np.unique(numbers[line]).tolist())
+        mean = np.mean([predicted(sets, member) for member in line.tolist()], axis=0)
+        rows, _, classes = scored_on(sets)
+        return min(float(np.log(mean).mean()), 0.0), len(rows), classes  # rounding may lead above 0
+
+    return [np.array([of(line) for line in chosen]).T for chosen in sizes]

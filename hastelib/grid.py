@@ -22,26 +22,15 @@ import torch
 from torch import Tensor, nn
 
 from hastelib import code, finetune, hardness, metrics, models, plugins, stats
-from hastelib.data import (
-    Batches,
-    Split,
-    class_names,
-    fingerprint,
-    load,
-    subset,
-    subset_rows,
-)
+from hastelib.data import Batches, Split, class_names, fingerprint, load, subset, subset_rows
 from hastelib.engine import Job, run
 from hastelib.features import Features, default_device, extract, signature, threaded
 from hastelib.records import SCHEMA, check
-from hastelib.store import Store, digest, key
+from hastelib.store import Kept, Store, digest, key
 from hastelib.suites import Suite, one_of
 
 T = TypeVar("T")
 _LinAlgError: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
-Kept = tuple[dict[str, Tensor], dict[str, Any]]
-"""Arrays and notes, as the store keeps them."""
-
 MEMORY = 2 << 30
 """Bytes of networks, decoded splits, features and outcomes that a grid holds; the rest is read or
 made again."""
@@ -50,16 +39,13 @@ HARD = ("ca", "cs")
 
 
 def taught_on(source: str) -> tuple[str, str | None]:
-    """A source's name taken apart: ``resnet14@glyphs+greek`` is of ``resnet14@glyphs``, ``greek``.
-
-    Without a ``+`` the second part is None.
-    """
+    """``resnet14@glyphs+greek`` is ``resnet14@glyphs`` trained on ``greek``; else None."""
     base, plus, target = source.rpartition("+")
     return (base, target) if plus else (source, None)
 
 
 def of_classes(target: str) -> tuple[str, int | None]:
-    """A target's name taken apart: ``greek#3`` is subset 3 of ``greek``; ``greek`` has None."""
+    """``greek#3`` is subset 3 of ``greek``; a whole target has None."""
     name, hash_, which = target.partition("#")
     if hash_ and not which.isdecimal():
         raise ValueError(f"target {target!r}: expected the number of a class subset after #")
@@ -68,13 +54,10 @@ def of_classes(target: str) -> tuple[str, int | None]:
 
 @dataclass(frozen=True)
 class Subset:
-    """Rows of a target's train split.
+    """Rows of a target's train split; of a hard subset the hardest first.
 
-    Attributes:
-        variant: ``all``, ``random``, ``ca`` or ``cs``.
-        rows: (k,) indices; of a hard subset the hardest first.
-        similarity: of ``ca``, as :func:`hastelib.hardness.class_agnostic` has it.
-        draw: number of the random subset.
+    ``variant`` is ``all``, ``random`` (then ``draw`` counts), ``cs`` or ``ca`` (then
+    ``similarity`` is as :func:`hastelib.hardness.class_agnostic` has it).
     """
 
     variant: str
@@ -116,11 +99,11 @@ def score(
     return lines
 
 
-MAKERS = {
-    "features": (extract,),
-    "signatures": (signature,),
-    "scores": (score,),
-    "accuracies": (finetune.finetune,),
+MAKERS: dict[str, Callable[..., Any]] = {
+    "features": extract,
+    "signatures": signature,
+    "scores": score,
+    "accuracies": finetune.finetune,
 }
 """What makes the entries of a kind: their keys hold the hash of its code."""
 
@@ -129,7 +112,9 @@ class Grid:
     """The sources and targets of a suite, and all that is computed from them.
 
     Every method computes what it needs and keeps it in the store, so that the second call, in this
-    process or another, reads it.
+    process or another, reads it. ``by`` is the network that ranks the samples by hardness, the
+    suite's ``hardness.source`` where it is not given; ``rankers`` names it for some sources. The
+    paper has one for all (Sec. 5.1 and A.2).
 
     Args:
         suite: what is run on what.
@@ -150,11 +135,7 @@ class Grid:
             self.check(name)
 
     def check(self, source: str) -> None:
-        """Refuse a misspelt source now, not an hour later.
-
-        Raises:
-            ValueError: no such network, weights or target; lists the choices.
-        """
+        """Refuse a misspelt source now, not an hour later: ``ValueError`` lists the choices."""
         base, taught = taught_on(source)
         if taught is None:
             models.parse(base)
@@ -183,32 +164,30 @@ class Grid:
 
     def source(self, name: str) -> models.Source:
         """A source of the suite (or any other), loaded or trained once."""
-        base, taught = taught_on(name)
-        if taught is None:
-            return self._once(("source", name), lambda: models.load(name, self.suite.size))
-        return self._once(("source", name), lambda: self._taught(name, base, taught))
+        base, target = taught_on(name)
 
-    def _taught(self, name: str, base: str, target: str) -> models.Source:
-        """A source fine-tuned on a target, as a source of its own."""
-        network = self.source(base)
-        entry = self.outcome_entry(network, target, 0)
+        def make() -> models.Source:
+            if target is None:
+                return models.load(name, self.suite.size)
+            network = self.source(base)
+            entry = self.outcome_entry(network, target, 0)
 
-        def make() -> Kept:
-            made = self._finetuned(network, target, 0, entry)
-            assert made.module is not None
-            arrays, notes = _kept(made)
-            self.store.write("accuracies", entry, arrays, notes)  # it is an outcome too
-            return made.module.state_dict(), notes
+            def train() -> Kept:
+                kept, module = self._finetuned(network, target, 0, entry)
+                self.store.write("accuracies", entry, *kept)  # it is an outcome too
+                return module.state_dict(), kept[1]
 
-        state = self.store.get("weights", entry, make)[0]
-        self.store.drop("checkpoints", entry)
-        with torch.random.fork_rng(devices=[]):  # the new head is overwritten
-            module = network.with_classes(len(class_names(self.data(target)["train"])))
-        module.load_state_dict(state)
-        return network.retrained(name, module)
+            state = self.store.get("weights", entry, train)[0]
+            self.store.drop("checkpoints", entry)
+            with torch.random.fork_rng(devices=[]):  # the new head is overwritten
+                module = network.with_classes(len(class_names(self.data(target)["train"])))
+            module.load_state_dict(state)
+            return network.retrained(name, module)
+
+        return self._once(("source", name), make)
 
     def trained(self, source: str) -> bool:
-        """Whether the source is there, so that loading it trains nothing."""
+        """Whether loading the source trains nothing."""
         base, taught = taught_on(source)
         if taught is None or not self.trained(base):
             return taught is None
@@ -242,17 +221,17 @@ class Grid:
 
     def _network(self, source: models.Source) -> dict[str, Any]:
         """The parts of a key that say which network runs, on what, and how it is computed."""
-
-        def make() -> dict[str, Any]:
-            return {
-                "weights": source.fingerprint,
-                "preprocessing": repr(source.preprocessing),
+        made = self._once(
+            ("network", source.name, source.fingerprint),
+            lambda: {
                 "network": code.of_network(source.module),
                 "source": code.of(type(source), type(source.preprocessing)),
-                "threads": self.suite.recipe.threads,
-            }
-
-        return self._once(("network", source.name, source.fingerprint), make) | {
+            },
+        )
+        return made | {
+            "weights": source.fingerprint,
+            "preprocessing": repr(source.preprocessing),
+            "threads": self.suite.recipe.threads,
             "device": torch.device(default_device()).type,
             "matmul": torch.get_float32_matmul_precision(),
         }
@@ -264,21 +243,17 @@ class Grid:
             data=self.fingerprint(target, split),
             layers=source.structure.layers,
             precision="float32",
-            code=code.of(*MAKERS["features"]),
+            code=code.of(MAKERS["features"]),
         )
 
     def features(self, source: str, target: str | None, split: Split = "train") -> Features:
-        """What a source makes of a target's split; of the source data's for None.
-
-        Of a class subset it is the rows of the whole.
-        """
+        """What a source makes of a target's split; of the source data's for None."""
         name, which = (None, None) if target is None else of_classes(target)
         if which is not None:
 
-            def part() -> Features:
-                whole = self.features(source, name, split)
+            def part() -> Features:  # the rows of the whole
                 kept, rows = subset_rows(self.data(name), which)
-                found = whole.at(torch.from_numpy(rows[split]))
+                found = self.features(source, name, split).at(torch.from_numpy(rows[split]))
                 return replace(found, labels=torch.searchsorted(torch.tensor(kept), found.labels))
 
             return self._once(("features", source, target, split), part)
@@ -296,11 +271,7 @@ class Grid:
         )
 
     def signature(self, by: str | None = None) -> hardness.Signature:
-        """A source's signature of its own source data, their train split.
-
-        Args:
-            by: the source; the suite's ``hardness.source`` where it is not given.
-        """
+        """The signature of a network's own source data, their train split."""
         name = by or self.suite.hardness.source
         network, data = self.source(name), taught_on(name)[1]
 
@@ -309,7 +280,7 @@ class Grid:
             with threaded(self.suite.recipe.threads):
                 return signature(network, samples).arrays(), {}
 
-        made = code.of(*MAKERS["signatures"])
+        made = code.of(MAKERS["signatures"])
         entry = key(features=self.features_entry(network, data, "train"), code=made)
         return hardness.Signature.of(self.store.get("signatures", entry, make)[0])
 
@@ -319,12 +290,6 @@ class Grid:
         """The hardness of every sample of a split: ``ca``, ``dot`` and ``cs``; of scenes no ``cs``.
 
         ``ca`` is class-agnostic by the cosine, ``dot`` by the dot product (Eq. 1 as printed).
-
-        Args:
-            target: of the suite.
-            split: of the target.
-            by: the network that ranks the samples; the suite's ``hardness.source`` where it is
-                not given. The paper has one for all (Sec. 5.1 and A.2).
         """
         name = by or self.suite.hardness.source
 
@@ -344,52 +309,40 @@ class Grid:
         return self._once(("hardness", target, split, name), make)
 
     def subsets(self, target: str, by: str | None = None) -> list[Subset]:
-        """The rows that scores are computed on: all, the random draws, and the hard subsets.
-
-        The random ones have the size of the hard ones and are the same for every source. ``by``
-        ranks, as in :meth:`hardness`.
-        """
+        """The rows to score: all, the hard ones, and as many at random, of each draw."""
         settings = self.suite.hardness
 
         def make() -> list[Subset]:
-            hard = {
-                variant: hardness.hardest(values, settings.fraction)
-                for variant, values in self.hardness(target, by=by).items()
-            }
-            n, k = len(self.data(target)["train"]), len(hard["ca"])
-            draws = [
-                torch.randperm(n, generator=torch.Generator().manual_seed(draw))[:k]
-                for draw in range(settings.draws)
-            ]
+            values = self.hardness(target, by=by)
+            hard = {name: hardness.hardest(h, settings.fraction) for name, h in values.items()}
+            n = len(self.data(target)["train"])
             found = [Subset("all", torch.arange(n))]
-            found += [Subset("random", rows, draw=draw) for draw, rows in enumerate(draws)]
+            for draw in range(settings.draws):
+                order = torch.randperm(n, generator=torch.Generator().manual_seed(draw))
+                found.append(Subset("random", order[: len(hard["ca"])], draw=draw))
             found += [Subset("ca", hard["ca"], "cosine"), Subset("ca", hard["dot"], "dot")]
             return found + ([Subset("cs", hard["cs"])] if "cs" in hard else [])
 
         return self._once(("subsets", target, by or settings.source), make)
 
-    def score_entries(
+    def _score_entries(
         self, source: str, target: str, names: Sequence[str], subsets: Sequence[Subset]
     ) -> dict[str, str]:
-        """Metric -> the store's key of its scores on these subsets."""
         shared = {
             "features": self.features_entry(self.source(source), target, "train"),
             "rows": digest({str(i): subset.rows for i, subset in enumerate(subsets)}),
         }
-        made = {name: code.of(*MAKERS["scores"], metrics.METRICS[name]) for name in names}
+        made = {name: code.of(MAKERS["scores"], metrics.METRICS[name]) for name in names}
         return {name: key(**shared, metric=name, code=made[name]) for name in names}
 
     def scores(
         self, source: str, target: str, names: Sequence[str], by: str | None = None
     ) -> dict[str, list[dict[str, Any]]]:
-        """The scores of some metrics: of each a line a subset, as the columns of a row.
-
-        ``by`` ranks, as in :meth:`hardness`.
-        """
+        """The scores of some metrics: of each a line a subset, as the columns of a row."""
         for name in names:
             one_of("metric", name, metrics.METRICS)
         subsets = self.subsets(target, by)
-        entries = self.score_entries(source, target, names, subsets)
+        entries = self._score_entries(source, target, names, subsets)
         made: dict[str, list[dict[str, Any]]] = {}
 
         def make(name: str) -> Kept:
@@ -412,16 +365,19 @@ class Grid:
             test=self.fingerprint(target, "test"),
             recipe=self.suite.recipe.parts(),
             seed=seed,
-            code=code.of(*MAKERS["accuracies"]),
+            code=code.of(MAKERS["accuracies"]),
         )
 
     def _finetuned(
         self, network: models.Source, target: str, seed: int, entry: str
-    ) -> finetune.Outcome:
+    ) -> tuple[Kept, nn.Module]:
         train, test = (self.read(target, split, network) for split in ("train", "test"))
-        return finetune.finetune(
+        made = finetune.finetune(
             network, train, test, self.suite.recipe, seed, store=self.store, entry=entry
         )
+        assert made.module is not None
+        notes = {"accuracy": made.accuracy, "provenance": made.provenance}
+        return ({"probs": made.probs, "labels": made.labels}, notes), made.module
 
     def outcome(self, source: str, target: str, seed: int) -> finetune.Outcome:
         """What fine-tuning the source on the target with this seed leads to."""
@@ -430,11 +386,10 @@ class Grid:
 
         def read() -> finetune.Outcome:
             arrays, notes = self.store.get(
-                "accuracies", entry, lambda: _kept(self._finetuned(network, target, seed, entry))
+                "accuracies", entry, lambda: self._finetuned(network, target, seed, entry)[0]
             )
             self.store.drop("checkpoints", entry)  # not before the outcome is kept
-            told = notes["accuracy"], arrays["probs"], arrays["labels"], notes["provenance"]
-            return finetune.Outcome(*told)
+            return finetune.Outcome(probs=arrays["probs"], labels=arrays["labels"], **notes)
 
         return self._once(("outcome", entry), read)
 
@@ -446,14 +401,9 @@ class Grid:
         seeds: Sequence[int] = (),
         rankers: Mapping[str, str] | None = None,
     ) -> list[Job]:
-        """What is missing in the store for these cells, as jobs.
+        """What is missing in the store for every pair of a source and a target, as jobs.
 
-        Args:
-            sources: and
-            targets: every pair of them.
-            names: metrics to score; none where only accuracies are wanted.
-            seeds: of fine-tunings; none where only scores are wanted.
-            rankers: source -> the network that ranks the samples for it.
+        ``names`` are the metrics to score, ``seeds`` those of the fine-tunings; either may be none.
         """
         gpus = int(torch.device(default_device()).type == "cuda")
         where = (self.suite.model_dump_json(), str(self.store.folder))
@@ -464,34 +414,32 @@ class Grid:
             return [name]
 
         def train(source: str) -> list[str]:
-            base, taught = taught_on(source)
-            if taught is None or self.trained(source):
+            if self.trained(source):
                 return []
-            return add(f"train {source}", "source", source, needs=train(base))
+            return add(f"train {source}", "source", source, needs=train(taught_on(source)[0]))
+
+        def there(kind: str, source: str, entry: Callable[[models.Source], str]) -> bool:
+            return self.trained(source) and self.store.has(kind, entry(self.source(source)))
 
         def extracted(source: str, target: str) -> list[str]:
-            whole, trained = of_classes(target)[0], train(source)
-            if not trained:
-                entry = self.features_entry(self.source(source), whole, "train")
-                if self.store.has("features", entry):
-                    return []
-            return add(f"extract {source} on {whole}", "features", source, whole, needs=trained)
+            whole = of_classes(target)[0]
+            if there("features", source, lambda n: self.features_entry(n, whole, "train")):
+                return []
+            name = f"extract {source} on {whole}"
+            return add(name, "features", source, whole, needs=train(source))
 
         for target, source in itertools.product(targets, sources):
             for seed in seeds:
-                trained = train(source)
-                if not trained:
-                    entry = self.outcome_entry(self.source(source), target, seed)
-                    if self.store.has("accuracies", entry):
-                        continue
-                name = f"fine-tune {source} on {target}, seed {seed}"
-                add(name, "outcome", source, target, seed, needs=trained)
+                entry = functools.partial(self.outcome_entry, target=target, seed=seed)
+                if not there("accuracies", source, entry):
+                    name = f"fine-tune {source} on {target}, seed {seed}"
+                    add(name, "outcome", source, target, seed, needs=train(source))
             if not names:
                 continue
             by = (rankers or {}).get(source, self.suite.hardness.source)
             needs = [*extracted(source, target), *extracted(by, target)]
             if not needs:
-                entries = self.score_entries(source, target, names, self.subsets(target, by))
+                entries = self._score_entries(source, target, names, self.subsets(target, by))
                 if all(self.store.has("scores", entry) for entry in entries.values()):
                     continue
             cell = source, target, [*names], by
@@ -528,20 +476,11 @@ class Grid:
         similarity: Sequence[str] = (),
         static: bool = True,
     ) -> pd.DataFrame:
-        """The long frame of a section, see :data:`hastelib.records.COLUMNS`.
+        """The long frame (:data:`hastelib.records.COLUMNS`) of a section, such as ``5.1``.
 
-        Args:
-            section: the paper's section, such as ``5.1``.
-            targets: of the suite.
-            metrics: of :data:`hastelib.metrics.METRICS`.
-            sources: the suite's where they are not given.
-            seeds: of the fine-tunings; the suite's where they are not given. None of them, ``()``:
-                the accuracies are NaN.
-            rankers: source -> the network that ranks the samples for it; the suite's
-                ``hardness.source`` for those that are not in it.
-            similarity: the readings of Eq. 1 that have rows of ``ca``, ``cosine`` and ``dot``; the
-                suite's where they are not given.
-            static: add the rows of that control (:func:`static_rows`).
+        ``sources``, ``seeds`` and ``similarity`` are the suite's where they are not given. Of no
+        seeds, ``()``, the accuracies are NaN. ``similarity`` are the readings of Eq. 1, ``cosine``
+        and ``dot``, that have rows of ``ca``; ``static`` adds that control (:func:`static_rows`).
 
         Raises:
             JobsFailedError: some cells failed; the others are kept.
@@ -554,7 +493,7 @@ class Grid:
         for target, source in itertools.product(targets, sources):
             by = (rankers or {}).get(source, self.suite.hardness.source)
             outcomes = [self.outcome(source, target, seed) for seed in seeds]
-            shared = self.shared(target, [outcome.provenance for outcome in outcomes]) | {
+            shared = self.shared(target, outcomes) | {
                 "section": section,
                 "source": source,
                 **mean_and_deviation([outcome.accuracy for outcome in outcomes]),
@@ -571,10 +510,10 @@ class Grid:
         found = pd.DataFrame(rows)
         return check(pd.concat([found, static_rows(found)]) if static else found)
 
-    def shared(self, target: str, provenance: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """The columns that all rows of a target have, from its outcomes' provenance."""
-        hardware = "; ".join(dict.fromkeys(str(one["device"]) for one in provenance))
-        hardware = hardware or finetune.describe(default_device())
+    def shared(self, target: str, outcomes: Sequence[finetune.Outcome]) -> dict[str, Any]:
+        """The columns that all rows of a target have."""
+        devices = [one.provenance["device"] for one in outcomes]
+        hardware = "; ".join(dict.fromkeys(devices or [finetune.describe(default_device())]))
         return {
             "schema": SCHEMA,
             "suite": self.suite.name,
@@ -583,12 +522,6 @@ class Grid:
             "device": f"{hardware}, threads a job: {self.suite.recipe.threads}",
             "versions": finetune.versions(),
         }
-
-
-def _kept(made: finetune.Outcome) -> Kept:
-    """An outcome as the store keeps it."""
-    notes = {"accuracy": made.accuracy, "provenance": made.provenance}
-    return {"probs": made.probs, "labels": made.labels}, notes
 
 
 def _bytes(thing: Any) -> int:
@@ -618,21 +551,17 @@ def static_rows(frame: pd.DataFrame) -> pd.DataFrame:
     all targets but the row's own (:func:`hastelib.stats.static`). It has seen nothing of this
     target; what a metric adds to a fixed list shows beside it.
 
-    Args:
-        frame: of one suite, with accuracies.
-
     Returns:
-        A row of the variant ``static`` for each target, source and metric. With a single target
-        the score is NaN, and the reason says so.
+        A row of the variant ``static`` for each target, source and metric of a suite's frame. With
+        a single target the score is NaN, and the reason says so.
     """
     one = frame.drop_duplicates(["target", "source", "metric"])
     wide = one.drop_duplicates(["target", "source"]).pivot_table(
         "accuracy", "target", "source", sort=False, dropna=False
     )
-    scores = pd.DataFrame(stats.static(wide.to_numpy(float)), wide.index, wide.columns).stack(
-        future_stack=True
-    )
-    found = scores.loc[pd.MultiIndex.from_frame(one[["target", "source"]])].to_numpy()
+    columns = (wide.index, one["target"]), (wide.columns, one["source"])
+    places = tuple(names.get_indexer(pd.Index(values)) for names, values in columns)
+    found = stats.static(wide.to_numpy(float))[places]
     told: dict[str, Any] = {"variant": "static", "similarity": "", "hardness_source": "", "draw": 0}
     reason = np.where(np.isnan(found), "no accuracy on another target", "")
     return one.assign(**told, score=found, reason=reason, fraction=0.0, samples=0, classes=0.0)
@@ -642,10 +571,7 @@ _grids: dict[tuple[str, str], Grid] = {}
 
 
 def work(suite: str, folder: str, method: str, *cell: Any) -> None:
-    """One job: a method of the grid of a suite (JSON) on the store in a folder, for a cell.
-
-    What it makes stays in the store, which whoever asks next reads.
-    """
+    """One job: a method of the grid of a suite (JSON) on the store in a folder, for a cell."""
     if (suite, folder) not in _grids:
         _grids.clear()
         _grids[suite, folder] = Grid(Suite.model_validate_json(suite), Store(folder))

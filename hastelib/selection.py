@@ -1,4 +1,8 @@
-"""Target selection (the paper, Secs. 5.2 and 5.5): on which class subset will a source do best?"""
+"""Target selection (the paper, Secs. 5.2 and 5.5): on which class subset will a source do best?
+
+The units are random class subsets of a target (``greek#3``), one source at a time; every source
+ranks the samples by hardness for itself.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,8 @@ import pandas as pd
 
 from hastelib.data import subset_classes
 from hastelib.grid import Grid, taught_on
+from hastelib.suites import Selection
 
-SUBSETS = 50
-"""Class subsets of a target (the paper's number), for a suite that names none."""
 FEWEST = 3
 """A correlation needs this many points: through two of them it is always 1 or -1."""
 
@@ -20,9 +23,6 @@ FEWEST = 3
 @dataclass(frozen=True)
 class Tasks:
     """Which sources meet class subsets of which targets.
-
-    The units are random class subsets of a target (``greek#3``), one source at a time; every
-    source ranks the samples by hardness for itself.
 
     Attributes:
         grid: of the suite, with the sources that have targets.
@@ -39,14 +39,13 @@ class Tasks:
         return [f"{target}#{i}" for target in targets for i in range(len(self.subsets[target]))]
 
     def frame(self, section: str, metrics: Sequence[str]) -> pd.DataFrame:
-        """The long frame (:data:`hastelib.records.COLUMNS`) with the class subsets set apart.
+        """The long frame (:data:`hastelib.records.COLUMNS`), its ``target`` a class subset.
 
-        Returns:
-            ``target`` holds the subset, such as ``greek#3``, as in every frame. Two columns more:
-            ``whole``, the target it is a subset of, and ``size``, its number of classes.
+        Two columns more: ``whole``, the target it is a subset of, and ``size``, its number of
+        classes.
         """
         grid, rankers = self.grid, {source: source for source in self.pairs}
-        named = {source: self.named(targets) for source, targets in self.pairs.items()}
+        named = {source: self.named(targets) for source, targets in self.pairs.items() if targets}
         jobs = []  # of all pairs at once, so that the work is spread over the workers
         for source, targets in named.items():
             jobs += grid.jobs([source], targets, metrics, grid.suite.seeds, rankers)
@@ -54,7 +53,6 @@ class Tasks:
         parts = [
             grid.frame(section, targets, metrics, sources=[source], rankers=rankers, static=False)
             for source, targets in named.items()
-            if targets
         ]
         found = pd.concat(parts, ignore_index=True)
         sizes = found[found["variant"] == "all"].groupby("target")["classes"].first()
@@ -67,33 +65,34 @@ def tasks(
 ) -> Tasks:
     """What a section on target selection runs.
 
+    What is not given is as the suite's selection says. Without one it is all targets, and the
+    suite's first source fine-tuned on its first target, its second on its second.
+
     Args:
         grid: of the suite.
-        target: one of the suite's; the suite's selection where it is not given. Without a
-            selection in the suite's file, all its targets.
-        sources: the suite's selection where they are not given. Without a selection, the suite's
-            first source fine-tuned on its first target, and its second on its second.
-        subsets: of each target, or as many as there are; the suite's number where it is not given.
+        target: one of the suite's.
+        sources: any networks.
+        subsets: of each target, or as many as there are.
 
     Raises:
         ValueError: an unknown source or target, fewer than three subsets, no source that was not
             trained on the target.
     """
-    suite, told = grid.suite, grid.suite.selection
     if subsets is not None and subsets < FEWEST:
         raise ValueError(
             f"subsets: expected at least {FEWEST}, since a correlation needs them, got {subsets}"
         )
-    count = subsets or (told.subsets if told else SUBSETS)
-    targets = (target,) if target else told.targets if told else (*suite.targets,)
-    both = zip(suite.sources[:2], suite.targets, strict=False)
-    chosen = sources or (told.sources if told else [f"{one}+{data}" for one, data in both])
+    suite = grid.suite
+    first = tuple(f"{a}+{b}" for a, b in zip(suite.sources[:2], suite.targets, strict=False))
+    told = suite.selection or Selection(sources=first, targets=(*suite.targets,))
+    targets, chosen = (target,) if target else told.targets, sources or told.sources
     pairs = {one: tuple(t for t in targets if t != taught_on(one)[1]) for one in chosen}
     if not any(pairs.values()):
         raise ValueError(
             f"sources: expected one that was not trained on {', '.join(targets)}, got "
             f"{', '.join(chosen)}"
         )
+    count = subsets or told.subsets
     found = {t: tuple(itertools.islice(subset_classes(grid.data(t)), count)) for t in targets}
     changed = suite.select(sources=tuple(one for one in chosen if pairs[one]))[0]
     return Tasks(Grid(changed, grid.store, grid.scheduler), pairs, found)

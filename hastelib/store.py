@@ -24,6 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+Kept = tuple[dict[str, Tensor], dict[str, Any]]
+"""Named arrays and JSON notes, as an entry holds them."""
 FORMAT = 2  # raised when the meaning of stored entries changes, so that old ones are made again
 
 
@@ -52,11 +54,16 @@ def digest(arrays: Mapping[str, Tensor], notes: Mapping[str, Any] | None = None)
     return total.hexdigest()
 
 
-def _unwritable(folder: Path, error: OSError) -> PermissionError:
-    return PermissionError(
-        f"cannot write to {folder}: {error.strerror or error}. Make the folder writable, free "
-        "some space, or set HASTE_CACHE to another folder."
-    )
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise PermissionError(
+            f"cannot write to {folder}: {error.strerror or error}. Make the folder writable, free "
+            "some space, or set HASTE_CACHE to another folder."
+        ) from error
 
 
 @contextmanager
@@ -67,26 +74,17 @@ def writing(path: Path) -> Iterator[Path]:
         PermissionError: the folder cannot be written to; says which variable chooses another.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _writable(path.parent):
         temporary.touch(exist_ok=False)
-    except OSError as error:
-        raise _unwritable(path.parent, error) from error
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise _unwritable(path.parent, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 class Store:
-    """The cache under one folder.
-
-    Args:
-        folder: where entries lie; :func:`cache_folder` where it is not given.
-    """
+    """The cache under one folder, :func:`cache_folder` where it is not given."""
 
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = Path(folder) if folder is not None else cache_folder()
@@ -102,14 +100,14 @@ class Store:
     def write(
         self, kind: str, entry: str, arrays: Mapping[str, Tensor], notes: Mapping[str, Any]
     ) -> None:
-        """Write an entry: named tensors and JSON notes."""
+        """Write an entry."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in arrays.items()}
         named = {"name": f"{kind}/{entry}", "notes": json.dumps(notes)}  # metadata: strings only
         metadata = named | {"sha256": digest(tensors, named)}
         with writing(self.path(kind, entry)) as temporary:
             temporary.write_bytes(save(tensors, metadata))
 
-    def read(self, kind: str, entry: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    def read(self, kind: str, entry: str) -> Kept | None:
         """An entry's tensors and notes; None where there is none, or only a damaged one.
 
         Warns:
@@ -138,42 +136,24 @@ class Store:
             return None
         return arrays, notes
 
-    def get(
-        self,
-        kind: str,
-        entry: str,
-        make: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, Any]]],
-    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def get(self, kind: str, entry: str, make: Callable[[], Kept]) -> Kept:
         """The entry, made and written first if it is not there.
 
         Two processes that want the same entry wait for each other: one makes it, both read it.
         """
-        found = self.read(kind, entry)
-        if found is None:
-            with self.lock(kind, entry):
-                found = self.read(kind, entry)  # another process may have made it meanwhile
-                if found is None:
-                    arrays, notes = make()
-                    self.write(kind, entry, arrays, notes)
-                    found = dict(arrays), dict(notes)
+        if found := self.read(kind, entry):
+            return found
+        path = self.path(kind, entry)
+        with _writable(path.parent):  # the system lets go of the lock when this process dies
+            held = FileLock(path.with_suffix(".lock")).acquire()
+        with held:
+            found = self.read(kind, entry)  # another process may have made it meanwhile
+            if found is None:
+                found = make()
+                self.write(kind, entry, *found)
         return found
 
     def drop(self, kind: str, entry: str) -> None:
         """Remove an entry, if it is there."""
         if self.has(kind, entry):  # else a cache that is read only would be written to
             self.path(kind, entry).unlink(missing_ok=True)
-
-    @contextmanager
-    def lock(self, kind: str, entry: str) -> Iterator[None]:
-        """Hold the entry for this process; released by the system when the process dies."""
-        path = self.path(kind, entry).with_suffix(".lock")
-        lock = FileLock(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except OSError as error:
-            raise _unwritable(path.parent, error) from error
-        try:
-            yield
-        finally:
-            lock.release()

@@ -94,14 +94,6 @@ def test_scores_are_the_metrics_on_the_members_rows(members: Members, size: int,
         assert score.values.shape == (1, len(chosen))
 
 
-def test_ms_leep_of_all_samples_is_the_metric_itself(members: Members):
-    chosen = ensembles.candidates(6, 3)
-    (found,) = ensembles.scores(members, [chosen], draws=1)
-    for value, line in zip(found["ms_leep", "all"].values[0], chosen, strict=True):
-        whole = metrics.ms_leep([members.probs[m] for m in line], members.labels)
-        assert value == pytest.approx(whole, abs=1e-12)
-
-
 def test_random_control_has_the_sizes_of_the_hard_subsets(members: Members):
     chosen = ensembles.candidates(6, 3)
     (found,) = ensembles.scores(members, [chosen], draws=4)
@@ -157,8 +149,6 @@ def test_the_pool_leaves_out_who_knows_the_target(suite: Suite):
     assert ensembles.pool(suite, "cyrillic").members == POOL
     own = ensembles.pool(suite, "greek")
     assert own.members == SOURCES
-    assert ensembles.targets(suite) == ("cyrillic",)
-    assert ensembles.targets(suite, "greek") == ("greek",)
     found = ensembles.pool(suite, "cyrillic")
     assert found.rankers == (SOURCES[1], SOURCES[1], POOL[2], POOL[2])  # the first where not told
     assert found.sets.tolist() == [0, 0, 1, 1]
@@ -166,10 +156,12 @@ def test_the_pool_leaves_out_who_knows_the_target(suite: Suite):
 
 def test_pools_of_the_suites():
     glyphs = suites.load("glyphs")
-    sizes = {t: len(ensembles.pool(glyphs, t).members) for t in ensembles.targets(glyphs)}
+    assert glyphs.ensembles is not None
+    sizes = {t: len(ensembles.pool(glyphs, t).members) for t in glyphs.ensembles.targets}
     assert sizes == {"georgian": 11, "greek": 10, "dingbats": 11, "cyrillic": 11, "operators": 12}
     pocket = suites.load("pocket")
-    for target in ensembles.targets(pocket):
+    assert pocket.ensembles is not None
+    for target in pocket.ensembles.targets:
         found = ensembles.pool(pocket, target)
         assert len(found.members) >= 11
         assert set(found.rankers) <= set(found.members)
@@ -189,7 +181,7 @@ def test_a_suite_without_a_pool_says_so(suite: Suite):
         ensembles.pool(suite, "klingon")
     misspelt = [ensembles.pool(suite, "cyrillic", ("resnet9@glyphs", "resnet8@glyphs"))]
     with pytest.raises(ValueError, match="unknown glyphs network 'resnet9'"):
-        ensembles.with_sources(Grid(suite), misspelt)
+        ensembles.prepare(Grid(suite), misspelt)
 
 
 def test_sizes_are_checked(suite: Suite):
@@ -211,8 +203,7 @@ def test_rows_of_a_real_pool_without_computing_anything_twice(
 
     monkeypatch.setattr(finetune, "finetune", counting)
     pools = [ensembles.pool(suite, "cyrillic")]
-    grid = ensembles.with_sources(Grid(suite, Store(tmp_path)), pools)
-    ensembles.prepare(grid, pools)
+    grid = ensembles.prepare(Grid(suite, Store(tmp_path)), pools)
     assert len(tuned) == len(set(tuned)) == 6  # two members to be, then four on the target
     found = ensembles.frame(grid, pools, (1, 2))
     ensembles.prepare(grid, pools)
@@ -220,7 +211,7 @@ def test_rows_of_a_real_pool_without_computing_anything_twice(
     assert len(found) == (4 + 6) * 2 * (3 + grid.suite.hardness.draws)
     assert set(found["source"].str.count(r"\|")) == {0, 1}
 
-    features = {name: grid.features(name, "cyrillic") for name in POOL}
+    features: dict[str, Any] = {name: grid.features(name, "cyrillic") for name in POOL}
     labels = features[POOL[0]].labels
     hard = {
         name: hardness.hardest(grid.hardness("cyrillic", by=by)["ca"], 0.25)
@@ -245,4 +236,3 @@ def test_rows_of_a_real_pool_without_computing_anything_twice(
     mixed = of.loc[(f"{POOL[0]}|{POOL[2]}", "e_leep")]
     assert mixed["hardness_source"] == f"{SOURCES[1]}|{POOL[2]}"
     assert found["weights"].nunique() == 4 + 6
-    assert ensembles.source_classes(grid, pools)[POOL[2]] == 5

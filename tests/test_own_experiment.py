@@ -52,7 +52,8 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        (folder / "notebooks").symlink_to(ROOT / "notebooks")
+        for name in ("notebooks", "hastelib"):  # the library too, for blocks with PYTHONPATH=.
+            (folder / name).symlink_to(ROOT / name)
         for name in ("runs", "params/suites", "data", "weights/flowers"):
             (folder / name).mkdir(parents=True)
         random = np.random.default_rng(0)
@@ -79,6 +80,7 @@ class Place:
             "HASTE_PARAMS": str(self.folder / "params"),
             "HASTE_CACHE": str(self.folder / "cache"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
             "OMP_NUM_THREADS": "1",
         }
         shell = {"python": [sys.executable, "-c"], "sh": ["bash", "-ec"]}[one.language]
@@ -178,8 +180,6 @@ def test_a_source_from_timm(place: Place, tmp_path: Path) -> None:
         HF_HOME=str(tmp_path),
         HF_HUB_OFFLINE="1",
         HASTE_PLUGINS="my_timm",
-        PYTHONPATH=os.pathsep.join(
-            [str(place.folder), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-        ),
+        PYTHONPATH=str(place.folder),
     )
     assert printed.split() == ["stages.1", "stages.2", "stages.3", "head.fc", "224"]
