@@ -28,6 +28,8 @@ NAMES = {
     "h_score": "H-score",
     "transrate": "TransRate",
     "n_leep": "N-LEEP",
+    "knn": "kNN",
+    "linear_probe": "Linear probe",
     "ms_leep": "MS-LEEP",
     "e_leep": "E-LEEP",
     "averaged": "Random, averaged",
