@@ -52,7 +52,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("notebooks", "hastelib"):  # the library too, for blocks with PYTHONPATH=.
+        for name in ("notebooks", "hastelib", "book"):  # for blocks that set PYTHONPATH=.
             (folder / name).symlink_to(ROOT / name)
         for name in ("runs", "params/suites", "data", "weights/flowers"):
             (folder / name).mkdir(parents=True)
