@@ -173,7 +173,7 @@ def test_a_source_from_timm(place: Place, tmp_path: Path) -> None:
     text = (
         "from hastelib import models, plugins; plugins.load();"
         "source = models.load('convnext_atto@timm');"
-        "print(*source.stages, source.head, source.preprocessing.crop)"
+        "print(*source.structure.layers, source.structure.head, source.preprocessing.crop)"
     )
     printed = place.run(
         Block("python", "", text),
