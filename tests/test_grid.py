@@ -74,7 +74,7 @@ def of_metrics(rows: pd.DataFrame, *names: str) -> pd.DataFrame:
 
 
 def test_scores_are_the_metrics_on_the_subsets(grid: Grid, rows):
-    features = grid.features("densenet16@glyphs", "greek")
+    features: Any = grid.features("densenet16@glyphs", "greek")
     ranked = grid.features(grid.suite.hardness.source, "greek")
     hard = hardness.class_agnostic(list(ranked.layers.values()), grid.signature())
     chosen = hardness.hardest(hard, 0.25)
@@ -281,7 +281,7 @@ def test_both_readings_of_eq_1_have_their_rows(grid: Grid):
     dot = ca[ca["similarity"] == "dot"].reset_index(drop=True)
     got = only[only["variant"] == "ca"].reset_index(drop=True)
     pd.testing.assert_frame_equal(got, dot)
-    features = grid.features(SOURCES[0], "greek")
+    features: Any = grid.features(SOURCES[0], "greek")
     hard = hardness.hardest(grid.hardness("greek")["dot"], grid.suite.hardness.fraction)
     expected = metrics.leep(features.probs[hard], features.labels[hard])
     assert dot.set_index("source").loc[SOURCES[0], "score"] == expected
@@ -363,7 +363,7 @@ def test_a_source_trained_on_a_target_is_that_outcomes_network(wider: Grid, fold
 
 
 def test_a_trained_source_has_its_own_classes_signature_and_accuracies(wider: Grid):
-    features = wider.features(TAUGHT, "cyrillic")
+    features: Any = wider.features(TAUGHT, "cyrillic")
     assert features.probs.shape == (50, 5)
     assert wider.signature(TAUGHT).count == 50
     found = wider.frame("5.2", ["cyrillic"], ["leep"], sources=[TAUGHT], rankers={TAUGHT: TAUGHT})

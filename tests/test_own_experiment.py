@@ -52,7 +52,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("notebooks", "hastelib"):  # the library too, for blocks with PYTHONPATH=.
+        for name in ("notebooks", "hastelib", "book"):  # for blocks that set PYTHONPATH=.
             (folder / name).symlink_to(ROOT / name)
         for name in ("runs", "params/suites", "data", "weights/flowers"):
             (folder / name).mkdir(parents=True)
@@ -108,7 +108,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 def test_every_block_is_short_and_known() -> None:
     found = blocks()
-    assert len(found) == PAGE.read_text().count("```") // 2 == 10
+    assert len(found) == PAGE.read_text().count("```") // 2 == 9
     assert {one.language for one in found} == {"yaml", "python", "sh"}
     longest = max(len(one.text.strip().split("\n")) for one in found)
     assert longest <= 10
@@ -159,7 +159,7 @@ def test_a_metric(place: Place) -> None:
 
 
 def test_a_source_from_timm(place: Place, tmp_path: Path) -> None:
-    """As written, its weights in the hub's cache, where `pretrained=True` looks first."""
+    """By its name, its weights in the hub's cache, where `pretrained=True` looks first."""
     import timm
 
     torch.manual_seed(0)
@@ -169,17 +169,16 @@ def test_a_source_from_timm(place: Place, tmp_path: Path) -> None:
     (home / "refs").mkdir()
     (home / "refs" / "main").write_text("0")
     save_file(network.state_dict(), home / "snapshots" / "0" / "model.safetensors")
-    place.write("my_timm.py")
+    name = "timm/convnext_atto.d2_in1k"
+    assert name in PAGE.read_text()
     text = (
-        "from hastelib import models, plugins; plugins.load();"
-        "source = models.load('convnext_atto@timm');"
-        "print(*source.stages, source.head, source.preprocessing.crop)"
+        "from hastelib import models;"
+        f"source, small = models.load('{name}'), models.load('{name}', 64);"
+        "print(*source.structure.layers, source.structure.head, small.preprocessing.crop)"
     )
     printed = place.run(
         Block("python", "", text),
         HF_HOME=str(tmp_path),
         HF_HUB_OFFLINE="1",
-        HASTE_PLUGINS="my_timm",
-        PYTHONPATH=str(place.folder),
     )
-    assert printed.split() == ["stages.1", "stages.2", "stages.3", "head.fc", "224"]
+    assert printed.split() == ["stages.1", "stages.2", "stages.3", "head.fc", "64"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 
@@ -107,7 +108,7 @@ def test_the_frame_is_of_the_subsets_and_each_source_ranks_for_itself(grid: Grid
     # Against features taken straight from the source and its own signature.
     source, target = "resnet8@glyphs+latin", "greek#1"
     hard = next(s for s in grid.subsets(target, by=source) if s.similarity == "cosine")
-    features = grid.features(source, target).at(hard.rows)
+    features: Any = grid.features(source, target).at(hard.rows)
     expected = metrics.leep(features.probs, features.labels)
     found = frame.set_index(["source", "target", "variant"])["score"]
     assert found.loc[(source, target, "ca")].item() == expected
