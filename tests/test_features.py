@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -60,6 +61,8 @@ def test_features_survive_the_store(source, images, tmp_path: Path):
     assert entry is not None
     again = Features.of(entry[0])
     assert list(again.layers) == list(features.layers)
+    assert again.probs is not None
+    assert features.probs is not None
     assert torch.equal(again.probs, features.probs)
     assert all(torch.equal(again.layers[name], x) for name, x in features.layers.items())
 
@@ -116,7 +119,8 @@ def _images(size: int, n: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_embedding_of_timm_families_is_their_own(name: str):
     torch.manual_seed(0)
-    module, (x, y) = timm.create_model(name).train(), _images(FAMILIES[name])
+    module: Any = timm.create_model(name).train()
+    x, y = _images(FAMILIES[name])
     found = hastelib.features(module, [(x[:2], y[:2]), (x[2:], y[2:])])
     assert module.training
     with torch.inference_mode():

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -89,6 +90,7 @@ def test_scores_are_those_of_the_functions(ranked: hastelib.Ranking, photos: Pat
     labels = torch.arange(3).repeat_interleave(8)
     found = hastelib.features(source.module, [(source.inputs(pixels), labels)])
     row = ranked.table().loc["resnet8@glyphs"]
+    assert found.probs is not None
     assert row["logme"] == pytest.approx(metrics.logme(found.embedding, labels), abs=1e-5)
     assert row["leep"] == pytest.approx(metrics.leep(found.probs, labels), abs=1e-5)
     hard = hardness.hardest(hardness.class_specific(found.embedding, labels), 0.25)
@@ -155,11 +157,10 @@ def test_every_form_of_the_data_gives_the_same_scores(photos: Path, ranked, form
         assert found[metric]["m"] == pytest.approx(ranked.table()[metric][NAMES[0]], abs=1e-4)
 
 
-def test_a_timm_module_brings_its_own_preprocessing_and_comes_back_untouched(photos: Path):
+def test_a_timm_module_brings_its_own_preprocessing_and_comes_back_untouched(photos):
     torch.manual_seed(0)
-    module = timm.create_model("resnet10t").train()
-    config = timm.data.resolve_model_data_config(module)
-    transform = timm.data.create_transform(**config, is_training=False)
+    module: Any = timm.create_model("resnet10t").train()
+    transform = models.timm_transform(module)
     found = hastelib.rank(photos, {"own": module}, metrics=["logme"])
     assert module.training
     files = sorted(photos.glob("*/*.png"))
@@ -296,7 +297,7 @@ TEXT = datasets.Dataset.from_dict({"text": ["a"]})
         (7, {}, "expected a folder of class folders.*got int"),
         (datasets.Dataset.from_dict({"picture": [1]}), {}, "expected the columns image or text"),
         (datasets.DatasetDict({"all": TEXT}), {}, "expected a split train, got all"),
-        (DataLoader([(torch.zeros(2), 1)], shuffle=True), {}, "build it with shuffle=False"),
+        (DataLoader(TensorDataset(torch.ones(2)), shuffle=True), {}, "build it with shuffle="),
         ([(torch.zeros(2), [0.0, 1.0])], {}, "expected one class a sample, got several labels"),
         ([(torch.zeros(2), 0.5)], {}, "expected one class a sample, got real numbers"),
         (None, {"labels": [0, 1], "budget": "half"}, "budget: expected None or halving"),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hastelib import finetune, grid
+from hastelib.features import extract
 from hastelib.store import Store
 
 FOLDER = Path(os.environ["WITNESS"])
@@ -40,7 +41,7 @@ def write(self: Store, kind: str, entry: str, arrays: Any, notes: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-grid.extract = witnessed(grid.extract, lambda source, split: f"extract {source.name}")
+vars(grid)["extract"] = witnessed(extract, lambda source, split: f"extract {source.name}")
 finetune.finetune = witnessed(
     finetune.finetune,
     lambda source, train, test, recipe, seed, **_: f"fine-tune {source.name}, seed {seed}",
