@@ -385,6 +385,8 @@ def rank(
     for name in hard:
         one_of("hard variant", name, ("ca", "cs"))
     asked = _Asked(tuple(metrics), tuple(hard), fraction, batch_size, device, seed, cache)
+    if isinstance(models, str) or not all(isinstance(name, str) for name in models):
+        raise ValueError("models: expected a list of names, or {your name: name, module, ...}")
     named = dict(models) if isinstance(models, Mapping) else {name: name for name in models}
     if not named or not metrics:
         raise ValueError("models, metrics: expected at least one of each")
@@ -470,7 +472,7 @@ def _ranking(
         why = one["error"] or f"left after round {one['round']} of {len(steps)}"
         rest = [(m, v, 0, math.nan, 0, why) for m in asked.metrics for v in missing]
         found = pd.DataFrame([*found.itertuples(index=False), *rest], columns=_COLUMNS)
-        frames.append(found.assign(model=name, round=one["round"], **told))
+        frames.append(found.assign(model=name, **told, round=one["round"]))
         if not one["error"] and one["round"] == len(steps):
             halves[name] = one["halves"]
             hard |= {(name, variant): h.numpy() for variant, h in one["hardness"].items()}
@@ -499,7 +501,7 @@ class Ranking:
 
     Attributes:
         frame: long: model, metric, variant (``all``, ``random``, ``cs``, ``ca``), draw, score,
-            samples, reason, round, seconds, prior. A model that failed has a row with NaN for every
+            samples, reason, seconds, prior, round. A model that failed has a row with NaN for every
             metric and variant.
         halves: model, and a column a metric: the scores on each half-sample.
         samples: index, class, path or text, and hardness by variant and model.
@@ -602,7 +604,7 @@ class Ranking:
         """The k hardest samples for a model, the best one where none is named, the hardest first.
 
         Returns:
-            Index into your data; class, path or text, hardness. Mislabelled samples stand here.
+            Index into your data; path or text, class, hardness. Mislabelled samples stand here.
 
         Raises:
             ValueError: the model has no such hardness.
@@ -611,7 +613,7 @@ class Ranking:
         column = f"{variant}|{name}"
         if column not in self.samples:
             raise ValueError(f"variant: {name} has no hardness {variant!r}; table() has the reason")
-        about = [c for c in ("class", "path", "text") if c in self.samples]
+        about = [c for c in ("path", "text", "class") if c in self.samples]
         found = self.samples[about].assign(hardness=self.samples[column])
         return found.sort_values("hardness", ascending=False, kind="stable").head(k)
 

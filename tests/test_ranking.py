@@ -303,6 +303,8 @@ TEXT = datasets.Dataset.from_dict({"text": ["a"]})
         (None, {"labels": [0, 1], "budget": "half"}, "budget: expected None or halving"),
         (None, {"labels": [0, 1], "metrics": ["logm"]}, "unknown metric 'logm'"),
         (None, {"labels": [0, 1], "hard": ["hard"]}, "unknown hard variant 'hard'"),
+        (None, {"labels": [0, 1], "models": "resnet8@glyphs"}, "models: expected a list of names"),
+        (None, {"labels": [0, 1], "models": [CifarResNet(1)]}, "models: expected a list of names"),
         (None, {"labels": [0, 1], "models": []}, "models, metrics: expected at least one"),
     ],
 )  # fmt: skip
