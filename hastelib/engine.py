@@ -233,8 +233,11 @@ def _cluster(workers: int, gpus: bool) -> Iterator[SpecCluster]:
         own = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in named.split(",")[:workers]]
         each = [{"resources": {"GPU": 1}, "env": one} for one in own]
     spawned = "distributed.nanny.pre-spawn-environ"  # set before a worker imports anything
+    variables = dask.config.get(spawned) | {"TQDM_DISABLE": "1", "HASTE_WORKERS": str(workers)}
+    # Giving memory back after every step of a training takes as long as the step.
+    variables.pop("MALLOC_TRIM_THRESHOLD_", None)
     settings = {
-        spawned: dask.config.get(spawned) | {"TQDM_DISABLE": "1", "HASTE_WORKERS": str(workers)},
+        spawned: variables,
         "distributed.worker.daemon": False,  # a worker may start processes that decode
         "distributed.scheduler.worker-saturation": 1.0,  # no job waits on a worker
         "distributed.scheduler.allowed-failures": 1,  # else it is tried alone
