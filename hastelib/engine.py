@@ -245,7 +245,7 @@ def _cluster(workers: int, gpus: bool) -> Iterator[SpecCluster]:
     options = local | {"nthreads": 1, "memory_limit": 0, "silence_logs": 50}
     specs = {i: {"cls": Nanny, "options": options | one} for i, one in enumerate(each)}
     scheduler = {"cls": Scheduler, "options": local | {"port": 0, "dashboard": False}}
-    before = {*os.environ}
+    before = dict(os.environ)
     try:
         with (
             dask.config.set(settings),
@@ -253,5 +253,5 @@ def _cluster(workers: int, gpus: bool) -> Iterator[SpecCluster]:
         ):
             yield cluster
     finally:
-        for name in {*os.environ} - before:  # a nanny leaves here what it gave its workers
-            del os.environ[name]
+        os.environ.clear()  # a nanny leaves here what it gave its workers
+        os.environ.update(before)
