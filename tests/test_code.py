@@ -14,7 +14,8 @@ import torch
 import torchvision
 from torch import nn
 
-from hastelib import code, extract, models
+from hastelib import code, models
+from hastelib.features import extract
 from hastelib.metrics import METRICS
 
 MINE = '''
@@ -95,8 +96,9 @@ def test_no_other_edit_counts(folder: Path) -> None:
 
 def test_it_is_the_same_in_every_process() -> None:
     """Whatever the hash seed, and whether or not types are checked (as in these tests)."""
-    asked = "METRICS['n_leep'], METRICS['gbc'], extract.extract, models.Source"
-    lines = "from hastelib import code, extract, models; from hastelib.metrics import METRICS"
+    asked = "METRICS['n_leep'], METRICS['gbc'], extract, models.Source"
+    lines = "from hastelib import code, models; from hastelib.features import extract"
+    lines += "; from hastelib.metrics import METRICS"
     done = subprocess.run(
         [sys.executable, "-c", f"{lines}; print(code.of({asked}))"],
         env=os.environ | {"PYTHONHASHSEED": "7"},
@@ -104,14 +106,14 @@ def test_it_is_the_same_in_every_process() -> None:
         text=True,
         check=True,
     )
-    here = METRICS["n_leep"], METRICS["gbc"], extract.extract, models.Source
+    here = METRICS["n_leep"], METRICS["gbc"], extract, models.Source
     assert done.stdout.strip() == code.of(*here)
 
 
 def test_versions_count_where_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     def all_of() -> list[str]:
         code._known.cache_clear()
-        reached = (METRICS["leep"],), (METRICS["n_leep"],), (extract.extract, models.Source)
+        reached = (METRICS["leep"],), (METRICS["n_leep"],), (extract, models.Source)
         return [code.of(*things) for things in reached]
 
     before = all_of()
