@@ -137,7 +137,7 @@ def gather(grid: Grid, pool: Pool) -> Members:
     ranked = [grid.hardness(target, by=ranker) for ranker in dict.fromkeys(pool.rankers)]
     return Members(
         pool,
-        tuple(one.probs for one in features if one.probs is not None),
+        tuple(torch.as_tensor(metrics.Sample(one).probs) for one in features),
         features[0].labels,
         {v: tuple(hardness.hardest(one[v], fraction) for one in ranked) for v in HARD},
         np.array([[one.probs.numpy() for one in line] for line in outcomes]),

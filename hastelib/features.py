@@ -230,16 +230,13 @@ def features(
     """
     if pool not in ("mean", "cls"):
         raise ValueError(f"pool: expected mean or cls, got {pool!r}")
-    if isinstance(batches, DataLoader) and not isinstance(batches.sampler, SequentialSampler):
-        raise ValueError(
-            f"batches: expected samples in their order, got a DataLoader with a "
-            f"{type(batches.sampler).__name__}; build it with shuffle=False"
-        )
+    if isinstance(batches, DataLoader):
+        in_order("batches", batches)
     network = hooks.unwrapped(model)
     collected, reader = _Collected(), None
     with _borrowed(network, device or default_device()) as (place, kind), torch.inference_mode():
         for batch in tqdm(batches, unit="batch", desc=type(network).__name__):
-            inputs, labels = _parted(batch)
+            inputs, labels = parted(batch)
             inputs = _as_wanted(inputs, place, kind)
             if reader is None:
                 read = hooks.structure(network, inputs, head, layers)
@@ -258,7 +255,16 @@ def features(
     return _features(collected.tensors(), reader.read.layers)
 
 
-def _parted(batch: Any) -> tuple[Any, Tensor]:
+def in_order(name: str, loader: DataLoader) -> None:
+    """Refuse a loader that shuffles: the order is the samples' identity."""
+    if not isinstance(loader.sampler, SequentialSampler):
+        raise ValueError(
+            f"{name}: expected samples in their order, got a DataLoader with a "
+            f"{type(loader.sampler).__name__}; build it with shuffle=False"
+        )
+
+
+def parted(batch: Any) -> tuple[Any, Tensor]:
     """The inputs and the labels of a batch."""
     if isinstance(batch, Mapping):
         inputs: Any = {name: x for name, x in batch.items() if name != "labels"}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -30,7 +29,6 @@ from hastelib.store import Kept, Store, digest, key
 from hastelib.suites import Suite, one_of
 
 T = TypeVar("T")
-_LinAlgError: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 MEMORY = 2 << 30
 """Bytes of networks, decoded splits, features and outcomes that a grid holds; the rest is read or
 made again."""
@@ -69,17 +67,10 @@ class Subset:
 def score(
     names: Sequence[str], features: Features, subsets: Sequence[Subset]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Metric -> a line for each subset, whose features are factored once for all metrics.
-
-    A score that cannot be computed, or is infinite, is NaN with the reason.
-    """
-    # LogME's Gram matrix could be had from that of the centred embeddings, were that there: first
-    # of all, its last digits do not depend on what else is asked for.
-    ordered = sorted(names, key=lambda name: not name.startswith("logme"))
+    """Metric -> a line for each subset, whose features are factored once for all metrics."""
     lines: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for one in subsets:
         part = features.at(one.rows)
-        sample = metrics.Sample(part)
         told = {
             "variant": one.variant,
             "similarity": one.similarity,
@@ -88,13 +79,7 @@ def score(
             "samples": len(one.rows),
             "classes": len(part.labels.unique()),
         }
-        for name in ordered:
-            try:
-                value, reason = float(metrics.METRICS[name](sample)), ""
-                if not math.isfinite(value):
-                    value, reason = math.nan, f"the metric gives {value}"
-            except (ValueError, ArithmeticError, _LinAlgError) as error:
-                value, reason = math.nan, str(error) or type(error).__name__
+        for name, (value, reason) in metrics.Sample(part).scores(names).items():
             lines[name].append(told | {"score": value, "reason": reason})
     return lines
 

@@ -175,9 +175,8 @@ def structure(
     pools: dict[str, nn.Module] = {
         name: part for name, part in module.named_modules() if isinstance(part, nn.MaxPool2d)
     }
-    choices = [blocks for least in (2, 1) if (blocks := _blocks(module, least))]
-    if not _blocks(module, 2) and pools:
-        choices = [pools]
+    larger, any_ = _blocks(module, 2), _blocks(module, 1)
+    choices = [pools] if pools and not larger else [blocks for blocks in (larger, any_) if blocks]
     every = {name: part for blocks in choices for name, part in blocks.items()}
     with Taps(heads, every, keep=_places) as taps:
         output = tensor(call(module, inputs))

@@ -18,7 +18,9 @@ from torch.utils.data import DataLoader
 
 from hastelib import code, engine, hardness, models, plugins, stats
 from hastelib.data import Preprocessing, class_names, fingerprint, image_folder, paths
-from hastelib.features import Features, _parted, default_device, extract, features
+from hastelib.data.base import labels_of
+from hastelib.data.images import rgb
+from hastelib.features import Features, default_device, extract, features, in_order, parted
 from hastelib.hardness import Signature
 from hastelib.metrics import METRICS, Sample
 from hastelib.models.source import fingerprint as module_fingerprint
@@ -76,7 +78,7 @@ class _Items(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, place: int) -> tuple[Tensor, Tensor]:
         image = self.data[self.rows[place]][0]
         if not isinstance(image, Tensor):
-            image = self.transform(image.convert("RGB"))
+            image = self.transform(rgb(image))
         return image, self.labels[self.rows[place]]
 
 
@@ -113,12 +115,8 @@ def _data(data: Any, labels: Any) -> _Data:
     if isinstance(data, datasets.Dataset):
         return _of_table(data)
     if isinstance(data, DataLoader):
-        if not isinstance(data.sampler, torch.utils.data.SequentialSampler):
-            raise ValueError(
-                "data: expected samples in their order, got a DataLoader that shuffles; build it "
-                "with shuffle=False"
-            )
-        y, names = _one_class(torch.cat([_parted(batch)[1] for batch in data]), "data")
+        in_order("data", data)
+        y, names = _one_class(torch.cat([parted(batch)[1] for batch in data]), "data")
         return _Data(y, names, "inputs", data)
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         found = getattr(data, "targets", None)
@@ -145,7 +143,7 @@ def _of_table(data: Any) -> _Data:
         data = data.remove_columns("label").add_column(
             "label", y.tolist(), feature=datasets.ClassLabel(names=names)
         )
-    y = torch.tensor(data.with_format("numpy")["label"][:], dtype=torch.int64)
+    y = torch.from_numpy(labels_of(data))
     if (y < 0).any():
         raise ValueError(f"data: {int((y < 0).sum())} samples have no label; remove them")
     content = paths(data) if kind == "image" else [text[:80] for text in data["text"]]
@@ -188,9 +186,8 @@ def _features(name: str, model: Any, data: _Data, rows: Tensor, asked: _Asked) -
         raise ValueError("without data a model is an array (n, d) or Features")
     module, transform = model if isinstance(model, tuple) else (model, None)
     source = None
-    if isinstance(module, str):
-        source = models.load(module)
-        module, transform = source.module, source.preprocessing
+    if isinstance(module, models.Source):  # it was named
+        source, module, transform = module, module.module, module.preprocessing
     if not isinstance(module, nn.Module):
         raise ValueError(f"expected a name, a module, Features or an array, got {type(module)}")
     if data.kind in ("image", "text") and source is None:
@@ -266,6 +263,8 @@ def _measure(
     """
     plugins.load()
     start = time.perf_counter()
+    if isinstance(model, str) and data.kind != "arrays":
+        model = models.load(model)  # once for all parts
     parts = [_features(name, model, data, part, asked) for part in rows]
     place = torch.cat([*rows]).argsort()
     whole = _joined(parts).at(place) if len(parts) > 1 else parts[0]
@@ -290,7 +289,7 @@ def _measure(
         rows_ = torch.randperm(n, generator=generator)[: math.ceil(asked.fraction * n - 1e-9)]
         subsets.append(("random", draw, rows_))
     for variant, draw, chosen in subsets:
-        for metric, (score, reason) in _scores(whole.at(chosen), asked.metrics).items():
+        for metric, (score, reason) in Sample(whole.at(chosen)).scores(asked.metrics).items():
             lines.append((metric, variant, draw, score, len(chosen), reason))
     found["frame"] = pd.DataFrame(lines, columns=_COLUMNS)
     found["halves"] = _halves(whole, asked) if last else None
@@ -308,24 +307,14 @@ def _joined(parts: Sequence[Features]) -> Features:
     )
 
 
-def _scores(part: Features, names: Sequence[str]) -> dict[str, tuple[float, str]]:
-    """Metric -> score, and why there is none."""
-    sample, found = Sample(part), {}
-    for name in names:
-        try:
-            found[name] = METRICS[name](sample), ""
-        except ValueError as error:
-            found[name] = math.nan, str(error)
-    return found
-
-
 def _halves(whole: Features, asked: _Asked) -> pd.DataFrame:
     """The metrics, a column each, on stratified half-samples, the same for every model."""
     lines = []
     for draw in range(HALVES):
         order = _order(whole.labels, torch.Generator().manual_seed(asked.seed + draw))
         half = whole.at(order[: min(math.ceil(len(order) / 2), HALF_MOST)].sort().values)
-        lines.append({name: s for name, (s, _) in _scores(half, asked.metrics).items()})
+        scores = Sample(half).scores(asked.metrics)
+        lines.append({name: score for name, (score, _) in scores.items()})
     return pd.DataFrame(lines)
 
 

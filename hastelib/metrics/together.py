@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable
 from typing import Protocol, runtime_checkable
 
@@ -15,6 +16,8 @@ from hastelib.metrics.evidence import logme, logme_fixed_point
 from hastelib.metrics.predictions import leep, n_leep, nce
 from hastelib.metrics.probes import knn, linear_probe
 from hastelib.metrics.separation import gbc, h_score, transrate
+
+_LinAlgError: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 
 
 @runtime_checkable
@@ -63,6 +66,21 @@ class Sample:
         if probs.device.type == "cpu" and probs.dtype != torch.bfloat16:
             return probs.numpy().argmax(1)  # several times as quick as torch's
         return probs.argmax(1)
+
+    def scores(self, names: Iterable[str]) -> dict[str, tuple[float, str]]:
+        """Name -> score, or NaN with the reason why it cannot be computed or is infinite."""
+        found = {}
+        # LogME's Gram matrix could be had from that of the centred embeddings, were that there:
+        # first of all, its last digits do not depend on what else is asked for.
+        for name in sorted(names, key=lambda name: not name.startswith("logme")):
+            try:
+                value, reason = float(METRICS[name](self)), ""
+                if not math.isfinite(value):
+                    value, reason = math.nan, f"the metric gives {value}"
+            except (ValueError, ArithmeticError, _LinAlgError) as error:
+                value, reason = math.nan, str(error) or type(error).__name__
+            found[name] = value, reason
+        return found
 
 
 METRICS: dict[str, Callable[[Sample], float]] = {

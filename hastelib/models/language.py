@@ -17,6 +17,7 @@ import datasets
 import torch
 from torch import Tensor, nn
 
+from hastelib.data.base import class_names, labels_of
 from hastelib.glyphs import corpus
 from hastelib.hooks import Structure, flat, structure
 from hastelib.models.source import Source, wrap
@@ -76,8 +77,8 @@ class Texts:
         self, split: datasets.Dataset, preprocessing: Tokenising, name: str = "data"
     ) -> None:
         self.name = name
-        self.classes: list[str] = split.features["label"].names
-        self.labels = torch.tensor(split.with_format("numpy")["label"][:], dtype=torch.int64)
+        self.classes = class_names(split)
+        self.labels = torch.from_numpy(labels_of(split))
         self._collate = _transformers().DataCollatorWithPadding(preprocessing.tokenizer)
         cut = {"truncation": True, "max_length": preprocessing.tokens}
         self._tokens = dict(preprocessing.tokenizer(list(split["text"]), **cut))
