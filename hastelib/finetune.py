@@ -6,10 +6,13 @@ with SGD and momentum (texts: Adam), and the result is the accuracy on the targe
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import platform
 import re
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -154,6 +157,8 @@ def train(
             for batch, labels in split.batches(
                 recipe.batch_size, device, training.order, drop_single=True
             ):
+                if recipe.flips:
+                    batch, labels = _mirrored(batch, labels, training.order)
                 if labels.ndim == 1 or (labels >= 0).any():  # else no pixel has a class
                     loss = nn.functional.cross_entropy(source.logits(module, batch), labels)
                     training.optimiser.zero_grad()
@@ -175,6 +180,17 @@ def train(
             notes = {"epochs": epoch + 1, "made": made}
             store.write("checkpoints", entry, {"state": training.save()}, notes)
     module.eval()
+
+
+def _mirrored(batch: Any, labels: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Each image left to right with probability one half; a scene's mask with it."""
+    if not isinstance(batch, Tensor):
+        raise ValueError("flips: expected images, got texts; leave flips out of the recipe")
+    flip = (torch.rand(len(batch), generator=random) < 0.5).to(batch.device)
+    batch = torch.where(flip[:, None, None, None], batch.flip(-1), batch)
+    if labels.ndim == 3:
+        labels = torch.where(flip[:, None, None], labels.flip(-1), labels)
+    return batch, labels
 
 
 @torch.inference_mode()
@@ -250,6 +266,12 @@ def describe(device: str) -> str:
     return f"{named[1].strip() if named else platform.machine()}, {os.cpu_count()} cores"
 
 
+@functools.cache
 def versions() -> str:
-    """What made a result, for its provenance."""
-    return f"hastelib {hastelib.__version__}, torch {torch.__version__.partition('+')[0]}"
+    """What made a result, for its provenance; of a clone with the commit."""
+    root, commit = Path(hastelib.__file__).parents[1], ""
+    if (root / ".git").exists() and shutil.which("git"):
+        asked = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*"]
+        found = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+        commit = f" ({found})" if found else ""
+    return f"hastelib {hastelib.__version__}{commit}, torch {torch.__version__.partition('+')[0]}"

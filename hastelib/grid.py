@@ -497,15 +497,18 @@ class Grid:
 
     def shared(self, target: str, outcomes: Sequence[finetune.Outcome]) -> dict[str, Any]:
         """The columns that all rows of a target have."""
-        devices = [one.provenance["device"] for one in outcomes]
-        hardware = "; ".join(dict.fromkeys(devices or [finetune.describe(default_device())]))
+        here = {"device": finetune.describe(default_device()), "versions": finetune.versions()}
+        made = pd.DataFrame([one.provenance for one in outcomes] or [here])
+        device, versions = ("; ".join(made[name].unique()) for name in here)
         return {
             "schema": SCHEMA,
             "suite": self.suite.name,
             "target": target,
             "data": self.fingerprint(target, "train")[:12],
-            "device": f"{hardware}, threads a job: {self.suite.recipe.threads}",
-            "versions": finetune.versions(),
+            "recipe": self.suite.recipe.told,
+            "seconds": made.get("seconds", pd.Series(dtype=float)).mean(),
+            "device": f"{device}, threads a job: {self.suite.recipe.threads}",
+            "versions": versions,
         }
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from hastelib.store import writing
 
-SCHEMA = 2
+SCHEMA = 3
 """The version of the columns; raised when one is added, dropped or changes its meaning."""
 
 COLUMNS = {
@@ -35,6 +35,8 @@ COLUMNS = {
     "accuracy": "float64",
     "accuracy_std": "float64",
     "seeds": "int64",
+    "recipe": "str",
+    "seconds": "float64",
     "data": "str",
     "weights": "str",
     "device": "str",

@@ -33,7 +33,8 @@ class Recipe(Strict):
 
     ``schedule`` is ``constant`` (the paper's, but for segmentation), ``onecycle``, or ``plateau``,
     which halves the learning rate when the mean loss of an epoch has not fallen for more than
-    ``patience`` epochs. ``threads`` of one job are fixed, so that a result does not depend on
+    ``patience`` epochs. With ``flips`` each image, or scene with its mask, is mirrored or not in
+    every epoch, at random. ``threads`` of one job are fixed, so that a result does not depend on
     what else runs.
     """
 
@@ -46,18 +47,24 @@ class Recipe(Strict):
     threads: int = Field(default=2, gt=0)
     optimiser: Literal["sgd", "adam"] = "sgd"
     patience: int = Field(default=2, ge=0)
+    flips: bool = False
 
     def parts(self) -> dict[str, Any]:
         """What determines an outcome, for its key: fields that came later only where they are set,
         so that outcomes from before keep their keys."""
-        later, fields = ("optimiser", "patience"), type(self).model_fields
+        later, fields = ("optimiser", "patience", "flips"), type(self).model_fields
         same = {name for name in later if getattr(self, name) == fields[name].default}
         return self.model_dump(exclude=same)
 
     @property
-    def method(self) -> str:
-        """The optimiser in words."""
-        return f"SGD with momentum {self.momentum:g}" if self.optimiser == "sgd" else "Adam"
+    def told(self) -> str:
+        """In words."""
+        method = f"SGD with momentum {self.momentum:g}" if self.optimiser == "sgd" else "Adam"
+        decay = f", weight decay {self.weight_decay:g}" if self.weight_decay else ""
+        return (
+            f"{method}{decay}, {self.epochs} epochs, learning rate {self.learning_rate:g} "
+            f"({self.schedule}), batches of {self.batch_size}{', flips' if self.flips else ''}"
+        )
 
 
 class Hardness(Strict):

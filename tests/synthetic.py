@@ -40,6 +40,8 @@ def row(**changes: Any) -> dict[str, Any]:
         "accuracy": 0.9,
         "accuracy_std": 0.012,
         "seeds": 3,
+        "recipe": "SGD, 10 epochs",
+        "seconds": 12.5,
         "data": "0123456789ab",
         "weights": "ba9876543210",
         "device": "cpu, 2 threads",

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from hastelib import data, models
+from hastelib import finetune as finetune_module
 from hastelib.finetune import Outcome, finetune
 from hastelib.glyphs import Glyphs
 from hastelib.store import DamagedEntryWarning, Store
@@ -121,6 +122,23 @@ def test_one_image_is_not_enough(tmp_path: Path):
     one = data.Images(split.select([0]), source.preprocessing, "one")
     with pytest.raises(ValueError, match="one: expected at least two images"):
         finetune(source, one, one, RECIPE, 0, store=store, entry="e")
+
+
+def test_flips_mirror_about_half_of_the_images_and_a_mask_with_its_scene(
+    unbroken: Outcome, tmp_path: Path
+):
+    images, masks = torch.rand(64, 3, 4, 5), torch.randint(0, 9, (64, 4, 5))
+    random = torch.Generator().manual_seed(0)
+    turned, labels = finetune_module._mirrored(images, masks, random)
+    flipped = [not torch.equal(a, b) for a, b in zip(images, turned, strict=True)]
+    assert 16 < sum(flipped) < 48
+    for i, flip in enumerate(flipped):
+        assert torch.equal(turned[i], images[i].flip(-1) if flip else images[i])
+        assert torch.equal(labels[i], masks[i].flip(-1) if flip else masks[i])
+    with pytest.raises(ValueError, match="leave flips out"):
+        finetune_module._mirrored({"input_ids": masks}, masks, random)
+    recipe = RECIPE.model_copy(update={"flips": True})
+    assert not torch.equal(run(tmp_path, recipe).probs, unbroken.probs)
 
 
 def test_divergence_is_an_error(tmp_path: Path):

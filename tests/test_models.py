@@ -17,7 +17,6 @@ from torch import nn
 
 from hastelib import models
 from hastelib.data import Preprocessing
-from hastelib.download import sha256_of
 from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, CifarResNet
 
 STAGES = {
@@ -124,7 +123,7 @@ def test_a_classifier_that_cannot_be_replaced_is_refused(networks):
     ("name", "message"),
     [
         ("resnet20", "write torchvision/NAME"),
-        ("resnet21@cifar10", "unknown cifar10 network 'resnet21'; choose one of: resnet20"),
+        ("resnet21@pocket", "unknown pocket network 'resnet21'; choose one of: densenet121"),
         ("resnet50@glyphs", "unknown glyphs network 'resnet50'; choose one of: densenet16"),
         ("resnet51@IMAGENET1K_V1", "unknown torchvision network 'resnet51'; .*resnet50"),
         ("resnet50@IMAGENET", "unknown weights of resnet50 'IMAGENET'; .*IMAGENET1K_V2"),
@@ -154,49 +153,39 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _published(folder: Path, monkeypatch: pytest.MonkeyPatch, content: object) -> Path:
-    """A file named as the published CIFAR-10 ResNets are, by the hash of its content."""
-    path = folder / "cifar10" / "new.th"
-    path.parent.mkdir()
-    torch.save(content, path)
-    name = f"resnet20-{sha256_of(path)[:8]}.th"
-    monkeypatch.setitem(models.CIFAR10_FILES, "resnet20", name)
-    return path.rename(path.with_name(name))
+def _saved(folder: Path, content: object) -> str:
+    """The name of SqueezeNet with what a file under the weights folder holds."""
+    torch.save(content, folder / "new.pth")
+    return "squeezenet1_1@new.pth"
 
 
-def _resnet20() -> dict:
+def test_weights_saved_from_a_parallel_network_are_found_in_the_folder(folder: Path):
     torch.manual_seed(1)
-    state = {f"module.{name}": x for name, x in CifarResNet(3).state_dict().items()}
-    return {"state_dict": state, "best_prec1": 91.7}
+    state = torchvision.models.squeezenet1_1().state_dict()
+    told = {"state_dict": {f"module.{name}": x for name, x in state.items()}, "best_prec1": 58.2}
+    source = models.load(_saved(folder, told))
+    assert torch.equal(source.module.state_dict()["features.0.weight"], state["features.0.weight"])
+    assert source.preprocessing == Preprocessing(256, 224)
 
 
-def test_cifar10_weights_are_found_in_the_folder(folder: Path, monkeypatch):
-    _published(folder, monkeypatch, _resnet20())
-    source = models.load("resnet20@cifar10")
-    torch.manual_seed(1)
-    assert torch.equal(source.module.state_dict()["conv1.weight"], CifarResNet(3).conv1.weight)
-    assert source.preprocessing == Preprocessing(32, 32)
-
-
-def test_truncated_weights(folder: Path, monkeypatch):
-    path = _published(folder, monkeypatch, _resnet20())
-    path.write_bytes(path.read_bytes()[:1000])
+def test_truncated_weights(folder: Path):
+    (folder / "resnet18-f37072fd.pth").write_bytes(b"cut short")
     with pytest.raises(
-        ValueError, match=r"resnet20.*th has SHA-256 .*delete it, and it is fetched"
+        ValueError, match=r"resnet18.*pth has SHA-256 .*delete it, and it is fetched"
     ):
-        models.load("resnet20@cifar10")
+        models.load("resnet18@IMAGENET1K_V1")
 
 
-def test_weights_of_another_size(folder: Path, monkeypatch):
-    _published(folder, monkeypatch, {"state_dict": CifarResNet(5).state_dict()})
-    with pytest.raises(ValueError, match="do not fit CifarResNet"):
-        models.load("resnet20@cifar10")
+def test_weights_of_another_size(folder: Path):
+    name = _saved(folder, {"state_dict": torchvision.models.squeezenet1_0().state_dict()})
+    with pytest.raises(ValueError, match="do not fit SqueezeNet"):
+        models.load(name)
 
 
-def test_weights_that_would_run_code_are_refused(folder: Path, monkeypatch):
-    _published(folder, monkeypatch, {"state_dict": nn.Linear(1, 1)})  # an object, not tensors
+def test_weights_that_would_run_code_are_refused(folder: Path):
+    name = _saved(folder, {"state_dict": nn.Linear(1, 1)})  # an object, not tensors
     with pytest.raises(ValueError, match="cannot read the weights"):
-        models.load("resnet20@cifar10")
+        models.load(name)
 
 
 def test_densenet_files_with_the_names_of_the_first_version(tmp_path: Path):
@@ -239,13 +228,9 @@ def test_missing_published_weights_are_downloaded_from_the_official_address(
         raise FileNotFoundError("stop here")
 
     monkeypatch.setattr("hastelib.models.weights.fetch", note)
-    for name in ("resnet20@cifar10", "resnet18@IMAGENET1K_V1"):
-        with pytest.raises(FileNotFoundError, match="stop here"):
-            models.load(name)
-    assert asked == [
-        ("resnet20-12fca82f.th", "resnet20-12fca82f.th", "12fca82f"),
-        ("resnet18-f37072fd.pth", "resnet18-f37072fd.pth", "f37072fd"),
-    ]
+    with pytest.raises(FileNotFoundError, match="stop here"):
+        models.load("resnet18@IMAGENET1K_V1")
+    assert asked == [("resnet18-f37072fd.pth", "resnet18-f37072fd.pth", "f37072fd")]
 
 
 def test_torchvision_preprocessing_comes_with_the_weights(folder: Path, monkeypatch):

@@ -79,7 +79,7 @@ def test_a_row_that_stands_twice_is_refused():
 
 def test_missing_columns_are_named(tmp_path: Path):
     path = tmp_path / "rows.csv"
-    path.write_text("schema,section\n2,5.1\n")
+    path.write_text(f"schema,section\n{SCHEMA},5.1\n")
     with pytest.raises(ValueError, match=r"rows.csv: .*missing suite, target"):
         records.read(path)
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 from torch import nn
 from torchmetrics.classification import MulticlassJaccardIndex
+from torchvision.models import squeezenet1_1
 from torchvision.models.segmentation import fcn_resnet50
 
 from hastelib import finetune, metrics, models
-from hastelib.data import load
+from hastelib.data import Preprocessing, load
 from hastelib.data.scenes import IGNORE, NO_CLASS, Pictures
 from hastelib.features import extract
 from hastelib.glyphs import Scenes
@@ -75,11 +76,26 @@ def test_a_name_stands_for_the_same_network_and_choices_are_listed():
     assert first.preprocessing.resize == segmentation.SMALL
     assert models.parse(NAME) == ("fcn_resnet8", "glyphs")
     assert isinstance(models.load(NAME, 48), segmentation.SegmentationSource)
-    for wrong in ("fcn_resnet9@glyphs", "fcn_resnet8@cifar10", "fcn_resnet50@GLYPHS"):
+    for wrong in ("fcn_resnet9@glyphs", "fcn_resnet8@pocket", "fcn_resnet50@GLYPHS"):
         with pytest.raises(ValueError, match="choose one of"):
             models.parse(wrong)
     for right in ("fcn_resnet50@COCO_WITH_VOC_LABELS_V1", "fcn_resnet50@IMAGENET1K_V2"):
         models.parse(right)
+
+
+def test_a_classifier_made_convolutional_says_the_same_on_average():
+    torch.manual_seed(0)
+    classifier = models.wrap("x", squeezenet1_1(num_classes=7), Preprocessing(64, 64))
+    fcn = segmentation.convolutional(classifier).eval()
+    source = segmentation.SegmentationSource("x", fcn, segmentation.Viewing(48, 48), "")
+    images = source.inputs(torch.randint(0, 256, (2, 3, 48, 64), dtype=torch.uint8))
+    with torch.inference_mode():
+        maps, expected = source.reader()(images), classifier.module(images)
+    assert maps["logits"].shape[1:] == (7, 2, 3)
+    torch.testing.assert_close(maps["logits"].relu().mean((2, 3)), expected)
+    assert fcn(images)["out"].shape == (2, 7, 48, 64)
+    assert [*maps][-1] == "layer.backbone.network.features.12"
+    assert source.with_classes(3)(images)["out"].shape == (2, 3, 48, 64)
 
 
 def test_the_papers_fcn_loads_from_torchvisions_files(tmp_path, monkeypatch):

@@ -97,9 +97,8 @@ def setting(grid: Grid, targets: Sequence[str]) -> pd.DataFrame:
         "Suite": f"{suite.name}: {suite.about}",
         "Sources": ", ".join(suite.sources),
         "Targets": ", ".join(targets),
-        "Fine-tuning": f"{recipe.method}, {recipe.epochs} epochs, learning rate "
-        f"{recipe.learning_rate:g} ({recipe.schedule}), batches of {recipe.batch_size}, "
-        f"{suite.size} {unit}, seeds {', '.join(map(str, suite.seeds))}",
+        "Fine-tuning": f"{recipe.told}, {suite.size} {unit}, seeds "
+        f"{', '.join(map(str, suite.seeds))}",
         "Hardness": f"by {hardness.source}, the hardest {hardness.fraction:.0%}; class-specific "
         f"with {hardness.covariance} covariance; {hardness.draws} random draws",
         "Hardware": describe(default_device()),

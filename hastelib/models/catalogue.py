@@ -18,7 +18,7 @@ from torch import nn
 
 from hastelib.data import Preprocessing
 from hastelib.data.images import IMAGENET_MEAN, IMAGENET_STD
-from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, GLYPHS_INPUT, CifarResNet
+from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, GLYPHS_INPUT
 from hastelib.models import weights as files
 from hastelib.models.source import Source, wrap
 from hastelib.suites import one_of
@@ -98,9 +98,8 @@ def parse(name: str) -> tuple[str, str]:
         )
     if other := _modality(architecture):
         other.check(architecture, weights)
-    elif weights in ("glyphs", "cifar10", "pocket"):
-        choices = {"glyphs": [*GLYPHS], "cifar10": [*files.CIFAR10_FILES], "pocket": POCKET}
-        one_of(f"{weights} network", architecture, choices[weights])
+    elif weights in ("glyphs", "pocket"):
+        one_of(f"{weights} network", architecture, GLYPHS if weights == "glyphs" else POCKET)
     else:
         one_of("torchvision network", architecture, known)
         if "." not in weights:  # not a file
@@ -169,11 +168,6 @@ def _built(architecture: str, weights: str) -> tuple[nn.Module, Any]:
         module = GLYPHS[architecture](2)
         files.fill(module, GLYPHS_FOLDER / f"{architecture}.safetensors")
         return module, GLYPHS_INPUT
-    if weights == "cifar10":
-        file = files.CIFAR10_FILES[architecture]
-        module = CifarResNet((int(architecture.removeprefix("resnet")) - 2) // 6)
-        files.fill(module, files.find(f"cifar10/{file}", files.CIFAR10_URL.format(file=file)))
-        return module, Preprocessing(32, 32)
     # The checkpoints of these two expect inputs scaled to [-1, 1], which they do themselves.
     rescaling = architecture in ("googlenet", "inception_v3")
     options = {"transform_input": True, "init_weights": False} if rescaling else {}

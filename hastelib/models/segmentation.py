@@ -8,6 +8,7 @@ are the same for every source and every batch size.
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -21,10 +22,11 @@ from torchvision.models.segmentation import FCN
 from hastelib.data.images import Preprocessing
 from hastelib.data.scenes import IGNORE, NO_CLASS, Pictures
 from hastelib.glyphs.networks import GLYPHS, CifarResNet
-from hastelib.hooks import Reader, Structure, placed
+from hastelib.hooks import Reader, Structure, placed, structure
+from hastelib.models.catalogue import POCKET
 from hastelib.models.catalogue import load as load_classifier
 from hastelib.models.source import Source, fingerprint
-from hastelib.models.weights import CIFAR10_FILES, fill, needed, of_torchvision
+from hastelib.models.weights import fill, needed, of_torchvision
 from hastelib.suites import one_of
 
 PIXELS = 64
@@ -36,7 +38,7 @@ SMALL = 64
 _LARGE = ("fcn_resnet50", "fcn_resnet101")
 _SMALL = {
     "glyphs": [f"fcn_{name}" for name in GLYPHS if name.startswith("resnet")],
-    "cifar10": [f"fcn_{name}" for name in CIFAR10_FILES],
+    "pocket": [f"fcn_{name}" for name in POCKET],
 }
 _CHUNK = 64  # scenes counted at a time, which bounds the memory
 
@@ -77,6 +79,35 @@ def small_fcn(classifier: CifarResNet, classes: int) -> FCN:
     return FCN(IntermediateLayerGetter(small, {"layer3": "out"}), head)
 
 
+class Trunk(nn.Module):
+    """A classifier of images up to its last map, as the backbone of an FCN."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network: Any = network
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """The last map (n, d, h', w'), as ``out``."""
+        if hasattr(self.network, "forward_features"):  # timm's
+            return {"out": self.network.forward_features(x)}
+        return {"out": self.network.features(x).relu()}
+
+
+def convolutional(classifier: Source) -> FCN:
+    """A classifier that says the class at every position (Long et al., 2015, Sec. 3.1).
+
+    Its linear layer becomes a 1 x 1 convolution with the same weights, whose map is enlarged
+    bilinearly to the input's size.
+    """
+    network: Any = copy.deepcopy(classifier.module)
+    assert classifier.structure.head is not None
+    old = network.get_submodule(classifier.structure.head)
+    head = nn.Conv2d(old.weight.shape[1], old.weight.shape[0], 1)
+    head.load_state_dict({"weight": old.weight.view_as(head.weight), "bias": old.bias})
+    network.classifier = nn.Identity()  # all of them call it so
+    return FCN(Trunk(network), head)
+
+
 @dataclass(frozen=True)
 class SegmentationSource(Source):
     """An FCN as a source; its accuracy is the mean intersection over union.
@@ -88,10 +119,15 @@ class SegmentationSource(Source):
 
     unit: ClassVar[str] = "scene"
 
-    @property
+    @functools.cached_property
     def structure(self) -> Structure:
         """The last convolution, and the stages of the backbone but the first."""
         backbone: Any = self.module.backbone
+        if isinstance(backbone, Trunk):
+            with torch.random.fork_rng(devices=[]):
+                inputs = torch.randn(2, 3, 224, 224)
+            found = structure(backbone.network.eval(), inputs, "classifier")
+            return Structure("classifier", tuple(f"backbone.network.{n}" for n in found.layers))
         stages = [f"backbone.{name}" for name in backbone if name.startswith("layer")]
         return Structure("classifier.4", tuple(stages[1:]))
 
@@ -196,7 +232,7 @@ def mean_iou(predicted: Tensor, labels: Tensor, classes: int) -> float:
 
 def check(architecture: str, weights: str) -> None:
     """``ValueError`` with the choices for what is no FCN, or weights that it does not have."""
-    one_of("FCN", architecture, [*_LARGE, *_SMALL["glyphs"], *_SMALL["cifar10"]])
+    one_of("FCN", architecture, [*_LARGE, *_SMALL["glyphs"], *_SMALL["pocket"]])
     choices = [name for name, having in _SMALL.items() if architecture in having]
     if architecture in _LARGE:
         choices = [*_published(architecture), *_published(architecture.removeprefix("fcn_"))]
@@ -228,9 +264,12 @@ def load(name: str, size: int | None = None) -> SegmentationSource:
             module, own = _large(plain, weights, whole), Viewing(520, 520)
         else:
             classifier = load_classifier(f"{plain}@{weights}")
-            assert isinstance(classifier.module, CifarResNet)
-            module, seen = small_fcn(classifier.module, 2), classifier.preprocessing
-            own = Viewing(SMALL, SMALL, seen.mean, seen.std)
+            small, seen = classifier.module, classifier.preprocessing
+            whole = not isinstance(small, CifarResNet)
+            module = (
+                small_fcn(small, 2) if isinstance(small, CifarResNet) else convolutional(classifier)
+            )
+            own = Viewing(SMALL, SMALL, seen.mean, seen.std, seen.interpolation)
     module, wanted = placed(module.eval()), size or own.resize
     seen = replace(own, resize=wanted, crop=wanted)
     return SegmentationSource(name, module, seen, fingerprint(module), whole)

@@ -21,15 +21,6 @@ from torch import Tensor, nn
 from hastelib.download import DownloadError, fetch, sha256_of
 from hastelib.hooks import replace_head
 
-CIFAR10_URL = (
-    "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/{file}"
-)
-CIFAR10_FILES = {
-    "resnet20": "resnet20-12fca82f.th",
-    "resnet32": "resnet32-d509ac18.th",
-    "resnet44": "resnet44-014dd654.th",
-    "resnet56": "resnet56-4bfd9763.th",
-}
 _OLD_DENSENET = r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)"
 
 
