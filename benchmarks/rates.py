@@ -15,7 +15,7 @@ import pandas as pd
 from hastelib import finetune, suites
 from hastelib.grid import Grid
 
-RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 EPOCHS = (5, 10, 20)
 NETWORKS = ("squeezenet1_1@pocket", "mobilenetv1_050@pocket", "efficientnet_lite0@pocket")
 TARGETS = ("flowers12", "dtd10")
