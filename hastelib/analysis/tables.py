@@ -42,7 +42,7 @@ NAMES = {
 }
 """What names in the frames are called in tables and figures."""
 
-FAMILIES = ("ResNet", "DenseNet", "MobileNet", "SqueezeNet", "VGG", "BERT", "FCN")
+FAMILIES = ("ResNet", "DenseNet", "MobileNet", "SqueezeNet", "EfficientNet", "VGG", "BERT", "FCN")
 
 
 def label(name: object) -> str:
@@ -51,15 +51,15 @@ def label(name: object) -> str:
 
 
 def source(name: str) -> str:
-    """The architecture: ``resnet20@cifar10`` without its weights; resnet14+greek keeps greek."""
+    """The architecture: ``resnet20@glyphs`` without its weights; resnet14+greek keeps greek."""
     base, *taught = name.split("+")
     return "+".join([base.split("@")[0], *taught])
 
 
 def family(name: str) -> str:
-    """The family of an architecture: ``resnet20@cifar10`` is a ResNet."""
+    """The family of an architecture: ``mobilenetv1_050@pocket`` is a MobileNet."""
     letters = re.split(r"[^A-Za-z]", source(name), maxsplit=1)[0]
-    return next((f for f in FAMILIES if f.lower() == letters.lower()), letters or name)
+    return next((f for f in FAMILIES if letters.lower().startswith(f.lower())), letters or name)
 
 
 def number(value: float, digits: int = 3, sign: bool = False) -> str:
