@@ -25,7 +25,8 @@ def main() -> None:
     ranking.HALVES = 1  # the stability is not looked at
     lines = []
     for name in SETS:
-        data = load(Parquet(kind="parquet", train=f"{name}/train.parquet"))["train"]
+        files = {split: f"{name}/{split}.parquet" for split in ("train", "test")}
+        data = load(Parquet(kind="parquet", **files))["train"]
         found = {}
         for network in models.POCKET:
             source = models.load(f"{network}@pocket")
