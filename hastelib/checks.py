@@ -197,7 +197,10 @@ def _tensor(name: str, value: object, whole: bool = False) -> Tensor:
     except (TypeError, ValueError, RuntimeError) as error:
         raise refuse(name, "an array", f"{type(value).__name__} that is none ({error})") from None
     if array.dtype.kind not in kinds:
-        raise refuse(name, expected, describe(array))
+        if whole and array.dtype.kind in "OU" and array.ndim:
+            remedy = f"number them: np.unique({name}, return_inverse=True)[1]"
+            raise refuse(name, expected, f"names or mixed values; {remedy}")
+        raise refuse(name, expected, describe(array if array.ndim else value))
     # It shares neither long doubles nor other byte orders, negative strides, read-only memory.
     wanted = np.dtype(float) if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
     shared = array.flags.c_contiguous and array.flags.writeable and array.dtype == wanted

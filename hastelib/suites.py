@@ -150,6 +150,14 @@ class Suite(Strict):
         """Of what a network sees: pixels, or tokens."""
         return self.image_size or self.tokens or 0
 
+    @field_validator("targets")
+    @classmethod
+    def _plain(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Class subsets and trained sources put ``#`` and ``+`` behind a target's name."""
+        if odd := [name for name in values if not name.strip() or {*name} & {*"#+,|/"}]:
+            raise ValueError(f"expected names without # + , | / and not empty, not {odd[0]!r}")
+        return values
+
     @field_validator("sources", "seeds")
     @classmethod
     def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -332,7 +332,7 @@ def test_one_bad_cell_never_loses_the_others(suite: Suite, tmp_path: Path, monke
 
     monkeypatch.setattr(finetune, "finetune", failing)
     jobs = Grid(suite, Store(tmp_path)).jobs([SOURCES[0]], ["greek"], seeds=(0,))
-    with pytest.raises(JobsFailedError, match="1 of 1 jobs failed; .*the loss is nan"):
+    with pytest.raises(JobsFailedError, match=r"1 of 1 jobs failed; .*the loss is nan"):
         Grid(suite, Store(tmp_path)).run(jobs)
     with pytest.warns(
         UserWarning, match=r"2 jobs failed, .* seed 0 and 1 others \(ValueError: the"
@@ -363,7 +363,7 @@ def test_a_source_that_cannot_be_loaded_fails_alone(suite: Suite, folder: Path, 
     )
     assert found[mine]["score"].isna().all()
     assert found[mine]["reason"].str.contains("no such network today").all()
-    with pytest.raises(ValueError, match="nothing could be computed: .*no such network today"):
+    with pytest.raises(ValueError, match=r"nothing could be computed: .*no such network today"):
         Grid(both, Store(folder)).frame("5.1", ["greek"], ["leep"], sources=["broken@mine"])
 
 

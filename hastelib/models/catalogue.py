@@ -102,6 +102,8 @@ def parse(name: str) -> tuple[str, str]:
         choices = {"glyphs": [*GLYPHS], "cifar10": [*files.CIFAR10_FILES], "pocket": POCKET}
         one_of(f"{weights} network", architecture, choices[weights])
     else:
+        if architecture not in known and "." not in weights and not weights[:1].isupper():
+            one_of("weights", weights, ("glyphs", "cifar10", "pocket", "IMAGENET1K_V1"))
         one_of("torchvision network", architecture, known)
         if "." not in weights:  # not a file
             options = torchvision.models.get_model_weights(architecture).__members__

@@ -7,14 +7,13 @@ import importlib.util
 import os
 import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -30,6 +29,15 @@ CIFAR10_FILES = {
     "resnet44": "resnet44-014dd654.th",
     "resnet56": "resnet56-4bfd9763.th",
 }
+SHA256 = {
+    "resnet20-12fca82f.th": "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8",
+    "resnet32-d509ac18.th": "d509ac1820d7f25398913559d7e81a13229b1e7adc5648e3bfa5e22dc137f850",
+    "resnet44-014dd654.th": "014dd6541728a1c700b1642ab640e211dc6eb8ed507d70697458dc8f8a0ae2e4",
+    "resnet56-4bfd9763.th": "4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367",
+}
+"""Of files whose address is here; of torchvision's the first digits are all that is published."""
+WRAPPERS = ("state_dict", "model", "model_state_dict", "net")
+"""Under which name a checkpoint of a training may hold the weights."""
 _OLD_DENSENET = r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)"
 
 
@@ -79,13 +87,13 @@ def find(file: str, url: str | None = None) -> Path:
     """A weight file under the weights folder (in a subfolder or flat), else downloaded."""
     root = weights_folder()
     # torch's convention: the name of a published file carries the first digits of its SHA-256.
-    prefix = Path(file).stem.rpartition("-")[2]
+    prefix = SHA256.get(Path(file).name, Path(file).stem.rpartition("-")[2])
     for path in (root / file, root / Path(file).name):
         if path.is_file():
             if url is not None and not (found := sha256_of(path)).startswith(prefix):
                 raise ValueError(
-                    f"{path} has SHA-256 {found[:8]}..., not the {prefix} of the published file; "
-                    "it is damaged or another one: delete it, and it is fetched again"
+                    f"{path} has SHA-256 {found[:8]}..., not the {prefix[:8]}... of the published "
+                    "file; it is damaged or another one: delete it, and it is fetched again"
                 )
             return path
     if url is None:
@@ -105,22 +113,35 @@ def of_torchvision(architecture: str, weights: str) -> tuple[Any, Path]:
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a weight file, float32: safetensors, or a torch file without code.
 
+    What a training keeps beside them, such as the number of its epochs, is left out.
+
     Raises:
-        ValueError: the file is cut short, not a weight file, or holds more than tensors.
+        ValueError: the file is cut short, not a weight file, or holds objects.
     """
     try:
         if path.suffix == ".safetensors":
-            state: dict[str, Any] = load_file(path)
+            state: Any = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        SafetensorError, RuntimeError, EOFError, OSError, ValueError, pickle.PickleError
-    ) as error:  # fmt: skip
+    except pickle.UnpicklingError as error:
+        what, remedy = "it is no file of weights", "delete it and fetch it again"
+        if "GLOBAL" in str(error):
+            what = "it holds Python objects, which may run any code"
+            remedy = "save their state_dict() alone, best as safetensors, on a machine you can lose"
+        raise ValueError(f"cannot read the weights in {path}: {what}; {remedy}") from error
+    except Exception as error:  # torch has one for every byte that is not as it should be
         raise ValueError(
             f"cannot read the weights in {path} ({_first(error)}); delete the file and fetch it "
             "again"
         ) from error
-    state = state.get("state_dict", state)
+    inner = state if isinstance(state, Mapping) else {}
+    state = next((inner[name] for name in WRAPPERS if isinstance(inner.get(name), Mapping)), inner)
+    state = {str(name): x for name, x in state.items() if isinstance(x, Tensor)}
+    if not state:
+        raise ValueError(
+            f"{path} holds no weights by name; save a state_dict(), plain or as 'state_dict' or "
+            "'model' of a dict"
+        )
     # torchvision's DenseNet files still have the names of its first version.
     return {
         re.sub(_OLD_DENSENET, r"\1\2", name.removeprefix("module.")): (
