@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NAME ?= 5_1_source
 
-.PHONY: help book page notebook test pytest lint types format bench weights clean distclean
+.PHONY: help book page notebook test pytest lint types format bench chaos weights clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ format: .venv/.installed  ## let ruff repair what it can
 
 bench: .venv/.installed  ## time the library against naive code, one table of ratios (minutes)
 	$(BIN)/python -m pytest benchmarks $(ARGS)
+
+chaos: .venv/.installed  ## kill, damage, fill and see that nothing is lost (minutes)
+	$(BIN)/python benchmarks/chaos.py
 
 weights: .venv/.installed  ## train the embedded source networks again
 	$(BIN)/python -m hastelib.glyphs.pretrain

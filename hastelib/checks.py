@@ -20,6 +20,8 @@ from torch import Tensor
 ArrayLike = np.ndarray | Tensor | Sequence[Any]
 T = TypeVar("T")
 
+LARGEST = 1e152
+"""What is larger in absolute value is refused where it is squared: float64 would overflow."""
 TOLERANCE = 1e-3
 """How far a row of probabilities may be from summing to 1 before it is refused; as much as
 rounding them can do where that is more, which of the usual types is so in bfloat16 alone."""
@@ -42,7 +44,9 @@ def stored(
 
 def vector(name: str, value: ArrayLike) -> Float64[Tensor, " n"]:
     """A finite vector of at least one number, as float64."""
-    return _real(name, value, "(n,)", 1)
+    numbers = _real(name, value, "(n,)", 1)
+    _moderate(name, numbers)
+    return numbers
 
 
 def probabilities(name: str, value: ArrayLike) -> Float64[Tensor, "n z"]:
@@ -72,6 +76,9 @@ def labels(
         raise refuse(name, f"shape {shape}, one label a sample", describe(tensor))
     if len(tensor) == 0:
         raise refuse(name, "at least one sample", describe(tensor))
+    if tensor.dtype == torch.uint8 and (tensor == 255).any():
+        remedy = "leave those rows out, or give wider integers where it is a class"
+        raise refuse(name, "classes", f"255, in bytes the mark of no class; {remedy}")
     tensor = tensor.to(device=device, dtype=torch.int64)
     if (tensor < 0).any():
         raise refuse(name, "labels of at least 0", int(tensor.min()))
@@ -94,11 +101,21 @@ def classes(
     return index, counts
 
 
+def aligned(first: str, x: ArrayLike, second: str, y: ArrayLike) -> None:
+    """Refuse two of pandas whose rows have other names or another order: they go by position."""
+    a, b = (getattr(value, "index", None) for value in (x, y))
+    if hasattr(a, "equals") and hasattr(b, "equals") and not a.equals(b):
+        expected = f"the index of {first}, since rows are matched by position"
+        raise refuse(second, expected, "another; use reindex, or to_numpy() where that is meant")
+
+
 def embedded(
     embeddings: ArrayLike, target: ArrayLike, least: int = 2, name: str = "embeddings"
 ) -> tuple[Float[Tensor, "n d"], Int64[Tensor, " n"], Int64[Tensor, " c"]]:
     """Embeddings, as they are stored, and the argument ``labels``: class indices and sizes."""
+    aligned(name, embeddings, "labels", target)
     F = stored(name, embeddings)
+    _moderate(name, F)
     y = labels("labels", target, len(F), F.device)
     return (F, *classes("labels", y, least))
 
@@ -163,16 +180,27 @@ def _tensor(name: str, value: object, whole: bool = False) -> Tensor:
     """The real numbers or, if ``whole``, integers of value: in its memory where torch can share."""
     expected, kinds = ("integer class labels", "iu") if whole else ("real numbers", "iuf")
     if isinstance(value, Tensor):
+        kinds = {"nested": value.is_nested, "quantized": value.is_quantized, "meta": value.is_meta}
+        kinds["sparse"] = value.layout != torch.strided
+        if odd := [kind for kind, its in kinds.items() if its]:
+            raise refuse(name, "a dense tensor of plain numbers", f"a {odd[0]} one")
         wrong = value.is_complex() or value.dtype == torch.bool
         if wrong or (whole and value.is_floating_point()):
             raise refuse(name, expected, describe(value))
         return value.detach()
+    if hasattr(value, "toarray"):
+        raise refuse(name, "a dense array", f"{type(value).__name__}; give its toarray()")
+    if np.ma.is_masked(value):
+        raise refuse(name, "an array without a mask", "masked entries; leave those rows out")
     try:
         array = np.asarray(value)
-    except ValueError as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise refuse(name, "an array", f"{type(value).__name__} that is none ({error})") from None
     if array.dtype.kind not in kinds:
-        raise refuse(name, expected, describe(array))
+        if whole and array.dtype.kind in "OU" and array.ndim:
+            remedy = f"number them: np.unique({name}, return_inverse=True)[1]"
+            raise refuse(name, expected, f"names or mixed values; {remedy}")
+        raise refuse(name, expected, describe(array if array.ndim else value))
     # It shares neither long doubles nor other byte orders, negative strides, read-only memory.
     wanted = np.dtype(float) if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
     shared = array.flags.c_contiguous and array.flags.writeable and array.dtype == wanted
@@ -185,6 +213,8 @@ def _real(
     name: str, value: ArrayLike, shape: str, ndim: int, double: bool = True, finite: bool = True
 ) -> Tensor:
     tensor = _tensor(name, value)
+    if tensor.itemsize == 1 and tensor.is_floating_point():  # with which torch cannot reckon
+        tensor = tensor.float()
     if tensor.ndim != ndim:
         raise refuse(name, f"shape {shape}", describe(tensor))
     if 0 in tensor.shape:
@@ -196,3 +226,8 @@ def _real(
         first = (~there).nonzero()[0].tolist()
         raise refuse(name, "finite numbers", f"{tensor[tuple(first)].item()} at {first}")
     return tensor
+
+
+def _moderate(name: str, tensor: Tensor) -> None:
+    if tensor.dtype == torch.float64 and (size := float(tensor.abs().max())) > LARGEST:
+        raise refuse(name, f"numbers between -{LARGEST:g} and {LARGEST:g}", f"{size:.4g}")

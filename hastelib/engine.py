@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from distributed import Client, SpecCluster
 
 
+NOT_RUN = "not run, since "
+LONGEST = 300
+"""Characters of a cause in a message."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One piece of work: a module-level function and what it is called with, picklable.
@@ -52,12 +57,24 @@ class JobsFailedError(RuntimeError):
     """Some jobs failed (``errors``, by name), all others are done (``results``)."""
 
     def __init__(self, errors: dict[str, str], results: dict[str, Any]) -> None:
-        lines = "\n".join(f"  {name}: {error}" for name, error in errors.items())
         super().__init__(
             f"{len(errors)} of {len(errors) + len(results)} jobs failed; the others are done and "
-            f"kept, so that a second run makes only these:\n{lines}"
+            f"kept, so that a second run makes only these: {summary(errors)}"
         )
         self.errors, self.results = errors, results
+
+
+def summary(errors: dict[str, str], most: int = 3) -> str:
+    """What failed and why, in a line: the causes, each with the first of those that it stopped."""
+    causes = {name: why for name, why in errors.items() if not why.startswith(NOT_RUN)}
+    by = dict[str, list[str]]()
+    for name, why in (causes or errors).items():
+        by.setdefault(why, []).append(name)
+    told = [
+        f"{names[0]}{f' and {len(names) - 1} others' * (len(names) > 1)} ({why[:LONGEST]})"
+        for why, names in [*by.items()][:most]
+    ]
+    return "; ".join([*told, *([f"{len(by) - most} other causes"] if len(by) > most else [])])
 
 
 def run(jobs: Sequence[Job], scheduler: str | None = None, name: str = "") -> dict[str, Any]:
@@ -116,7 +133,8 @@ def _ordered(jobs: Sequence[Job]) -> list[Job]:
 
 def _lost(job: Job, errors: dict[str, str]) -> bool:
     if lost := [need for need in job.needs if need in errors]:
-        errors[job.name] = f"not run, since it needs {', '.join(lost)}"
+        why = errors[lost[0]]
+        errors[job.name] = why if why.startswith(NOT_RUN) else f"{NOT_RUN}{lost[0]} failed: {why}"
     return bool(lost)
 
 
@@ -127,7 +145,7 @@ def _here(job: Job, results: dict[str, Any], errors: dict[str, str]) -> None:
             errors.pop(job.name, None)
             return
         except Exception as error:
-            errors[job.name] = _told(error)
+            errors[job.name] = told(error)
 
 
 def _there(
@@ -166,7 +184,7 @@ def _there(
             except KilledWorker:
                 errors[job.name] = "the workers that ran it died"
             except Exception as error:
-                errors[job.name] = _told(error)
+                errors[job.name] = told(error)
                 break
 
 
@@ -174,13 +192,13 @@ def _after(call: Callable[..., Any], arguments: tuple[Any, ...], _: list[Any]) -
     return call(*arguments)
 
 
-def _told(error: BaseException) -> str:
-    """The error in a line, with the place in our own code it came from."""
+def told(error: BaseException) -> str:
+    """The error in a line, with the place in this library it came from."""
     own = ""
     for frame in traceback.extract_tb(error.__traceback__):
         if "hastelib" in frame.filename and frame.filename != __file__:
             own = f" ({frame.name}, line {frame.lineno})"
-    return f"{type(error).__name__}: {error}{own}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{own}"
 
 
 @contextmanager

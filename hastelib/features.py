@@ -108,7 +108,14 @@ def default_device() -> str:
     Results of the two have different names in the cache. A client without a GPU whose workers
     have one sets the variable, and finds what they made.
     """
-    return os.environ.get("HASTE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    given = os.environ.get("HASTE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.device(given)
+    except RuntimeError:
+        raise ValueError(
+            f"HASTE_DEVICE: expected cpu, cuda, or one GPU such as cuda:1, got {given!r}"
+        ) from None
+    return given
 
 
 class _Collected:

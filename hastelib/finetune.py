@@ -133,19 +133,25 @@ def train(
 
     Raises:
         ValueError: fewer than two samples; the loss is NaN or infinite (the learning rate is too
-            high); the checkpoint is of another source, recipe or seed.
+            high); the checkpoint is of another source, recipe, seed or data set.
     """
     n = len(split)
     if n < 2:
         raise ValueError(f"{split.name}: expected at least two {source.unit}s to train on")
     steps = n // recipe.batch_size + (n % recipe.batch_size > 1)  # a last batch of one is left out
     training = _Training(module, recipe, recipe.epochs * steps, seed, device)
-    made = {"source": source.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
+    made = {
+        "source": source.fingerprint,
+        "recipe": recipe.model_dump(),
+        "seed": seed,
+        "data": [split.name, n, split.classes],
+    }
     arrays, notes = store.read("checkpoints", entry) or ({}, {"epochs": 0, "made": made})
     if notes["made"] != made:
         raise ValueError(
-            f"entry: {entry} holds a checkpoint of {notes['made']}, not of {made}; give every "
-            "source, recipe and seed an entry of its own"
+            f"entry: {entry} holds a checkpoint of another "
+            f"{' and '.join(part for part in made if made[part] != notes['made'].get(part))}; give "
+            "every source, recipe, seed and data set an entry of its own"
         )
     if arrays:
         training.restore(arrays["state"])
@@ -163,6 +169,8 @@ def train(
                     loss = nn.functional.cross_entropy(source.logits(module, batch), labels)
                     training.optimiser.zero_grad()
                     loss.backward()
+                    if recipe.clip:
+                        nn.utils.clip_grad_norm_(module.parameters(), recipe.clip)
                     training.optimiser.step()
                     total += loss.detach() * len(labels)
                 if recipe.schedule == "onecycle":
@@ -198,9 +206,20 @@ def predict(source: Source, module: nn.Module, split: Batches, device: str) -> T
     """What a network predicts on a split, in its order, on the CPU: (n, c) softmax, float32.
 
     ``source`` says how the network is fed, and what is kept where it predicts something else.
+
+    Raises:
+        ValueError: it predicts NaN or infinity, as after a learning rate that is too high.
     """
-    every = split.batches(BATCH, device)
-    found = torch.cat([source.predicted(source.logits(module, x)).cpu() for x, _ in every])
+    parts = []
+    for inputs, _ in split.batches(BATCH, device):
+        logits = source.logits(module, inputs)
+        if not logits.isfinite().all():
+            raise ValueError(
+                f"{source.name} predicts NaN or infinity on {split.name}: its training diverged; "
+                "lower the learning rate"
+            )
+        parts.append(source.predicted(logits).cpu())
+    found = torch.cat(parts)
     return found if split.order is None else found[split.order.argsort()]
 
 

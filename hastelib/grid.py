@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
+import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -21,8 +25,20 @@ import torch
 from torch import Tensor, nn
 
 from hastelib import code, finetune, hardness, metrics, models, plugins, stats
-from hastelib.data import Batches, Split, class_names, fingerprint, load, subset, subset_rows
-from hastelib.engine import Job, run
+from hastelib.data import (
+    SPLITS,
+    Batches,
+    Folder,
+    MissingDataError,
+    Parquet,
+    Split,
+    class_names,
+    fingerprint,
+    load,
+    subset,
+    subset_rows,
+)
+from hastelib.engine import Job, JobsFailedError, run, summary, told
 from hastelib.features import Features, default_device, extract, signature, threaded
 from hastelib.records import SCHEMA, check
 from hastelib.store import Kept, Store, digest, key
@@ -152,8 +168,8 @@ class Grid:
         base, target = taught_on(name)
 
         def make() -> models.Source:
-            if target is None:
-                return models.load(name, self.suite.size)
+            if target is None:  # a network of yours sees what it wants
+                return models.load(name, None if name in models.SOURCES else self.suite.size)
             network = self.source(base)
             entry = self.outcome_entry(network, target, 0)
 
@@ -189,12 +205,29 @@ class Grid:
                 f"suite {self.suite.name} names no source_data; add them to its file, or use "
                 "sources that are trained on a target (a@b+target)"
             )
+        if name is None and isinstance(spec, Folder | Parquet):
+            spec = spec.model_copy(update={"seed": None})  # a signature is of all source data
         return self._once(("data", name), lambda: load(spec, self.store))
 
     def fingerprint(self, target: str | None, split: Split) -> str:
-        """The content hash of a split."""
-        what = ("fingerprint", target, split)
-        return self._once(what, lambda: fingerprint(self.data(target)[split]))
+        """The content hash of a split; of source data that are gone, what it was."""
+        spec = self.suite.source_data
+
+        def make() -> str:
+            if target is not None or spec is None:
+                return fingerprint(self.data(target)[split])
+            entry, found = key(spec=spec.model_dump(mode="json"), split=split), ""
+            with suppress(MissingDataError):
+                found = fingerprint(self.data(None)[split])
+            before = self.store.read("fingerprints", entry)
+            if not found and before is None:
+                return fingerprint(self.data(None)[split])  # which says what is missing
+            if found and (before is None or before[1]["fingerprint"] != found):
+                with suppress(OSError):  # a cache that is read only serves as well
+                    self.store.write("fingerprints", entry, {}, {"fingerprint": found})
+            return found or before[1]["fingerprint"]
+
+        return self._once(("fingerprint", target, split), make)
 
     def read(self, target: str | None, split: Split, network: models.Source) -> Batches:
         """A split as a network sees it, decoded once for all networks that see the same."""
@@ -211,11 +244,11 @@ class Grid:
             lambda: {
                 "network": code.of_network(source.module),
                 "source": code.of(type(source), type(source.preprocessing)),
+                **_transform(source.preprocessing),
             },
         )
         return made | {
             "weights": source.fingerprint,
-            "preprocessing": repr(source.preprocessing),
             "threads": self.suite.recipe.threads,
             "device": torch.device(default_device()).type,
             "matmul": torch.get_float32_matmul_precision(),
@@ -348,7 +381,7 @@ class Grid:
             **self._network(network),
             train=self.fingerprint(target, "train"),
             test=self.fingerprint(target, "test"),
-            recipe=self.suite.recipe.parts(),
+            recipe=self.suite.recipe.model_dump(exclude_defaults=True),
             seed=seed,
             code=code.of(MAKERS["accuracies"]),
         )
@@ -390,45 +423,69 @@ class Grid:
 
         ``names`` are the metrics to score, ``seeds`` those of the fine-tunings; either may be none.
         """
+        rankers = {one: (rankers or {}).get(one, self.suite.hardness.source) for one in sources}
+        loaded = [*sources, *(rankers.values() if names else ())]
+        for source in loaded:
+            self.check(source)
+        for name in names:
+            one_of("metric", name, metrics.METRICS)
+        for target in targets:
+            self.suite.target(of_classes(target)[0])
         gpus = int(torch.device(default_device()).type == "cuda")
         where = (self.suite.model_dump_json(), str(self.store.folder))
-        found: dict[str, Job] = {}
+        found, broken = dict[str, Job](), dict[str, str]()
+
+        def load(name: str, make: Callable[[], Any]) -> None:
+            try:
+                make()
+            except Exception as error:  # of the jobs that need it, and of no other
+                broken[name] = str(error)
+
+        for source in dict.fromkeys(loaded):
+            load(source, lambda one=source: self.trained(one) and self.source(one).structure)
+        for target in targets:
+            for split in SPLITS[: 1 + bool(seeds)]:
+                load(target, functools.partial(self.fingerprint, target, split))
 
         def add(name: str, method: str, *cell: Any, needs: Sequence[str] = ()) -> list[str]:
             found[name] = Job(name, work, (*where, method, *cell), tuple(needs), gpus)
+            if why := [broken[one] for one in cell[:4] if isinstance(one, str) and one in broken]:
+                found[name] = Job(name, refused, (why[0],))
             return [name]
 
         def train(source: str) -> list[str]:
-            if self.trained(source):
+            if source in broken or self.trained(source):
                 return []
             return add(f"train {source}", "source", source, needs=train(taught_on(source)[0]))
 
-        def there(kind: str, source: str, entry: Callable[[models.Source], str]) -> bool:
-            return self.trained(source) and self.store.has(kind, entry(self.source(source)))
+        def there(kind: str, source: str, target: str, entry: Callable[..., str]) -> bool:
+            ready = not broken.keys() & {source, target} and self.trained(source)
+            return ready and self.store.has(kind, entry(self.source(source), target))
 
         def extracted(source: str, target: str) -> list[str]:
             whole = of_classes(target)[0]
-            if there("features", source, lambda n: self.features_entry(n, whole, "train")):
+            entry = functools.partial(self.features_entry, split="train")
+            if broken.keys() & {source, target} or there("features", source, whole, entry):
                 return []
             name = f"extract {source} on {whole}"
             return add(name, "features", source, whole, needs=train(source))
 
         for target, source in itertools.product(targets, sources):
             for seed in seeds:
-                entry = functools.partial(self.outcome_entry, target=target, seed=seed)
-                if not there("accuracies", source, entry):
+                entry = functools.partial(self.outcome_entry, seed=seed)
+                if not there("accuracies", source, target, entry):
                     name = f"fine-tune {source} on {target}, seed {seed}"
                     add(name, "outcome", source, target, seed, needs=train(source))
             if not names:
                 continue
-            by = (rankers or {}).get(source, self.suite.hardness.source)
+            by = rankers[source]
             needs = [*extracted(source, target), *extracted(by, target)]
             if not needs:
-                entries = self._score_entries(source, target, names, self.subsets(target, by))
-                if all(self.store.has("scores", entry) for entry in entries.values()):
-                    continue
-            cell = source, target, [*names], by
-            add(f"score {source} on {target}", "scores", *cell, needs=needs)
+                with suppress(Exception):  # what raises here raises in the job
+                    kept = self._score_entries(source, target, names, self.subsets(target, by))
+                    if all(self.store.has("scores", entry) for entry in kept.values()):
+                        continue
+            add(f"score {source} on {target}", "scores", source, target, [*names], by, needs=needs)
         return list(found.values())
 
     def run(self, jobs: Sequence[Job]) -> None:
@@ -439,6 +496,8 @@ class Grid:
         """
         found = {job.name: job for job in jobs}
         for job in jobs:
+            if job.call is not work:
+                continue
             _, _, method, source, *rest = job.arguments
             if method == "outcome" and rest[1] == 0:
                 # A source that is trained on a target is this very fine-tuning: not done twice.
@@ -467,36 +526,89 @@ class Grid:
         seeds, ``()``, the accuracies are NaN. ``similarity`` are the readings of Eq. 1, ``cosine``
         and ``dot``, that have rows of ``ca``; ``static`` adds that control (:func:`static_rows`).
 
+        A cell that fails takes no other with it: its scores are NaN, with the reason, and its
+        accuracy is the mean over the seeds there are, NaN without any.
+
         Raises:
-            JobsFailedError: some cells failed; the others are kept.
+            ValueError: no cell could be scored.
+
+        Warns:
+            UserWarning: names what failed, and subsets with hardly more samples than classes.
         """
         sources = self.suite.sources if sources is None else sources
         seeds = self.suite.seeds if seeds is None else seeds
         readings = {"", *(similarity or [self.suite.hardness.similarity])}
-        self.run(self.jobs(sources, targets, metrics, seeds, rankers))
-        rows = []
+        errors = dict[str, str]()
+        try:
+            self.run(self.jobs(sources, targets, metrics, seeds, rankers))
+        except JobsFailedError as failed:
+            errors = failed.errors
+
+        def kept(job: str, read: Callable[..., T], *cell: Any) -> T | None:
+            """What a job has left in the store, or why it has not."""
+            if job not in errors:
+                try:
+                    return read(*cell)
+                except Exception as error:
+                    errors[job] = told(error)
+            return None
+
+        cells = []
         for target, source in itertools.product(targets, sources):
             by = (rankers or {}).get(source, self.suite.hardness.source)
-            outcomes = [self.outcome(source, target, seed) for seed in seeds]
-            shared = self.shared(target, outcomes) | {
+            name = f"fine-tune {source} on {target}, seed"
+            several = [kept(f"{name} {seed}", self.outcome, source, target, seed) for seed in seeds]
+            outcomes = [one for one in several if one]
+            job = f"score {source} on {target}"
+            scores = kept(job, self.scores, source, target, metrics, by)
+            lost = not outcomes and not scores
+            shared = self.shared(target, outcomes, lost) | {
                 "section": section,
                 "source": source,
                 **mean_and_deviation([outcome.accuracy for outcome in outcomes]),
                 "seeds": len(outcomes),
-                "weights": self.source(source).fingerprint[:12],
+                "weights": "" if lost else self.source(source).fingerprint[:12],
             }
-            for metric, scores in self.scores(source, target, metrics, by).items():
+            cells.append((shared, by, scores, errors.get(job, "")))
+        lines = {one["target"]: next(iter(s.values())) for one, _, s, _ in cells if s}
+        if errors and not lines:
+            raise ValueError(f"section {section}: nothing could be scored: {summary(errors)}")
+        if errors:
+            warnings.warn(
+                f"section {section}: {len(errors)} jobs failed, and NaN stands for them; a second "
+                f"run makes only these: {summary(errors, len(errors))}",
+                stacklevel=2,
+            )
+        # The rows of a cell that has none are those of another, of the same target if there is one.
+        rows = []
+        for shared, by, scores, reason in cells:
+            blank = {"score": math.nan, "reason": reason, "samples": 0, "classes": math.nan}
+            like = lines.get(shared["target"]) or next(iter(lines.values()))
+            blanks = [line | blank for line in like]
+            for metric in metrics:
                 rows += [
                     shared | line | {"metric": metric, "hardness_source": ranker}
-                    for line in scores
+                    for line in (scores[metric] if scores else blanks)
                     if line["similarity"] in readings
                     for ranker in [by if line["variant"] in HARD else ""]
                 ]
         found = pd.DataFrame(rows)
+        few = found[found["samples"] < 2 * found["classes"]].drop_duplicates(["target", "variant"])
+        if len(few) and "cs" in set(found["variant"]):  # of scenes every pixel is a sample
+            row = few.iloc[0]
+            warnings.warn(
+                f"section {section}: {len(few)} subsets have fewer than two samples a class, and "
+                f"scores of them say little, such as {row['samples']} samples of "
+                f"{row['classes']:.0f} classes ({row['target']}, {row['variant']}); take a larger "
+                "fraction or more samples",
+                stacklevel=2,
+            )
         return check(pd.concat([found, static_rows(found)]) if static else found)
 
-    def shared(self, target: str, outcomes: Sequence[finetune.Outcome]) -> dict[str, Any]:
-        """The columns that all rows of a target have."""
+    def shared(
+        self, target: str, outcomes: Sequence[finetune.Outcome], lost: bool = False
+    ) -> dict[str, Any]:
+        """The columns that all rows of a target have; where it is ``lost`` it may not be there."""
         here = {"device": finetune.describe(default_device()), "versions": finetune.versions()}
         made = pd.DataFrame([one.provenance for one in outcomes] or [here])
         device, versions = ("; ".join(made[name].unique()) for name in here)
@@ -504,12 +616,24 @@ class Grid:
             "schema": SCHEMA,
             "suite": self.suite.name,
             "target": target,
-            "data": self.fingerprint(target, "train")[:12],
+            "data": "" if lost else self.fingerprint(target, "train")[:12],
             "recipe": self.suite.recipe.told,
             "seconds": made.get("seconds", pd.Series(dtype=float)).mean(),
             "device": f"{device}, threads a job: {self.suite.recipe.threads}",
             "versions": versions,
         }
+
+
+def _transform(transform: Any) -> dict[str, str]:
+    """The parts of a key that say how samples are prepared: settings and, where it is yours, code.
+
+    What names its place in memory has no other settings than its code.
+    """
+    told = re.sub(" at 0x[0-9a-f]+", "", repr(transform))
+    parts = [transform, *getattr(transform, "transforms", ())]
+    return {"preprocessing": told} | (
+        {} if told == repr(transform) else {"transform": code.of(*parts)}
+    )
 
 
 def _bytes(thing: Any) -> int:
@@ -553,6 +677,11 @@ def static_rows(frame: pd.DataFrame) -> pd.DataFrame:
     told: dict[str, Any] = {"variant": "static", "similarity": "", "hardness_source": "", "draw": 0}
     reason = np.where(np.isnan(found), "no accuracy on another target", "")
     return one.assign(**told, score=found, reason=reason, fraction=0.0, samples=0, classes=0.0)
+
+
+def refused(why: str) -> None:
+    """A job whose source or data could not be loaded."""
+    raise ValueError(why)
 
 
 _grids: dict[tuple[str, str], Grid] = {}

@@ -287,6 +287,7 @@ def hardest(scores: Array, fraction: float | int, labels: ArrayLike | None = Non
         if k < 1:
             raise checks.refuse("fraction", f"at least one of {len(values)} samples", fraction)
         return checks.like(scores, order[:k])
+    checks.aligned("scores", scores, "labels", labels)
     ranked = checks.labels("labels", labels, len(values), values.device)[order]
     kept = torch.zeros_like(order, dtype=torch.bool)
     for name in ranked.unique():

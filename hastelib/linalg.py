@@ -179,6 +179,26 @@ class Factors:
         return min(max(noise, 0.0), spread) / spread, mean
 
 
+class _Raw(Factors):
+    """A matrix whose Gram matrix is that about the mean and the mean's share: nothing cancels.
+
+    Always so, lest its last digits depend on what was asked for before.
+    """
+
+    def __init__(self, centred: Factors) -> None:
+        super().__init__(centred.F)
+        self.centred = centred
+
+    @functools.cached_property
+    def gram(self) -> Float64[Tensor, "m m"]:
+        """The smaller Gram matrix."""
+        mean = self.centred.offset / self.scale
+        if not self.wide:
+            return self.centred.gram + len(self.F) * torch.outer(mean, mean)
+        along = self.centred.X @ mean
+        return self.centred.gram + (along[:, None] + along + mean @ mean)
+
+
 class Embedded:
     """Checked embeddings F, of the float type they came in, and labels, as index and counts."""
 
@@ -195,17 +215,7 @@ class Embedded:
     @functools.cached_property
     def raw(self) -> Factors:
         """The factors of F."""
-        found = Factors(self.F)
-        # From the centred Gram matrix, if that is there, and the mean's share: nothing cancels.
-        other = vars(self).get("centred")
-        if other and "gram" in vars(other):
-            mean = other.offset / found.scale
-            if found.wide:
-                along = other.X @ mean
-                found.gram = other.gram + (along[:, None] + along + mean @ mean)
-            else:
-                found.gram = other.gram + len(self.F) * torch.outer(mean, mean)
-        return found
+        return _Raw(self.centred)
 
     @functools.cached_property
     def centred(self) -> Factors:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pandas as pd
 
 from hastelib.data import subset_classes
+from hastelib.engine import JobsFailedError
 from hastelib.grid import Grid, taught_on
 from hastelib.suites import Selection
 
@@ -49,15 +51,17 @@ class Tasks:
         jobs = []  # of all pairs at once, so that the work is spread over the workers
         for source, targets in named.items():
             jobs += grid.jobs([source], targets, metrics, grid.suite.seeds, rankers)
-        grid.run(jobs)
+        with suppress(JobsFailedError):  # the frames say what failed
+            grid.run(jobs)
         parts = [
             grid.frame(section, targets, metrics, sources=[source], rankers=rankers, static=False)
             for source, targets in named.items()
         ]
         found = pd.concat(parts, ignore_index=True)
-        sizes = found[found["variant"] == "all"].groupby("target")["classes"].first()
+        sizes = {f"{target}#{i}": len(kept) for target, several in self.subsets.items()
+                 for i, kept in enumerate(several)}  # fmt: skip
         whole = found["target"].str.partition("#")[0]
-        return found.assign(whole=whole, size=found["target"].map(sizes).astype(int))
+        return found.assign(whole=whole, size=found["target"].map(sizes))
 
 
 def tasks(

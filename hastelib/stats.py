@@ -6,7 +6,8 @@ interval from resampling the units, which are pairs of a score and an accuracy, 
 The units must be independent: the sources or targets, not ensembles that share members.
 Resamples in which either side is constant have no correlation and are left out. Where an input is
 constant there is nothing to correlate: all three are NaN, with a warning. With few units the
-interval is wide and only roughly of its nominal level; with fewer than five it is NaN.
+interval is wide and only roughly of its nominal level; with fewer than five, and where every
+resample has the same value, as in a perfect order, it is NaN.
 
 ``scores`` and ``accuracies`` are (n,), one a unit, in the same order; ``resamples`` and ``seed``
 are the bootstrap's. Shapes that are wrong or disagree, NaN or infinity, no unit or no resample
@@ -27,6 +28,7 @@ from hastelib.checks import ArrayLike
 
 LEVEL = 0.95  # of the intervals
 FEWEST = 5  # units that have an interval
+ROUNDING = 1e-12  # resamples that differ by no more are the same
 STATISTICS = ("pearson", "spearman", "kendall", "weighted_kendall", "regret")
 
 
@@ -173,6 +175,7 @@ def static(accuracies: ArrayLike) -> Float64[ndarray, "t s"]:
 def _pair(
     first: str, x: ArrayLike, second: str, y: ArrayLike
 ) -> tuple[Float64[ndarray, " n"], Float64[ndarray, " n"]]:
+    checks.aligned(first, x, second, y)
     a, b = (checks.vector(name, v).cpu().numpy() for name, v in ((first, x), (second, y)))
     if len(a) != len(b):
         raise checks.refuse(second, f"as many numbers as {first}, {len(a)}", len(b))
@@ -212,11 +215,13 @@ def replicates(
 def interval(sample: Float64[ndarray, " b"]) -> tuple[float, float, float]:
     """The value, which comes first in the sample, and the middle 95% of the resamples.
 
-    NaN among the resamples is left out; without a value, or where fewer than half of the resamples
-    have one, the interval is NaN: those that have would repeat the value and make it look certain.
+    NaN among the resamples is left out. Without a value, where fewer than half of the resamples
+    have one, or where all have the same, as those of a perfect order do, the interval is NaN: it
+    would repeat the value and make it look certain.
     """
     there = sample[1:][~np.isnan(sample[1:])]
-    if np.isnan(sample[0]) or len(there) < max(1, len(sample[1:]) / 2):
+    none = np.isnan(sample[0]) or len(there) < max(1, len(sample[1:]) / 2)
+    if none or np.ptp(there) <= ROUNDING:
         return float(sample[0]), math.nan, math.nan
     low, high = np.quantile(there, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(sample[0]), float(low), float(high)

@@ -3,7 +3,8 @@
 An entry's name is the SHA-256 of everything that determines it, so a changed input never meets an
 old result. An entry is one safetensors file that carries a checksum of its own contents; it is
 written under a temporary name and renamed, so a reader never sees half of it, whenever a writer is
-killed. A damaged entry is reported with a warning, dropped and made again.
+killed. A damaged entry is reported with a warning, dropped and made again. What killed processes
+left goes when a process first opens the folder.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -74,8 +77,7 @@ def writing(path: Path) -> Iterator[Path]:
         PermissionError: the folder cannot be written to; says which variable chooses another.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with _writable(path.parent):
-        temporary.touch(exist_ok=False)
+    with _writable(path.parent), FileLock(temporary):  # which says that its writer lives
         try:
             yield temporary
             os.replace(temporary, path)
@@ -83,11 +85,30 @@ def writing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+_swept: set[Path] = set()
+DAY = 86_400.0  # seconds after which features on their way to the store are nobody's
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the temporary files and locks that no living process holds."""
+    for path in folder.glob("*/*"):
+        if path.suffix == ".lock" or (path.name[0] == "." and ".safetensors." in path.name):
+            with suppress(OSError, Timeout), FileLock(path, blocking=False):
+                path.unlink()
+    for place in folder.glob("features.*"):  # see hastelib.features
+        with suppress(OSError):
+            if time.time() - max(p.stat().st_mtime for p in [place, *place.iterdir()]) > DAY:
+                shutil.rmtree(place)
+
+
 class Store:
     """The cache under one folder, :func:`cache_folder` where it is not given."""
 
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = Path(folder) if folder is not None else cache_folder()
+        if self.folder not in _swept:
+            _swept.add(self.folder)
+            _sweep(self.folder)
 
     def path(self, kind: str, entry: str) -> Path:
         """The file of an entry: ``folder/kind/entry.safetensors``."""
@@ -132,7 +153,8 @@ class Store:
                 DamagedEntryWarning,
                 stacklevel=2,
             )
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # where nothing can be written, writing it anew says so
+                path.unlink()
             return None
         return arrays, notes
 
@@ -143,14 +165,17 @@ class Store:
         """
         if found := self.read(kind, entry):
             return found
-        path = self.path(kind, entry)
-        with _writable(path.parent):  # the system lets go of the lock when this process dies
-            held = FileLock(path.with_suffix(".lock")).acquire()
+        lock = self.path(kind, entry).with_suffix(".lock")
+        with _writable(lock.parent):  # the system lets go of the lock when this process dies
+            held = FileLock(lock).acquire()
         with held:
-            found = self.read(kind, entry)  # another process may have made it meanwhile
-            if found is None:
-                found = make()
-                self.write(kind, entry, *found)
+            try:
+                found = self.read(kind, entry)  # another process may have made it meanwhile
+                if found is None:
+                    found = make()
+                    self.write(kind, entry, *found)
+            finally:
+                lock.unlink(missing_ok=True)  # who waits for it notices, and takes the next
         return found
 
     def drop(self, kind: str, entry: str) -> None:

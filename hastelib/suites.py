@@ -7,8 +7,11 @@ choices.
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import os
+import re
+import reprlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -26,6 +29,8 @@ DataSpec = Annotated[
 """What a data set is made from, as a suite's file says it: one class a ``kind``."""
 
 Part = Literal["segmentation", "language"]
+MOST = 24
+"""Choices in a message; of more those that are spelt alike."""
 
 
 class Recipe(Strict):
@@ -33,9 +38,9 @@ class Recipe(Strict):
 
     ``schedule`` is ``constant`` (the paper's, but for segmentation), ``onecycle``, or ``plateau``,
     which halves the learning rate when the mean loss of an epoch has not fallen for more than
-    ``patience`` epochs. With ``flips`` each image, or scene with its mask, is mirrored or not in
-    every epoch, at random. ``threads`` of one job are fixed, so that a result does not depend on
-    what else runs.
+    ``patience`` epochs. ``clip`` bounds the norm of the gradient. With ``flips`` each image, or
+    scene with its mask, is mirrored or not in every epoch, at random. ``threads`` of one job are
+    fixed, so that a result does not depend on what else runs.
     """
 
     epochs: int = Field(gt=0)
@@ -48,21 +53,16 @@ class Recipe(Strict):
     optimiser: Literal["sgd", "adam"] = "sgd"
     patience: int = Field(default=2, ge=0)
     flips: bool = False
-
-    def parts(self) -> dict[str, Any]:
-        """What determines an outcome, for its key: fields that came later only where they are set,
-        so that outcomes from before keep their keys."""
-        later, fields = ("optimiser", "patience", "flips"), type(self).model_fields
-        same = {name for name in later if getattr(self, name) == fields[name].default}
-        return self.model_dump(exclude=same)
+    clip: float | None = Field(default=None, gt=0)
 
     @property
     def told(self) -> str:
         """In words."""
         method = f"SGD with momentum {self.momentum:g}" if self.optimiser == "sgd" else "Adam"
-        decay = f", weight decay {self.weight_decay:g}" if self.weight_decay else ""
+        more = f", weight decay {self.weight_decay:g}" if self.weight_decay else ""
+        more += f", gradient norms up to {self.clip:g}" if self.clip else ""
         return (
-            f"{method}{decay}, {self.epochs} epochs, learning rate {self.learning_rate:g} "
+            f"{method}{more}, {self.epochs} epochs, learning rate {self.learning_rate:g} "
             f"({self.schedule}), batches of {self.batch_size}{', flips' if self.flips else ''}"
         )
 
@@ -152,6 +152,14 @@ class Suite(Strict):
         """Of what a network sees: pixels, or tokens."""
         return self.image_size or self.tokens or 0
 
+    @field_validator("targets")
+    @classmethod
+    def _plain(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Class subsets and trained sources put ``#`` and ``+`` behind a target's name."""
+        if odd := [name for name in values if not name.strip() or {*name} & {*"#+,|/"}]:
+            raise ValueError(f"expected names without # + , | / and not empty, not {odd[0]!r}")
+        return values
+
     @field_validator("sources", "seeds")
     @classmethod
     def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -163,6 +171,20 @@ class Suite(Strict):
         """The data of a target; ``ValueError`` with the choices where there is none."""
         one_of("target", name, self.targets)
         return self.targets[name]
+
+    def _of_source_data(self, source: str) -> None:
+        """Refuse a ranker that was not trained on the suite's source data, as far as names say."""
+
+        def data(name: str) -> str:
+            return re.split("[_/]", name.partition("@")[2])[0]
+
+        known = {data(one) for one in (*self.sources, self.hardness.source) if "+" not in one}
+        if self.source_data and "+" not in source and data(source) not in known:
+            raise ValueError(
+                f"hardness_source: the source data of suite {self.name} are not what {source!r} "
+                f"was trained on; choose a network of {', '.join(sorted(known))}, one trained on a "
+                "target (a@b+target), or write a suite with its source_data"
+            )
 
     def select(
         self, *, targets: str | Sequence[str] | None = None, **changes: Any
@@ -185,6 +207,8 @@ class Suite(Strict):
                 raise ValueError("say which: sources (what is compared) or hardness_source")
             field = "source" if name == "hardness_source" else name
             one_of("parameter", field, itertools.chain(*places))
+            if name == "hardness_source":
+                self._of_source_data(value)
             next(part for part in places if field in part)[field] = value
         wanted = [targets] if isinstance(targets, str) and targets else targets or [*self.targets]
         for target in wanted:
@@ -196,19 +220,35 @@ def one_of(what: str, name: Any, choices: Iterable[str]) -> None:
     """Refuse a name that is not among the choices, listing them."""
     choices = sorted(set(choices))
     if name not in choices:
-        raise ValueError(f"unknown {what} {name!r}; choose one of: {', '.join(choices)}")
+        near = difflib.get_close_matches(str(name), choices, MOST, 0.5) or choices[:MOST]
+        told, more = (choices, "") if len(choices) <= MOST else (near, f", ... ({len(choices)})")
+        raise ValueError(f"unknown {what} {name!r}; choose one of: {', '.join(told)}{more}")
+
+
+class _Loader(yaml.SafeLoader):
+    """A key that stands twice is refused; YAML's own would take the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            problem = f"the key {twice[0]!r} stands twice"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return node
 
 
 def _validated(values: Any, where: str) -> Suite:
     try:
         return Suite.model_validate(values)
     except ValidationError as error:
-        lines = [f"{where} is not valid:"]
-        for found in error.errors():
+        lines = []
+        for found in error.errors()[:2]:
             place = ".".join(map(str, found["loc"]))
             message = "unknown key" if found["type"] == "extra_forbidden" else found["msg"]
-            lines.append(f"  {place}: {message}, got {found['input']!r}"[:300])
-        raise ValueError("\n".join(lines)) from None
+            # A whole repr of a few lines with aliases may be of any length.
+            lines.append(f"  {place}: {message}, got {reprlib.repr(found['input'])}"[:300])
+        more = f" {error.error_count()} mistakes, such as" if error.error_count() > 2 else ""
+        raise ValueError("\n".join([f"{where} is not valid:{more}", *lines])) from None
 
 
 def folder() -> Path:
@@ -236,9 +276,12 @@ def load(name: str, part: Part | None = None) -> Suite:
     one_of("suite", name, names())
     path = folder() / f"{name}.yaml"
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        told = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ValueError(f"{path} is not YAML{where}: {told}") from error
     suite = _validated(values, str(path))
     if suite.name != name:
         raise ValueError(f"{path} says name: {suite.name}; write name: {name}")

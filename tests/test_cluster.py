@@ -114,7 +114,8 @@ def test_a_worker_killed_in_mid_fine_tuning(tmp_path: Path) -> None:
     alone = Grid(suite, Store(tmp_path / "alone"), "local").frame(
         "5.1", ["greek"], ["leep", "gbc", "nce", "logme"]
     )
-    pd.testing.assert_frame_equal(rows, alone)
+    timed = rows.assign(seconds=alone["seconds"])  # no two runs take as long
+    pd.testing.assert_frame_equal(timed, alone)
 
 
 def test_the_schedulers_of_the_table_are_known() -> None:

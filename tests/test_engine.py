@@ -81,8 +81,9 @@ def test_one_bad_job_never_loses_the_others(scheduler: str, tmp_path: Path) -> N
         run(listed, scheduler)
     assert failed.value.results == {f"good {i}": 2 * i for i in range(3)}
     assert "ValueError: no such file" in failed.value.errors["bad"]
-    assert failed.value.errors["after"] == "not run, since it needs bad"
-    assert failed.value.errors["later"] == "not run, since it needs after"
+    why = "not run, since bad failed: ValueError: no such file"
+    assert failed.value.errors["after"] == failed.value.errors["later"] == why
+    assert str(failed.value).endswith("makes only these: bad (ValueError: no such file)")
     assert not list(tmp_path.iterdir())
 
 
@@ -104,7 +105,7 @@ def test_a_killed_worker_takes_nothing_with_it(tmp_path: Path) -> None:
         run([*others[:2], killed, killing, *others[2:], *waiting], "2")
     assert failed.value.errors == {
         "killing": "the workers that ran it died",
-        "waits": "not run, since it needs killing",
+        "waits": "not run, since killing failed: the workers that ran it died",
     }
     assert failed.value.results.keys() == {*(f"n{i}" for i in range(6)), "killed", "runs"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import pandas as pd
 import pytest
 import scipy.stats
 import torch
+import torchvision
 from torch import Tensor, nn
+from torchvision.transforms.v2 import functional as tvf
 
-from hastelib import code, finetune, hardness, metrics, models, suites
-from hastelib.data import subset_rows
+from hastelib import code, data, finetune, hardness, metrics, models, suites
+from hastelib.data import Folder, subset_rows
 from hastelib.engine import JobsFailedError
 from hastelib.features import Features, extract
 from hastelib.glyphs import Glyphs
@@ -260,7 +263,8 @@ def test_a_change_of_recipe_data_or_hardness_is_a_new_cell(suite: Suite, folder:
 def test_a_score_that_does_not_exist_is_recorded_with_its_reason(suite: Suite, folder: Path):
     """A hard subset of one sample has one class left, too few for LogME."""
     tiny, targets = suite.select(fraction=0.02)
-    rows = Grid(tiny, Store(folder)).frame("5.1", targets, ["logme", "leep"], seeds=())
+    with pytest.warns(UserWarning, match=r"fewer than two samples .* 1 samples of 1 classes"):
+        rows = Grid(tiny, Store(folder)).frame("5.1", targets, ["logme", "leep"], seeds=())
     found: Any = rows[rows["draw"] == 0].set_index(["source", "metric", "variant"])
     row = found.loc[(SOURCES[0], "logme", "ca")]
     assert math.isnan(row["score"])
@@ -315,7 +319,8 @@ def test_only_what_is_missing_is_a_job(suite: Suite, folder: Path, tmp_path: Pat
 
 def test_worker_processes_give_the_same_rows(suite: Suite, rows, tmp_path: Path):
     found = Grid(suite, Store(tmp_path), "2").frame("5.1", ["greek"], ["leep", "gbc"])
-    pd.testing.assert_frame_equal(found, of_metrics(rows, "leep", "gbc"))
+    wanted = of_metrics(rows, "leep", "gbc")
+    pd.testing.assert_frame_equal(found.assign(seconds=wanted["seconds"]), wanted)
 
 
 def test_one_bad_cell_never_loses_the_others(suite: Suite, tmp_path: Path, monkeypatch):
@@ -327,17 +332,97 @@ def test_one_bad_cell_never_loses_the_others(suite: Suite, tmp_path: Path, monke
         return tried(source, *arguments, **options)
 
     monkeypatch.setattr(finetune, "finetune", failing)
-    grid = Grid(suite, Store(tmp_path))
-    with pytest.raises(JobsFailedError, match="2 of 8 jobs failed") as failed:
-        grid.frame("5.1", ["greek"], ["leep"])
-    assert (
-        "ValueError: the loss is nan"
-        in failed.value.errors[f"fine-tune {SOURCES[0]} on greek, seed 0"]
-    )
+    jobs = Grid(suite, Store(tmp_path)).jobs([SOURCES[0]], ["greek"], seeds=(0,))
+    with pytest.raises(JobsFailedError, match=r"1 of 1 jobs failed; .*the loss is nan"):
+        Grid(suite, Store(tmp_path)).run(jobs)
+    with pytest.warns(
+        UserWarning, match=r"2 jobs failed, .* seed 0 and 1 others \(ValueError: the"
+    ):
+        rows = Grid(suite, Store(tmp_path)).frame("5.1", ["greek"], ["leep"])
+    assert rows.groupby("source")["seeds"].first().to_dict() == {SOURCES[0]: 0, SOURCES[1]: 2}
+    assert rows.query("variant != 'static'")["score"].notna().all()  # what did not fail is there
+    assert rows["accuracy"].notna().equals(rows["source"] == SOURCES[1])
     assert len(list((tmp_path / "accuracies").glob("*.safetensors"))) == 2
     monkeypatch.setattr(finetune, "finetune", tried)
     again = Grid(suite, Store(tmp_path)).frame("5.1", ["greek"], ["leep"])
-    assert set(again["source"]) == set(SOURCES)
+    assert again["accuracy"].notna().all()
+
+
+def test_a_source_that_cannot_be_loaded_fails_alone(suite: Suite, folder: Path, rows, monkeypatch):
+    def raising() -> Any:
+        raise ZeroDivisionError("no such network today")
+
+    monkeypatch.setitem(models.SOURCES, "broken@mine", raising)
+    both = suite.model_copy(update={"sources": (*SOURCES, "broken@mine")})
+    with pytest.warns(UserWarning, match=r"3 jobs failed.*\(ValueError: no such network today"):
+        found = Grid(both, Store(folder)).frame("5.1", ["greek"], ["leep", "gbc"], static=False)
+    mine = found["source"] == "broken@mine"
+    whole = of_metrics(rows[rows["variant"] != "static"], "leep", "gbc")
+    pd.testing.assert_frame_equal(found[~mine].reset_index(drop=True), whole)
+    assert found[mine].groupby("metric")["variant"].value_counts().to_dict() == (
+        whole[whole["source"] == SOURCES[0]].groupby("metric")["variant"].value_counts().to_dict()
+    )
+    assert found[mine]["score"].isna().all()
+    assert found[mine]["reason"].str.contains("no such network today").all()
+    with pytest.raises(ValueError, match=r"nothing could be scored: .*no such network today"):
+        Grid(both, Store(folder)).frame("5.1", ["greek"], ["leep"], sources=["broken@mine"])
+
+
+def test_a_target_that_is_missing_fails_alone(suite: Suite, folder: Path, rows, tmp_path: Path):
+    """Also on workers, and the rows of the other are what they were."""
+    targets = suite.targets | {"gone": Folder(kind="folder", path=str(tmp_path / "gone"))}
+    wide = suite.model_copy(update={"targets": targets})
+    with pytest.warns(UserWarning, match=r"6 jobs failed.*no folder .*gone\. It should hold"):
+        found = Grid(wide, Store(folder), "1").frame("5.1", ["gone", "greek"], ["leep"])
+    there = found["target"] == "greek"
+    kept = of_metrics(rows, "leep").query("variant != 'static'").reset_index(drop=True)
+    got = found[there].query("variant != 'static'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(got.assign(seconds=kept["seconds"]), kept)
+    assert found[~there]["reason"].str.contains("no folder|no accuracy").all()
+    assert set(found[~there]["variant"]) == {"all", "ca", "cs", "random", "static"}
+
+
+def test_hardness_does_not_need_the_source_images_again(tmp_path: Path, suite: Suite):
+    home = tmp_path / "letters"
+    letters = data.load(Glyphs(kind="glyphs", characters="A-C", train=4, test=1), Store(tmp_path))
+    for i, row in enumerate(letters["train"]):
+        (home / str(row["label"])).mkdir(parents=True, exist_ok=True)
+        row["image"].save(home / str(row["label"]) / f"{i}.png")
+    here = suite.model_copy(update={"source_data": Folder(kind="folder", path=str(home))})
+    grid = Grid(here, Store(tmp_path))
+    first = grid.hardness("greek")["ca"]
+    assert grid.signature().count == 12  # all of them: 80/20 is for targets
+    shutil.rmtree(home)
+    assert torch.equal(Grid(here, Store(tmp_path)).hardness("greek")["ca"], first)
+    with pytest.raises(data.MissingDataError, match="no folder"):
+        Grid(here, Store(tmp_path / "empty")).signature()
+
+
+def test_a_network_of_yours_sees_what_it_wants(suite: Suite, folder: Path, monkeypatch):
+    """Its own size, not the suite's; and its own function counts by what it does."""
+
+    def keys(scale: float) -> str:
+        def transform(image: Any) -> Tensor:
+            return tvf.pil_to_tensor(image.resize((48, 48))).float() / 255 * scale
+
+        def made() -> tuple[nn.Module, Any]:
+            torch.manual_seed(0)
+            return torchvision.models.resnet18(num_classes=3), transform
+
+        monkeypatch.setitem(models.SOURCES, "own@mine", made)
+        grid = Grid(suite, Store(folder))
+        source = grid.source("own@mine")
+        images = grid.read("greek", "train", source)
+        assert next(images.batches(2))[0].shape == (2, 3, 48, 48)
+        return grid.features_entry(source, "greek", "train")
+
+    assert keys(1.0) == keys(1.0) != keys(2.0)
+    monkeypatch.setitem(
+        models.SOURCES,
+        "own@size",
+        lambda: (torchvision.models.resnet18(num_classes=3), models.Preprocessing(40, 40)),
+    )
+    assert Grid(suite, Store(folder)).source("own@size").preprocessing.crop == 40
 
 
 TAUGHT = f"{SOURCES[0]}+greek"
@@ -391,11 +476,11 @@ def test_training_comes_before_what_needs_it(suite: Suite, wider: Grid, tmp_path
 def test_a_class_subset_is_a_target(wider: Grid):
     whole = wider.data("greek")
     kept = subset_rows(whole, 2)[0]
-    data = wider.data("greek#2")
+    part = wider.data("greek#2")
     names = [whole["train"].features["label"].names[i] for i in kept]
-    assert data["train"].features["label"].names == names
-    assert len(data["train"]) == 10 * len(kept)
-    assert len(data["test"]) == 6 * len(kept)
+    assert part["train"].features["label"].names == names
+    assert len(part["train"]) == 10 * len(kept)
+    assert len(part["test"]) == 6 * len(kept)
     features = wider.features(SOURCES[1], "greek#2")
     images = wider.read("greek#2", "train", wider.source(SOURCES[1]))
     torch.testing.assert_close(features.probs, extract(wider.source(SOURCES[1]), images)[0].probs)

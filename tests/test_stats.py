@@ -81,9 +81,20 @@ def test_constant_input_has_no_correlation(name: str) -> None:
 @pytest.mark.parametrize("name", SCIPY)
 def test_fewer_than_five_units_have_no_interval(name: str) -> None:
     for n in (2, 4, 5):
-        value, low, high = getattr(stats, name)(np.arange(n), -np.arange(n), resamples=50)
-        assert value == pytest.approx(-1)
+        y = -np.arange(n)
+        y[:2] = y[1::-1]
+        _, low, high = getattr(stats, name)(np.arange(n), y, resamples=50)
         assert math.isnan(low) == math.isnan(high) == (n < 5)
+
+
+@pytest.mark.parametrize("name", SCIPY)
+def test_a_perfect_order_has_no_interval(name: str) -> None:
+    """Every resample of it is perfect: the interval would have no width."""
+    for n in (5, 8, 20):
+        value, low, high = getattr(stats, name)(np.arange(n), 3 - 2 * np.arange(n), resamples=50)
+        assert value == pytest.approx(-1)
+        assert math.isnan(low)
+        assert math.isnan(high)
 
 
 @pytest.mark.parametrize("name", SCIPY)

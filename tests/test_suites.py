@@ -102,11 +102,16 @@ def test_wrong_name_in_the_file(tmp_path, monkeypatch):
 def test_select_overrides_and_leaves_none_alone():
     suite = suites.load("glyphs")
     changed, targets = suite.select(
-        targets="greek", epochs=2, fraction=0.5, covariance=None, seeds=(7,), hardness_source="x@y"
+        targets="greek",
+        epochs=2,
+        fraction=0.5,
+        covariance=None,
+        seeds=(7,),
+        hardness_source="resnet14@glyphs",
     )
     assert targets == ("greek",)
     assert (changed.recipe.epochs, changed.hardness.fraction, changed.seeds) == (2, 0.5, (7,))
-    assert changed.hardness.source == "x@y"
+    assert changed.hardness.source == "resnet14@glyphs"
     assert changed.hardness.covariance == suite.hardness.covariance
     assert suite.select()[1] == tuple(suite.targets)
 

@@ -94,14 +94,19 @@ def renumbered(data: datasets.Dataset, rows: np.ndarray, kept: Sequence[int]) ->
     return relabelled(data.select(rows), np.searchsorted(kept, labels), [names[i] for i in kept])
 
 
-def split_of(found: dict[Split, datasets.Dataset], seed: int, name: str) -> datasets.DatasetDict:
-    """The official split where there is one, else 80/20, stratified by class, seeded."""
+def split_of(
+    found: dict[Split, datasets.Dataset], seed: int | None, name: str
+) -> datasets.DatasetDict:
+    """The official split where there is one, else 80/20, stratified by class, seeded.
+
+    Without a seed what has no official split stays whole, as source data do: all of it is train.
+    """
     train = found["train"]
     if len(names := class_names(train)) < 2:
         raise ValueError(f"{name}: expected at least two classes, got {names}")
     if empty := [split for split, data in found.items() if not len(data)]:
         raise ValueError(f"{name}: the {empty[0]} split is empty")
-    if "test" in found:
+    if "test" in found or seed is None:
         return datasets.DatasetDict(found)
     try:
         if single := [names[i] for i in np.flatnonzero(np.bincount(labels_of(train)) == 1)]:

@@ -60,7 +60,14 @@ class Preprocessing:
         return tvf.pil_to_tensor(tvf.center_crop(resized, [self.crop, self.crop]))
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """(n, 3, h, w) bytes to channels-last floats, on the device they are on."""
+        """(n, 3, h, w) bytes to channels-last floats, on the device they are on.
+
+        Raises:
+            ValueError: the pixels are no bytes; floats may be scaled already.
+        """
+        if pixels.dtype != torch.uint8:
+            kind = str(pixels.dtype).removeprefix("torch.")
+            raise ValueError(f"pixels: expected bytes (uint8) from 0 to 255, got {kind}")
         scaled = tvf.normalize(pixels.float().div_(255), [*self.mean], [*self.std], inplace=True)
         return scaled.contiguous(memory_format=torch.channels_last)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from hastelib import checks, linalg
 from hastelib.checks import ArrayLike
-from hastelib.linalg import Embedded
+from hastelib.linalg import Embedded, Embeddings
+from hastelib.metrics.separation import SaturatedScoreWarning
 
 
 def empirical_conditional(
@@ -55,6 +57,7 @@ def eep(probs: ArrayLike, labels: ArrayLike) -> np.ndarray | Tensor:
 
     (n,) probabilities above 0, in the kind of ``probs``.
     """
+    checks.aligned("probs", probs, "labels", labels)
     p = checks.stored("probs", probs, "(n, z)", finite=False)
     index, counts = checks.classes("labels", checks.labels("labels", labels, len(p), p.device))
     return checks.like(probs, _expected_predictions("probs", p, index, len(counts)))
@@ -124,6 +127,7 @@ def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
     where :math:`n_{yz}` counts the samples with target label y and source label z, and
     :math:`0 \log 0 = 0`.
     """
+    checks.aligned("source_labels", source_labels, "labels", labels)
     z = checks.labels("source_labels", source_labels, None)
     y = checks.labels("labels", labels, len(z), z.device)
     source, counts = checks.classes("source_labels", z)
@@ -133,7 +137,7 @@ def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
 
 
 def n_leep(
-    embeddings: ArrayLike,
+    embeddings: Embeddings,
     labels: ArrayLike,
     energy: float | int = 0.8,
     gaussians: int = 5,
@@ -156,6 +160,7 @@ def n_leep(
     ``spherical``. Embeddings that are all the same are refused.
 
     Warns:
+        SaturatedScoreWarning: there is a Gaussian for every embedding.
         ConvergenceWarning: (scikit-learn's) the mixture did not converge.
     """
     from sklearn.mixture import GaussianMixture
@@ -163,7 +168,7 @@ def n_leep(
     checks.choice("covariance", covariance, ("full", "tied", "diag", "spherical"))
     energy = checks.positive("energy", energy, most=1)
     gaussians = checks.whole("gaussians", gaussians, 1)
-    given = Embedded(embeddings, labels, least=1)
+    given = embeddings if isinstance(embeddings, Embedded) else Embedded(embeddings, labels, 1)
     values = given.centred.values.flip(0)
     if not len(values):
         raise checks.refuse("embeddings", "samples that differ", "identical ones")
@@ -172,5 +177,13 @@ def n_leep(
     components = given.centred.components(kept)
     scores = (components / (values[0] / len(components)).sqrt()).cpu().numpy()
     count = min(gaussians * len(given.counts), len(scores))
+    different = len(np.unique(scores.round(9), axis=0))
+    if count >= different and given is not embeddings:  # a grid needs no warning for each
+        warnings.warn(
+            f"{different} different embeddings and {count} Gaussians have an N-LEEP near 0 "
+            "whatever the labels: take more samples, or fewer gaussians",
+            SaturatedScoreWarning,
+            stacklevel=2,
+        )
     mixture = GaussianMixture(count, covariance_type=covariance, max_iter=1000, random_state=seed)
     return leep(mixture.fit(scores).predict_proba(scores), given.index.cpu().numpy())

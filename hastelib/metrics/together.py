@@ -70,9 +70,7 @@ class Sample:
     def scores(self, names: Iterable[str]) -> dict[str, tuple[float, str]]:
         """Name -> score, or NaN with the reason why it cannot be computed or is infinite."""
         found = {}
-        # LogME's Gram matrix could be had from that of the centred embeddings, were that there:
-        # first of all, its last digits do not depend on what else is asked for.
-        for name in sorted(names, key=lambda name: not name.startswith("logme")):
+        for name in names:
             try:
                 value, reason = float(METRICS[name](self)), ""
                 if not math.isfinite(value):
@@ -92,7 +90,7 @@ METRICS: dict[str, Callable[[Sample], float]] = {
     "transrate": lambda s: transrate(s.embedded, s.labels),
     "knn": lambda s: knn(s.embedded, s.labels),
     "linear_probe": lambda s: linear_probe(s.embedded, s.labels),
-    "n_leep": lambda s: n_leep(s.embedding, s.labels),
+    "n_leep": lambda s: n_leep(s.embedded, s.labels),
     "logme_fixed_point": lambda s: logme_fixed_point(s.embedded, s.labels),
 }
 """The metrics of a single source, by name, each with its defaults. A metric of your own is one

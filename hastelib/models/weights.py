@@ -7,20 +7,21 @@ import importlib.util
 import os
 import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hastelib.download import DownloadError, fetch, sha256_of
 from hastelib.hooks import replace_head
 
+WRAPPERS = ("state_dict", "model", "model_state_dict", "net")
+"""Under which name a checkpoint of a training may hold the weights."""
 _OLD_DENSENET = r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)"
 
 
@@ -75,8 +76,8 @@ def find(file: str, url: str | None = None) -> Path:
         if path.is_file():
             if url is not None and not (found := sha256_of(path)).startswith(prefix):
                 raise ValueError(
-                    f"{path} has SHA-256 {found[:8]}..., not the {prefix} of the published file; "
-                    "it is damaged or another one: delete it, and it is fetched again"
+                    f"{path} has SHA-256 {found[:8]}..., not the {prefix[:8]}... of the published "
+                    "file; it is damaged or another one: delete it, and it is fetched again"
                 )
             return path
     if url is None:
@@ -96,22 +97,35 @@ def of_torchvision(architecture: str, weights: str) -> tuple[Any, Path]:
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a weight file, float32: safetensors, or a torch file without code.
 
+    What a training keeps beside them, such as the number of its epochs, is left out.
+
     Raises:
-        ValueError: the file is cut short, not a weight file, or holds more than tensors.
+        ValueError: the file is cut short, not a weight file, or holds objects.
     """
     try:
         if path.suffix == ".safetensors":
-            state: dict[str, Any] = load_file(path)
+            state: Any = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        SafetensorError, RuntimeError, EOFError, OSError, ValueError, pickle.PickleError
-    ) as error:  # fmt: skip
+    except pickle.UnpicklingError as error:
+        what, remedy = "it is no file of weights", "delete it and fetch it again"
+        if "GLOBAL" in str(error):
+            what = "it holds Python objects, which may run any code"
+            remedy = "save their state_dict() alone, best as safetensors, on a machine you can lose"
+        raise ValueError(f"cannot read the weights in {path}: {what}; {remedy}") from error
+    except Exception as error:  # torch has one for every byte that is not as it should be
         raise ValueError(
             f"cannot read the weights in {path} ({_first(error)}); delete the file and fetch it "
             "again"
         ) from error
-    state = state.get("state_dict", state)
+    inner = state if isinstance(state, Mapping) else {}
+    state = next((inner[name] for name in WRAPPERS if isinstance(inner.get(name), Mapping)), inner)
+    state = {str(name): x for name, x in state.items() if isinstance(x, Tensor)}
+    if not state:
+        raise ValueError(
+            f"{path} holds no weights by name; save a state_dict(), plain or as 'state_dict' or "
+            "'model' of a dict"
+        )
     # torchvision's DenseNet files still have the names of its first version.
     return {
         re.sub(_OLD_DENSENET, r"\1\2", name.removeprefix("module.")): (
