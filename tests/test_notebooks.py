@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -121,8 +122,15 @@ def _rows(targets: list[str]) -> pd.DataFrame:
             told = {"target": target, "source": source, "variant": variant, "draw": draw}
             score = accuracy if variant == "cs" else random.normal()
             lines.append(told | {"score": score, "accuracy": accuracy})
-    fixed = {"schema": records.SCHEMA, "section": "5.1", "suite": "glyphs", "metric": "logme"}
-    fixed |= {"accuracy_std": 0.01, "seeds": 3, "seconds": 1.0, "samples": 9, "classes": 3.0}
+    fixed: dict[str, Any] = {"section": "5.1", "suite": "glyphs", "metric": "logme"}
+    fixed |= {
+        "schema": records.SCHEMA,
+        "accuracy_std": 0.01,
+        "seeds": 3,
+        "seconds": 1.0,
+        "samples": 9,
+        "classes": 3.0,
+    }
     frame = pd.DataFrame(lines).assign(**fixed, fraction=0.25)
     frame = frame.assign(**{name: "" for name in records.COLUMNS if name not in frame})
     return pd.concat([frame, grid.static_rows(frame)])
