@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nbformat
+import numpy as np
+import pandas as pd
 import papermill
 import pytest
 
-from hastelib import analysis, records
+from hastelib import analysis, grid, records
 from hastelib.analysis import notebook
 
 ROOT = Path(__file__).parents[1]
@@ -108,3 +111,56 @@ def test_a_wrong_parameter_stops_in_the_first_cell(tmp_path: Path):
         True,
         True,
     ]
+
+
+def _rows(targets: list[str]) -> pd.DataFrame:
+    """Rows of 5.1: on all samples a score is noise, on those of CS the accuracy itself."""
+    random, lines = np.random.default_rng(0), []
+    for target, source in ((t, s) for t in targets for s in "abcde"):
+        accuracy = random.uniform(0.2, 0.9)
+        for variant, draw in (("all", 0), ("random", 0), ("random", 1), ("cs", 0)):
+            told = {"target": target, "source": source, "variant": variant, "draw": draw}
+            score = accuracy if variant == "cs" else random.normal()
+            lines.append(told | {"score": score, "accuracy": accuracy})
+    fixed: dict[str, Any] = {"section": "5.1", "suite": "glyphs", "metric": "logme"}
+    fixed |= {
+        "schema": records.SCHEMA,
+        "accuracy_std": 0.01,
+        "seeds": 3,
+        "seconds": 1.0,
+        "samples": 9,
+        "classes": 3.0,
+    }
+    frame = pd.DataFrame(lines).assign(**fixed, fraction=0.25)
+    frame = frame.assign(**{name: "" for name in records.COLUMNS if name not in frame})
+    return pd.concat([frame, grid.static_rows(frame)])
+
+
+def _what_to_beat(folder: Path, targets: list[str]) -> tuple[str, str]:
+    """The page's answer and all that it says, with rows of some targets."""
+    records.write(_rows(targets), folder / "5_1_source-glyphs-all")
+    done = papermill.execute_notebook(
+        ROOT / "notebooks" / "what_to_beat.ipynb",
+        folder / "out.ipynb",
+        {"other": "", "output": str(folder)},
+        cwd=ROOT,
+        progress_bar=False,
+    )
+    outputs = [output.get("data", {}) for cell in done.cells for output in cell.get("outputs", [])]
+    texts = [data["text/markdown"] for data in outputs if "text/markdown" in data]
+    return texts[0], " ".join(texts)
+
+
+def test_what_to_beat_counts_the_scores_that_beat_the_list(tmp_path: Path):
+    answer, texts = _what_to_beat(tmp_path, ["greek", "digits", "arrows", "sketch", "georgian"])
+    assert "Of the published ones\n1 of 19** (Model Spider)" in answer
+    assert "**On glyphs** 1 of 3 scores beat the list, of those on hard samples 1 of 1" in answer
+    assert "Not here: glyphs, no rows of cyrillic, operators, dingbats." in answer
+    assert "The best alone: LogME, CS" in texts
+
+
+def test_what_to_beat_says_what_is_not_there(tmp_path: Path):
+    answer, texts = _what_to_beat(tmp_path, ["greek", "digits"])
+    assert "glyphs, no rows of cyrillic, georgian" in answer
+    assert "glyphs: a list needs accuracies on other targets" in answer
+    assert "There are no rows of our own" in texts

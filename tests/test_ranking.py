@@ -130,7 +130,7 @@ def test_ties_share_a_rank_and_are_named():
     ).table()
     assert [*table["rank"]] == [1, 1, 3]
     assert table["stability"].tolist() == [0.5, 0.5, 0]
-    assert table["reason"]["good"] == "tied with same"
+    assert table["reason"]["good"] == "tied with same; no prior"
 
 
 @pytest.mark.parametrize("form", ["dataset", "columns", "tensors", "loader"])
@@ -219,8 +219,8 @@ def test_halving_passes_fewer_samples_and_tells_who_left(monkeypatch):
     assert found.steps == (20, 40, 80, 160)
     assert found.best() == whole.best() == "m3"
     assert table["samples"].tolist() == [160, 80, 40, 20, 20, 20]
-    assert table["reason"].tolist()[1:] == [
-        "left after round 3 of 4", "left after round 2 of 4", *3 * ["left after round 1 of 4"],
+    assert table["reason"].tolist() == [
+        "no prior", *(f"left after round {n} of 4; no prior" for n in (3, 2, 1, 1, 1))
     ]  # fmt: skip
     assert table["rank"].tolist() == [1, 2, 3, 4, 5, 6]
     full = found.frame[(found.frame["model"] == "m3") & (found.frame["variant"] == "all")]
@@ -249,6 +249,21 @@ def test_texts():
     assert math.isfinite(row["logme"])
     assert "leep: " in row["reason"]  # its classifier has learnt nothing
     assert found.hardest(1)["text"].iloc[0] in texts
+
+
+def test_the_prior_and_a_fifth_of_the_score_or_a_word_that_there_is_none():
+    named, labels = arrays()
+    named["third"] = named["good"] + named["poor"]
+    ask = {"labels": labels, "metrics": ["logme"], "hard": ()}
+    table = hastelib.rank(None, named, prior={"good": 3, "poor": 4, "third": 8}, **ask).table()
+    prior, score = (
+        table[c].sub(table[c].mean()) / table[c].std(ddof=0) for c in ("prior", "logme")
+    )
+    assert table["combined"].tolist() == pytest.approx((prior + 0.2 * score).tolist())
+    assert table["reason"].tolist() == ["", "", ""]
+    table = hastelib.rank(None, named, prior={"poor": 4}, **ask).table()
+    assert "combined" not in table
+    assert table["reason"].to_dict() == {"good": "no prior", "poor": "", "third": "no prior"}
 
 
 def test_accuracies_are_compared_once_they_are_known():

@@ -87,7 +87,7 @@ def test_the_notebook_runs(environment: Path, notebook: Path) -> None:
         progress_bar=False,
     )
     assert any(cell.get("outputs") for cell in done.cells)
-    if given and notebook.stem != "results":  # which reads what the others wrote
+    if given and notebook.stem not in ("results", "what_to_beat"):  # they read what others wrote
         assert list((environment / "runs").glob(f"{notebook.stem}*.*"))
 
 
