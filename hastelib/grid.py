@@ -189,7 +189,7 @@ class Grid:
                 f"suite {self.suite.name} names no source_data; add them to its file, or use "
                 "sources that are trained on a target (a@b+target)"
             )
-        return self._once(("data", name), lambda: load(spec, self.store))
+        return self._once(("data", name), lambda: load(spec, self.store, whole=name is None))
 
     def fingerprint(self, target: str | None, split: Split) -> str:
         """The content hash of a split."""
