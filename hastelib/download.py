@@ -153,4 +153,5 @@ def unpack(archive: Path, folder: Path) -> None:
                 members = tqdm(packed, f"unpacking {archive.name}", unit=" files", leave=False)
                 packed.extractall(folder, members, filter="data")
     except (OSError, ValueError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as e:
-        raise DownloadError(f"cannot unpack {archive} ({e}); delete it, and try again") from e
+        said = str(e).partition(":\n")[0]
+        raise DownloadError(f"cannot unpack {archive} ({said}); delete it, and try again") from e

@@ -379,6 +379,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         content = file.read_bytes()
         start = int(re.findall(r"\d+", asked)[0]) if asked and self.server.ranges else 0
+        if start >= len(content):
+            self.send_error(416)
+            return
         if start:
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
