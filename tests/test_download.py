@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from official_copies import Server, serving
@@ -139,6 +140,11 @@ def raw() -> Iterator[Callable[[Iterator[bytes] | list[bytes]], str]]:
             thread.join()
 
 
+def _silent() -> Iterator[bytes]:
+    time.sleep(1)
+    yield b"HTTP/1.1 200 OK\r\n\r\n"
+
+
 def _dripping() -> Iterator[bytes]:
     yield b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
     for _ in range(300):
@@ -159,7 +165,7 @@ ENDLESS = itertools.chain([b"HTTP/1.1 200 OK\r\n\r\n"], itertools.repeat(b"x" * 
         ([b"HTTP/1.1 200 OK\r\n\r\nabc"], 9, "ended after 3 of 9 bytes"),
         (ENDLESS, 5000, "sha256"),
         (_dripping(), None, "less than 1,000 bytes a second"),
-        ((time.sleep(1) or b"" for _ in range(1)), None, "timed out"),
+        (_silent(), None, "timed out"),
         ([b"nonsense\r\n\r\n"], None, "nonsense"),
     ],
 )
@@ -184,7 +190,8 @@ def _archive(kind: str, folder: Path) -> Path:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
             packed.write(folder / "in/deep/a.txt", "in/deep/a.txt")
     else:
-        with tarfile.open(path, {"tar": "w", "tgz": "w:gz", "tbz": "w:bz2"}[kind]) as tar:
+        modes: Any = {"tar": "w", "tgz": "w:gz", "tbz": "w:bz2"}
+        with tarfile.open(path, modes[kind]) as tar:
             tar.add(folder / "in", "in")
     return path
 

@@ -6,7 +6,6 @@ split here is the public ``val``.
 
 from __future__ import annotations
 
-import functools
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +15,6 @@ from typing import Annotated, Literal
 
 import datasets
 import numpy as np
-import pandas as pd
 import torchvision.datasets as tv
 from filelock import FileLock
 from PIL import Image
@@ -166,21 +164,6 @@ def _split(files: Iterable[Path], labels: Sequence[int], names: list[str]) -> da
     return labelled(files, labels, names)
 
 
-def _cub200_2011(root: Path) -> Splits:
-    base = root / "CUB_200_2011"
-    read = functools.partial(pd.read_csv, sep=" ", header=None, index_col=0)
-    files, labels, train, classes = (
-        read(base / f"{name}.txt").squeeze("columns")
-        for name in ("images", "image_class_labels", "train_test_split", "classes")
-    )
-    table = pd.DataFrame({"file": files, "label": classes.index.get_indexer(labels), "in": train})
-    names = [name.partition(".")[2].replace("_", " ") for name in classes]
-    return {
-        split: _split((base / "images" / file for file in part["file"]), [*part["label"]], names)
-        for split, part in (("train", table[train == 1]), ("test", table[train == 0]))
-    }
-
-
 def _folders(files: Mapping[Split, Sequence[str]], base: Path, mark: str) -> Splits:
     """Splits of files, each in a class folder whose name is its number, the mark and the class."""
     folders = sorted({file.partition("/")[0] for some in files.values() for file in some})
@@ -193,6 +176,19 @@ def _folders(files: Mapping[Split, Sequence[str]], base: Path, mark: str) -> Spl
         )
         for split, some in files.items()
     }
+
+
+def _cub200_2011(root: Path) -> Splits:
+    base = root / "CUB_200_2011"
+    files, train = (
+        dict(line.split() for line in (base / f"{name}.txt").read_text("utf-8").splitlines())
+        for name in ("images", "train_test_split")
+    )
+    halves = {
+        s: [files[i] for i in files if train[i] == in_it]
+        for s, in_it in zip(SPLITS, "10", strict=True)
+    }
+    return _folders(halves, base / "images", ".")
 
 
 def _cub200_2010(root: Path) -> Splits:
@@ -537,6 +533,8 @@ class Official(Spec):
         """The splits, with ``image`` and ``label`` (of scenes ``mask`` too), or with ``text``."""
         of = SETS[self.name]
         if isinstance(of.read, Published):
+            if self.path is not None:
+                raise ValueError(f"{of.title} lies at {of.read.train}, or on the hub: say no path")
             return of.read.load(store)
         root = data_folder() / Path(self.path or self.name).expanduser()
         of.obtain(root)
