@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import datasets
 import numpy as np
@@ -184,11 +184,8 @@ def _cub200_2011(root: Path) -> Splits:
         dict(line.split() for line in (base / f"{name}.txt").read_text("utf-8").splitlines())
         for name in ("images", "train_test_split")
     )
-    halves = {
-        s: [files[i] for i in files if train[i] == in_it]
-        for s, in_it in zip(SPLITS, "10", strict=True)
-    }
-    return _folders(halves, base / "images", ".")
+    half = {mark: [file for i, file in files.items() if train[i] == mark] for mark in "10"}
+    return _folders({"train": half["1"], "test": half["0"]}, base / "images", ".")
 
 
 def _cub200_2010(root: Path) -> Splits:
@@ -211,7 +208,10 @@ def _flowers102(root: Path) -> Splits:
 
 
 def _oxford_pets(root: Path) -> Splits:
-    both = {"train": tv.OxfordIIITPet(root, "trainval"), "test": tv.OxfordIIITPet(root, "test")}
+    both: dict[Split, Any] = {
+        "train": tv.OxfordIIITPet(root, "trainval"),
+        "test": tv.OxfordIIITPet(root, "test"),
+    }
     names = both["train"].classes
     return {split: _split(one._images, one._labels, names) for split, one in both.items()}
 
@@ -225,7 +225,10 @@ def _caltech101(root: Path) -> Splits:
 
 
 def _imagenette(root: Path) -> Splits:
-    both = {"train": tv.Imagenette(root, "train"), "test": tv.Imagenette(root, "val")}
+    both: dict[Split, Any] = {
+        "train": tv.Imagenette(root, "train"),
+        "test": tv.Imagenette(root, "val"),
+    }
     names = [name for name, *_ in both["train"].classes]
     return {
         split: _split((Path(file) for file, _ in one._samples), [y for _, y in one._samples], names)
@@ -351,9 +354,11 @@ def _camvid(split: Split, names: list[str]) -> list[str]:
 
 def _voc(root: Path, split: Split) -> Found:
     listed = tv.VOCSegmentation(root, image_set="train" if split == "train" else "val")
-    images, masks = ([Path(file) for file in some] for some in (listed.images, listed.masks))
-    there = ({file.stem: file for file in some if file.is_file()} for some in (images, masks))
-    return [file.stem for file in images], *there
+    images, masks = (
+        {Path(p).stem: Path(p) for p in some} for some in (listed.images, listed.masks)
+    )
+    there = ({name: p for name, p in some.items() if p.is_file()} for some in (images, masks))
+    return [*images], next(there), next(there)
 
 
 # --- the table -----------------------------------------------------------------------------------
