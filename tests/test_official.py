@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from hastelib.data.official import CAMVID, SETS, Official, Scenes
 from hastelib.data.scenes import IGNORE
 from hastelib.store import Store
 
+ROOT = Path(__file__).resolve().parent.parent
 DOWNLOADED = [name for name, of in SETS.items() if any(file.url for file in of.files)]
 CLASSES = {
     "cub200_2011": "Black footed Albatross",
@@ -299,6 +302,15 @@ def test_the_table_is_complete():
                 assert len(file.md5 or file.sha256 or "") in (32, 64), name
     with pytest.raises(ValidationError, match=r"unknown data set; choose one of: cub200_2011"):
         spec("cub")
+
+
+def test_the_page_of_data_sets_is_made_from_the_table():
+    made = runpy.run_path(str(ROOT / "book/data_page.py"))["page"]
+    text = (ROOT / "book/data.md").read_text(encoding="utf-8")
+    assert made(text) == text, "run python book/data_page.py"
+    assert all(f"| `{name}` |" in text for name in SETS)
+    keys = re.findall(r"^@\w+\{(\w+),", (ROOT / "book/references.bib").read_text(), re.MULTILINE)
+    assert {of.cite for of in SETS.values()} <= set(keys)
 
 
 def test_the_suites_of_the_paper_and_of_the_pocket_name_the_same_revisions():

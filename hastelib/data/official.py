@@ -122,7 +122,7 @@ class Set:
     cite: str
     page: str
     files: tuple[File, ...] = ()
-    licence: str = "not stated"
+    licence: str = "none found"
     note: str = ""
 
     def lacks(self, what: str, root: Path) -> MissingDataError:
@@ -379,8 +379,7 @@ SETS = {
         (File("CUB_200_2011.tgz", ("CUB_200_2011",),
               f"{_CALTECH}/65de6-vp158/files/CUB_200_2011.tgz", 1_150_585_339,
               "97eceeb196236b17998738112f37df78"),),
-        note="Images from Flickr. What the suite's cub200 is: the edition that nearly all "
-             "published results are on, with twice the images of the one that the paper cites."),
+        note="Images from Flickr. The target cub200 of the suite paper."),
     "cub200_2010": Set(
         "CUB-200 (2010)", _cub200_2010, "official", 200, 3000, 3033, "cub200",
         "https://www.vision.caltech.edu/datasets/cub_200_2010/",
@@ -388,7 +387,7 @@ SETS = {
               sha256="2a6d2246bbb9778ca03aa94e2e683ccb4f8821a36b7f235c0822e659d60a803e"),
          File("lists.tgz", ("lists",), f"{_DRIVE}1vZuZPqha0JjmwkdaS_XtYryE3Jf5Q1AC", 201_844,
               sha256="aeacbd5e3539ae84ea726e8a266a9a119c18f055cd80f3836d5eb4500b005428")),
-        note="Images from Flickr. The edition that the paper cites; not the default."),
+        note="Images from Flickr. The edition that the paper cites."),
     "stanford_dogs": Set(
         "Stanford Dogs", _stanford_dogs, "official", 120, 12_000, 8580, "stanford_dogs",
         f"{_DOGS}/main.html",
@@ -469,8 +468,8 @@ SETS = {
         "camvid", "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/",
         (File("701_StillsRaw_full.zip", ("701_StillsRaw_full",)),
          File("LabeledApproved_full.zip", ("LabeledApproved_full",), into="LabeledApproved_full")),
-        note="The published 32 classes are merged into the usual 11. No checksums are published "
-             "and the old addresses of the images fail, so they are fetched by hand."),
+        note="The published 32 classes are merged into the usual 11. By hand: without a checksum, "
+             "and the old address of the images is said to fail."),
     "bdd100k": Set(
         "BDD100K",
         Scenes([*_ROAD], _listed(range(19)), _matched(
@@ -492,7 +491,7 @@ SETS = {
         Scenes([*SUIM], _coloured(SUIM, 127), _matched(  # some are a little off the pure colours
             ("SPLIT/images/NAME.jpg", "SPLIT/masks/NAME.bmp"), folders=("train_val", "TEST"))),
         "train_val; TEST", 8, 1525, 110, "suim", "https://irvlab.cs.umn.edu/resources/suim-dataset",
-        note="train_val.zip and TEST.zip, unpacked by hand: no checksums are published"),
+        note="train_val.zip and TEST.zip, by hand and unpacked: no checksum was found"),
     "tweet_eval": Set(
         "TweetEval, emotion",
         Texts(kind="texts", train="tweet_eval/emotion/train.parquet",
