@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from hastelib import data, suites
 from hastelib.data.official import CAMVID, SETS, Official, Scenes
 from hastelib.data.scenes import IGNORE
+from hastelib.grid import Grid
 from hastelib.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -180,13 +181,25 @@ def test_nothing_is_unpacked_elsewhere(official, tmp_path: Path, kind: str, way:
     assert not (tmp_path / "evil.txt").exists()
 
 
+def test_an_archive_of_something_else_is_named(official):
+    folder = official.add("cityscapes", images_per_class=1)
+    images = folder / "leftImg8bit_trainvaltest.zip"
+    shutil.copy(images, folder / "gtFine_trainvaltest.zip")
+    official.point("cityscapes")
+    with pytest.raises(
+        data.MissingDataError, match=r"trainvaltest\.zip holds no gtFine; del"
+    ):
+        data.load(spec("cityscapes"))
+    assert not (folder / ".unpacking").exists()
+
+
 def test_without_a_network_one_sentence_says_it_all(official, monkeypatch):
     official.add("cub200_2011")
     official.server.folder = Path("nowhere")
     with pytest.raises(data.MissingDataError) as told:
         data.load(spec("cub200_2011"))
     said = str(told.value)
-    for part in ("CUB-200-2011", str(official.data), official.server.url, "MB", "Not Found"):
+    for part in ("CUB-200-2011", str(official.data), official.server.url, " bytes ", "Not Found"):
         assert part in said
     assert ". " not in said
     assert "\n" not in said
@@ -320,6 +333,15 @@ def test_the_suites_of_the_paper_and_of_the_pocket_name_the_same_revisions():
             if of is not None and hasattr(small, "revision"):
                 for field in ("train", "test", "hub", "config", "revision"):
                     assert getattr(of.read, field) == getattr(small, field)
+
+
+def test_a_grid_takes_source_data_whole(official, tmp_path: Path):
+    official.add("caltech101")
+    paper = suites.load("paper").model_copy(update={"source_data": spec("caltech101")})
+    grid = Grid(paper, Store(tmp_path))
+    split = grid.data("caltech101")
+    assert list(grid.data(None)) == ["train"]
+    assert len(grid.data(None)["train"]) == len(split["train"]) + len(split["test"]) == 48
 
 
 def test_a_process_that_is_started_sees_the_copies_too(official):

@@ -33,7 +33,7 @@ from hastelib.data.base import (
 from hastelib.data.folders import image_folder, labelled
 from hastelib.data.published import Parquet, Published, Texts
 from hastelib.data.scenes import IGNORE, Decoder, Pair, decoded
-from hastelib.download import fetch, unpack
+from hastelib.download import DownloadError, fetch, unpack
 from hastelib.store import Store
 
 Found = tuple[list[str], dict[str, Path], dict[str, Path]]
@@ -45,10 +45,10 @@ class File:
     """A file of a data set, and what it becomes in the set's folder.
 
     ``makes`` are the paths that are there once it is unpacked, each put there in one step; none
-    where it is no archive. It is unpacked into the folder ``into``; of what is in it
-    ``within`` (for "" all) stands for the set's folder. ``inner`` are archives in it (a pattern)
-    and the folder that each is unpacked into, in which STEM stands for its name. Without ``url``
-    it needs a login, or has no address that answers.
+    where it is no archive. It is unpacked into the folder ``into``; ``within`` is the folder of
+    what comes out that stands for the set's. ``inner`` are archives in it (a pattern), and the
+    folder that each is unpacked into, in which STEM stands for its name. Without ``url`` it needs
+    a login, or has no checksum.
     """
 
     name: str
@@ -73,16 +73,20 @@ class File:
         if not self.makes:
             return
         shutil.rmtree(fresh := root / ".unpacking", ignore_errors=True)  # of a killed process
-        unpack(path, fresh / self.into)
-        if self.inner:
-            for archive in sorted(fresh.glob(self.inner[0])):
-                unpack(archive, fresh / self.inner[1].replace("STEM", archive.stem))
-                archive.unlink()
-        for made in self.makes:
-            (root / made).parent.mkdir(parents=True, exist_ok=True)
-            if not (root / made).exists():
-                (fresh / self.within / made).rename(root / made)
-        shutil.rmtree(fresh)
+        try:
+            unpack(path, fresh / self.into)
+            if self.inner:
+                for archive in sorted(fresh.glob(self.inner[0])):
+                    unpack(archive, fresh / self.inner[1].replace("STEM", archive.stem))
+                    archive.unlink()
+            for made in self.makes:
+                if not (root / made).exists():
+                    if not (fresh / self.within / made).exists():
+                        raise DownloadError(f"{path} holds no {made}; delete it, and try again")
+                    (root / made).parent.mkdir(parents=True, exist_ok=True)
+                    (fresh / self.within / made).rename(root / made)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ class Set:
 
     def lacks(self, what: str, root: Path) -> MissingDataError:
         """The one error: what is missing, where it was looked for, where and how to get it."""
-        sizes = {f.name: f" ({f.size / 1e6:,.1f} MB)" if f.size else "" for f in self.files}
+        sizes = {f.name: f" ({f.size:,} bytes)" if f.size else "" for f in self.files}
         wanted = " and ".join(map("".join, sizes.items())) or f"what it consists of ({self.note})"
         return MissingDataError(
             f"{self.title}: {what}, looked for in {root}; get {wanted} from {self.page} and put it "
@@ -312,37 +316,27 @@ def _coloured(classes: Mapping[str, str], on: int | None = None) -> Decoder:
 
 
 def _matched(
-    *places: tuple[str, str],
+    images: str,
+    masks: str,
     folders: tuple[str, str] = ("train", "val"),
     members: Callable[[Split, list[str]], list[str]] = lambda split, names: names,
 ) -> Callable[[Path, Split], Found]:
-    """Images and masks by patterns of an image and its mask, where there may be several.
+    """By patterns: NAME is what an image and its mask have in common, folders included.
 
-    NAME stands for what both have in common, with its folder where there is one, SPLIT for one of
-    ``folders`` (of train, of test). ``members`` picks the names in a split.
+    SPLIT stands for one of ``folders`` (of train, of test). ``members`` picks a split's names.
     """
 
-    def files(root: Path, split: Split, which: int) -> dict[str, Path]:
-        found: dict[str, Path] = {}
-        for place in places:
-            pattern = place[which].replace("SPLIT", folders[split == "test"])
-            start, end = pattern.split("NAME")
-            base, there = root / start.partition("*")[0], root.glob(f"{start}*{end}")
-            found |= {p.relative_to(base).as_posix().removesuffix(end): p for p in there}
-        return found
+    def files(root: Path, split: Split, pattern: str) -> dict[str, Path]:
+        start, end = pattern.replace("SPLIT", folders[split == "test"]).split("NAME")
+        base, mark = root / start.partition("*")[0], end.partition("*")[0]
+        there = root.glob(f"{start}*{end}")
+        return {p.relative_to(base).as_posix().rpartition(mark)[0]: p for p in there}
 
     def find(root: Path, split: Split) -> Found:
-        images, masks = (files(root, split, which) for which in (0, 1))
-        return members(split, sorted(images.keys() | masks.keys())), images, masks
+        both = files(root, split, images), files(root, split, masks)
+        return members(split, sorted(both[0].keys() | both[1].keys())), *both
 
     return find
-
-
-def _drives(suffix: str) -> Callable[[Path, Split], Found]:
-    mask = f"gtFine/SPLIT/*/NAME_gtFine_{suffix}.png"
-    return _matched(
-        *((f"leftImg8bit/SPLIT/*/NAME_leftImg8bit.{end}", mask) for end in ("png", "jpg"))
-    )
 
 
 def _camvid(split: Split, names: list[str]) -> list[str]:
@@ -454,7 +448,9 @@ SETS = {
               1_999_639_040, "6cd6e144f989b92b3379bac3b3de84fd"),),
         licence="Flickr's terms of use"),
     "cityscapes": Set(
-        "Cityscapes", Scenes([*_ROAD], _listed(c.id for c in _ROAD.values()), _drives("labelIds")),
+        "Cityscapes",
+        Scenes([*_ROAD], _listed(one.id for one in _ROAD.values()), _matched(
+            "leftImg8bit/SPLIT/*/NAME_leftImg8bit.*", "gtFine/SPLIT/*/NAME_gtFine_labelIds.png")),
         "train; val", 19, 2975, 500, "cityscapes", "https://www.cityscapes-dataset.com/downloads/",
         (File("leftImg8bit_trainvaltest.zip", ("leftImg8bit",),
               md5="0a6e97e94b616a514066c9e2adb0c97f"),
@@ -463,7 +459,7 @@ SETS = {
     "camvid": Set(
         "CamVid",
         Scenes([*CAMVID], _coloured(CAMVID), _matched(
-            ("701_StillsRaw_full/NAME.png", "LabeledApproved_full/NAME_L.png"), members=_camvid)),
+            "701_StillsRaw_full/NAME.png", "LabeledApproved_full/NAME_L.png", members=_camvid)),
         "the usual, by sequences; the 101 of its validation split are left out", 11, 367, 233,
         "camvid", "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/",
         (File("701_StillsRaw_full.zip", ("701_StillsRaw_full",)),
@@ -473,7 +469,7 @@ SETS = {
     "bdd100k": Set(
         "BDD100K",
         Scenes([*_ROAD], _listed(range(19)), _matched(
-            ("images/10k/SPLIT/NAME.jpg", "labels/sem_seg/masks/SPLIT/NAME.png"))),
+            "images/10k/SPLIT/NAME.jpg", "labels/sem_seg/masks/SPLIT/NAME.png")),
         "train; val", 19, 7000, 1000, "bdd100k", "https://bdd-data.berkeley.edu/",
         (File("bdd100k_images_10k.zip", ("images/10k",), within="bdd100k",
               md5="08f26aecceda982568063d3d5873378e"),
@@ -481,7 +477,10 @@ SETS = {
               md5="9a2968dde3345eeb689cffb1e26f9c78")),
         licence="education, research and not-for-profit use", note="Needs a login."),
     "idd": Set(
-        "IDD Segmentation", Scenes(_IDD.split("|"), _listed(range(26)), _drives("labellevel3Ids")),
+        "IDD Segmentation",
+        Scenes(_IDD.split("|"), _listed(range(26)), _matched(
+            "leftImg8bit/SPLIT/*/NAME_leftImg8bit.*",
+            "gtFine/SPLIT/*/NAME_gtFine_labellevel3Ids.png")),
         "train; val", 26, None, None, "idd", "https://idd.insaan.iiit.ac.in/",
         licence="by its own terms",
         note="part I, II or both, after a login; the masks are made from the polygons by "
@@ -489,7 +488,7 @@ SETS = {
     "suim": Set(
         "SUIM",
         Scenes([*SUIM], _coloured(SUIM, 127), _matched(  # some are a little off the pure colours
-            ("SPLIT/images/NAME.jpg", "SPLIT/masks/NAME.bmp"), folders=("train_val", "TEST"))),
+            "SPLIT/images/NAME.jpg", "SPLIT/masks/NAME.bmp", folders=("train_val", "TEST"))),
         "train_val; TEST", 8, 1525, 110, "suim", "https://irvlab.cs.umn.edu/resources/suim-dataset",
         note="train_val.zip and TEST.zip, by hand and unpacked: no checksum was found"),
     "tweet_eval": Set(
@@ -533,6 +532,11 @@ class Official(Spec):
     name: Annotated[str, AfterValidator(lambda name: _known(name))]
     path: str | None = None
 
+    @property
+    def root(self) -> Path:
+        """The folder that it lies in, or will."""
+        return data_folder() / Path(self.path or self.name).expanduser()
+
     def load(self, store: Store) -> Splits:
         """The splits, with ``image`` and ``label`` (of scenes ``mask`` too), or with ``text``."""
         of = SETS[self.name]
@@ -540,8 +544,7 @@ class Official(Spec):
             if self.path is not None:
                 raise ValueError(f"{of.title} lies at {of.read.train}, or on the hub: say no path")
             return of.read.load(store)
-        root = data_folder() / Path(self.path or self.name).expanduser()
-        of.obtain(root)
+        of.obtain(root := self.root)
         if not root.is_dir():
             raise of.lacks("there is no such folder", root)
         try:
