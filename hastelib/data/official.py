@@ -11,14 +11,14 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import datasets
 import numpy as np
 import torchvision.datasets as tv
 from filelock import FileLock
 from PIL import Image
-from pydantic import AfterValidator
+from pydantic import field_validator
 from scipy.io import loadmat
 
 from hastelib.data.base import (
@@ -529,8 +529,15 @@ class Official(Spec):
     """
 
     kind: Literal["official"]
-    name: Annotated[str, AfterValidator(lambda name: _known(name))]
+    name: str
     path: str | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in SETS:
+            raise ValueError(f"unknown data set; choose one of: {', '.join(SETS)}")
+        return name
 
     @property
     def root(self) -> Path:
@@ -569,9 +576,3 @@ class Official(Spec):
 
     def __str__(self) -> str:
         return SETS[self.name].title
-
-
-def _known(name: str) -> str:
-    if name not in SETS:
-        raise ValueError(f"unknown data set; choose one of: {', '.join(SETS)}")
-    return name
