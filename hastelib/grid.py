@@ -28,9 +28,7 @@ from hastelib import code, finetune, hardness, metrics, models, plugins, stats
 from hastelib.data import (
     SPLITS,
     Batches,
-    Folder,
     MissingDataError,
-    Parquet,
     Split,
     class_names,
     fingerprint,
@@ -205,9 +203,7 @@ class Grid:
                 f"suite {self.suite.name} names no source_data; add them to its file, or use "
                 "sources that are trained on a target (a@b+target)"
             )
-        if name is None and isinstance(spec, Folder | Parquet):
-            spec = spec.model_copy(update={"seed": None})  # a signature is of all source data
-        return self._once(("data", name), lambda: load(spec, self.store))
+        return self._once(("data", name), lambda: load(spec, self.store, whole=name is None))
 
     def fingerprint(self, target: str | None, split: Split) -> str:
         """The content hash of a split; of source data that are gone, what it was."""
