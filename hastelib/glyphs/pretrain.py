@@ -38,7 +38,7 @@ def pretrain(name: str, suite: suites.Suite, folder: Path) -> float:
     train = Images(data["train"], GLYPHS_INPUT, f"{suite.name} source train")
     test = Images(data["test"], GLYPHS_INPUT, f"{suite.name} source test")
     settings: dict[str, Any] = {"architecture": architecture, "data": fingerprint(data["train"])}
-    settings |= {"recipe": recipe.parts(), "seed": 0}
+    settings |= {"recipe": recipe.model_dump(), "seed": 0}
     entry = key(**settings)
     with finetune.seeded(0, recipe.threads):
         module = placed(GLYPHS[architecture](len(train.classes)), device)
