@@ -8,16 +8,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+
+@runtime_checkable
+class Table(Protocol):
+    """What NumPy can read, such as a frame or a column of pandas."""
+
+    def __array__(self, *given: Any, **named: Any) -> np.ndarray: ...
+
+
 # Loose on purpose: a wrong shape or type is to meet the ValueError below, also where annotations
 # are enforced. The strict shapes stand on what happens inside.
-ArrayLike = np.ndarray | Tensor | Sequence[Any]
+ArrayLike = np.ndarray | Tensor | Sequence[Any] | Table
 T = TypeVar("T")
 
 LARGEST = 1e152
@@ -181,7 +189,7 @@ def _tensor(name: str, value: object, whole: bool = False) -> Tensor:
     expected, kinds = ("integer class labels", "iu") if whole else ("real numbers", "iuf")
     if isinstance(value, Tensor):
         kinds = {"nested": value.is_nested, "quantized": value.is_quantized, "meta": value.is_meta}
-        kinds["sparse"] = value.layout != torch.strided
+        kinds["sparse"] = not value.is_nested and value.layout != torch.strided
         if odd := [kind for kind, its in kinds.items() if its]:
             raise refuse(name, "a dense tensor of plain numbers", f"a {odd[0]} one")
         wrong = value.is_complex() or value.dtype == torch.bool

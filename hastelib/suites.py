@@ -244,7 +244,7 @@ def _validated(values: Any, where: str) -> Suite:
             place = ".".join(map(str, found["loc"]))
             message = "unknown key" if found["type"] == "extra_forbidden" else found["msg"]
             # A whole repr of a few lines with aliases may be of any length.
-            lines.append(f"  {place}: {message}, got {reprlib.repr(found['input'])}"[:300])
+            lines.append(f"  {place}: {message}, got {reprlib.repr(found['input'])}"[:200])
         more = f" {error.error_count()} mistakes, such as" if error.error_count() > 2 else ""
         raise ValueError("\n".join([f"{where} is not valid:{more}", *lines])) from None
 

@@ -7,10 +7,11 @@ A line is a call, which is given an empty folder, and words of the message. Only
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,7 +27,6 @@ import hastelib
 from hastelib import bounds, data, hardness, metrics, models, plugins, records, stats, suites
 from hastelib.engine import Job, run
 from hastelib.features import default_device
-from hastelib.glyphs import Glyphs
 from hastelib.grid import Grid
 from hastelib.metrics import Moments
 from hastelib.models import weights
@@ -38,6 +38,7 @@ X, Y = RANDOM.normal(size=(8, 3)), np.arange(8) % 2
 P = RANDOM.dirichlet(np.ones(3), size=8)
 TORCH = torch.tensor(X)
 UNITS = np.arange(6.0)
+NESTED = torch.nested.nested_tensor([TORCH[0], TORCH[1]], layout=torch.jagged)
 EMBEDDED = (
     metrics.logme,
     metrics.logme_fixed_point,
@@ -135,10 +136,16 @@ def grid(here: Path, source: str = "resnet8@glyphs", **changes: Any) -> Grid:
     return Grid(suite, Store(here))
 
 
+def unsigned(here: Path) -> Path:
+    save_file({"w": torch.zeros(3)}, here / "file.safetensors")
+    return here / "file.safetensors"
+
+
 IMAGES = torch.zeros(3, 3, 8, 8)
 FRAME = pd.DataFrame(X)
 SHUFFLED = pd.Series(Y, index=range(8)[::-1])
 RECIPE = {"epochs": 1, "learning_rate": 0.1}
+LETTERS = {"kind": "glyphs", "characters": "A-C", "train": 2, "test": 1}
 PICKLED = b"\x80\x02cposix\ngetcwd\nq\x00)Rq\x01."
 BOMB = "a: &a [x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
@@ -164,7 +171,7 @@ ARRAYS: list[tuple[Call, str]] = [
     (lambda _: metrics.gbc(TORCH.to_sparse(), Y), "a dense tensor of plain numbers, got a sparse"),
     (lambda _: metrics.gbc(TORCH.to("meta"), Y), "tensor of plain numbers, got a meta one"),
     (
-        lambda _: metrics.gbc(torch.nested.nested_tensor([TORCH[0], TORCH[1]]), Y),
+        lambda _: metrics.gbc(NESTED, Y),
         "got a nested one",
     ),
     (lambda _: metrics.gbc(scipy.sparse.csr_matrix(X), Y), r"csr_matrix; give its toarray\(\)"),
@@ -283,6 +290,10 @@ ARRAYS: list[tuple[Call, str]] = [
     (lambda _: hardness.hardest(UNITS, 1e-12), "fraction: expected at least one of 6 samples"),
     (lambda here: hardness.Signature.load(here / "none"), "none"),
     (of_file(b"short", hardness.Signature.load), "path: expected a file of Signature.save"),
+    (
+        lambda here: hardness.Signature.load(unsigned(here)),
+        "layer.0, raw.0, ... and count, got .'w'",
+    ),
     # statistics
     (lambda _: stats.pearson(UNITS[:0], UNITS[:0]), "scores: expected .* nothing empty"),
     (lambda _: stats.kendall(UNITS[None], UNITS), r"scores: expected shape \(n,\), got .*\(1, 6\)"),
@@ -292,7 +303,7 @@ ARRAYS: list[tuple[Call, str]] = [
     ),
     (lambda _: stats.pearson(UNITS, UNITS * np.nan), r"accuracies: .*finite.*got nan at \[0\]"),
     (lambda _: stats.weighted_kendall(UNITS + np.inf, UNITS), "scores: expected finite numbers"),
-    (lambda _: stats.pearson(UNITS * 1e308, UNITS), r"scores: expected numbers between -1e\+152"),
+    (lambda _: stats.pearson(UNITS * 1e300, UNITS), r"scores: expected numbers between -1e\+152"),
     (lambda _: stats.pearson(UNITS, UNITS, resamples=0), "resamples: .* at least 1, got 0"),
     (lambda _: stats.pearson(UNITS, UNITS, seed=-1), "seed: expected an integer of at least 0"),
     (lambda _: stats.replicates("mean", UNITS, UNITS), "statistic: expected one of 'pearson'"),
@@ -320,7 +331,7 @@ FILES: list[tuple[Call, str]] = [
     (of_suite(recipe=RECIPE | {"epochs": 0}), "recipe.epochs: .*greater than 0"),
     (of_suite(targets={"a": {"kind": "film"}}), "'glyphs', 'digits', 'parquet', 'folder'"),
     *[
-        (of_suite(targets={name: {"kind": "digits"}}), r"targets: .*names without # \+ , \| / and")
+        (of_suite(targets={name: LETTERS}), r"targets: .*names without # \+ , \| / and")
         for name in ("a#3", "a+b", "", "a,b", "a/b")
     ],
     (of_suite(name="other"), "says name: other; write name: glyphs"),
@@ -378,6 +389,12 @@ FILES: list[tuple[Call, str]] = [
     (lambda _: run([Job("a", print, needs=("b",))]), "unknown or circular"),
     (set_to(lambda _: default_device(), HASTE_DEVICE="gpu"), "HASTE_DEVICE: .*cpu, cuda.*'gpu'"),
     # networks
+    (lambda _: models.parse("resnet50@glyphs"), "unknown glyphs network 'resnet50'; .*densenet16"),
+    (
+        lambda _: models.parse("ResNet51_Weights.DEFAULT"),
+        "weights 'ResNet51_Weights'; .*ResNet50_W",
+    ),
+    (lambda here: grid(here).data("greek#99999999"), "classes have fewer distinct subsets"),
     (lambda _: models.parse("resnet20"), "write torchvision/NAME"),
     (lambda _: models.parse(""), "unknown source ''"),
     (lambda _: models.parse("resnet8@glyph"), "unknown weights 'glyph'; .*glyphs"),
@@ -438,8 +455,15 @@ FILES: list[tuple[Call, str]] = [
         lambda here: data.load(data.Folder(kind="folder", path=str(here))),
         "one folder of images per class",
     ),
-    (lambda _: data.load(Glyphs(kind="glyphs", characters="A", train=1, test=1)), "two classes"),
 ]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _as_users_have_it() -> Iterator[None]:
+    """Nothing checks types at runtime outside of the tests."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 class Made:

@@ -172,19 +172,6 @@ def test_each_local_worker_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch)
         run(listed, "3")
 
 
-@pytest.mark.parametrize(
-    ("listed", "message"),
-    [
-        ([Job("a", jobs.add), Job("a", jobs.add)], r"each name once, got several of \['a'\]"),
-        ([Job("a", jobs.add, needs=("b",))], "unknown or circular: .*'a': .*'b'"),
-        ([Job("a", jobs.add, needs=("b",)), Job("b", jobs.add, needs=("a",))], "circular"),
-    ],
-)
-def test_lists_that_cannot_be_run_are_refused(listed: list[Job], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        run(listed)
-
-
 def test_workers_without_a_gpu_are_not_waited_for(address: str) -> None:
     with pytest.raises(ValueError, match=r'none of the 2 workers at .* --resources "GPU=1"'):
         run([Job("a", jobs.add, (1, 2), gpus=1)], address)

@@ -485,29 +485,3 @@ def test_a_class_subset_is_a_target(wider: Grid):
     torch.testing.assert_close(features.probs, extract(wider.source(SOURCES[1]), images)[0].probs)
     assert torch.equal(features.labels, images.labels)
     assert 0 <= wider.outcome(SOURCES[1], "greek#2", 0).accuracy <= 1
-
-
-@pytest.mark.parametrize(
-    ("misspelt", "message"),
-    [
-        (lambda grid: Grid(grid.suite.select(sources=("resnet9@glyphs",))[0]),
-         "unknown glyphs network 'resnet9'; choose one of"),
-        (lambda grid: grid.check("resnet9@glyphs+greek"), "unknown glyphs network 'resnet9'"),
-        (lambda grid: grid.check(f"{SOURCES[0]}+klingon"), "unknown target 'klingon'"),
-        (lambda grid: grid.data("greek#two"), "the number of a class subset after #"),
-        (lambda grid: grid.data("greek#26"), "5 classes have fewer distinct subsets"),
-        (lambda grid: grid.scores(SOURCES[0], "greek", ["leap"]),
-         "unknown metric 'leap'; choose one of: gbc"),
-    ],
-)  # fmt: skip
-def test_misspelt_names_are_refused(grid: Grid, misspelt: Callable[[Grid], Any], message: str):
-    with pytest.raises(ValueError, match=message):
-        misspelt(grid)
-
-
-def test_a_plugin_that_cannot_be_imported_is_named(suite: Suite, tmp_path: Path, monkeypatch):
-    (tmp_path / "broken.py").write_text("def (")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("HASTE_PLUGINS", "broken")
-    with pytest.raises(ImportError, match=r"names 'broken', which cannot be imported .SyntaxError"):
-        Grid(suite, Store(tmp_path))
