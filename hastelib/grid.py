@@ -61,8 +61,8 @@ def taught_on(source: str) -> tuple[str, str | None]:
 def of_classes(target: str) -> tuple[str, int | None]:
     """``greek#3`` is subset 3 of ``greek``; a whole target has None."""
     name, hash_, which = target.partition("#")
-    if hash_ and not which.isdecimal():
-        raise ValueError(f"target {target!r}: expected the number of a class subset after #")
+    if hash_ and not (which.isdecimal() and len(which) < 5):  # they are counted through
+        raise ValueError(f"target {target!r}: expected a class subset after #, from 0 to 9999")
     return name, int(which) if hash_ else None
 
 

@@ -185,7 +185,7 @@ ARRAYS: list[tuple[Call, str]] = [
     (
         lambda _: hardness.hardest(FRAME[0], 0.5, SHUFFLED),  # type: ignore[type-var]
         "labels: expected the index of scores",
-    ),  # type: ignore[type-var]
+    ),
     (lambda _: stats.pearson(FRAME[0], SHUFFLED), "accuracies: expected the index of scores"),
     (
         lambda _: metrics.gbc(X, Y[:7]),
@@ -397,7 +397,7 @@ FILES: list[tuple[Call, str]] = [
         lambda _: models.parse("ResNet51_Weights.DEFAULT"),
         "weights 'ResNet51_Weights'; .*ResNet50_W",
     ),
-    (lambda here: grid(here).data("greek#99999999"), "classes have fewer distinct subsets"),
+    (lambda here: grid(here).data("greek#99999999"), "a class subset after #, from 0 to 9999"),
     (lambda _: models.parse("resnet20"), "write torchvision/NAME"),
     (lambda _: models.parse(""), "unknown source ''"),
     (lambda _: models.parse("resnet8@glyph"), "unknown weights 'glyph'; .*glyphs"),
@@ -416,7 +416,7 @@ FILES: list[tuple[Call, str]] = [
     ),
     (lambda here: grid(here, "resnet9@glyphs"), "unknown glyphs network 'resnet9'; choose one of"),
     (lambda here: grid(here).check("resnet8@glyphs+klingon"), "unknown target 'klingon'"),
-    (lambda here: grid(here).data("greek#two"), "the number of a class subset after #"),
+    (lambda here: grid(here).data("greek#two"), "a class subset after #, from 0 to 9999"),
     (lambda here: grid(here).jobs(["resnet8@glyphs"], ["grek"]), "unknown target 'grek'"),
     (lambda here: grid(here).frame("5.1", ["greek"], ["leap"]), "unknown metric 'leap'; .*leep"),
     # weights
