@@ -300,9 +300,16 @@ def find(suite: str | None = None, target: str | None = None, part: Part | None 
         if target:
             found.target(target)
         return found
-    whole = [load(name) for name in names()]
+    whole, broken = list[Suite](), list[ValueError]()
+    for name in names():
+        try:
+            whole.append(load(name))
+        except ValueError as error:  # of that file alone, if the target is in another
+            broken.append(error)
     every = [one for one in (getattr(s, part) if part else s for s in whole) if one]
     having = [one for one in every if target in one.targets]
+    if not having and broken:
+        raise broken[0]
     if not having:
         one_of("target", target, [t for one in every for t in one.targets])
     if len(having) > 1:

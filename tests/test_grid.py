@@ -99,8 +99,9 @@ def test_accuracies_are_means_over_seeds(grid: Grid, rows, folder: Path):
         assert row["accuracy_std"] == pytest.approx(np.std(values, ddof=1))
 
 
-def test_random_subsets_are_shared_and_of_the_same_size(grid: Grid):
-    first, second = grid.subsets("greek"), grid.subsets("greek")
+def test_random_subsets_are_shared_and_of_the_same_size(grid: Grid, suite: Suite, folder: Path):
+    first, second = grid.subsets("greek"), Grid(suite, Store(folder)).subsets("greek")
+    assert first is not second
     assert [s.variant for s in first] == ["all", *["random"] * 3, "ca", "ca", "cs"]
     assert [s.draw for s in first if s.variant == "random"] == [0, 1, 2]
     assert [s.similarity for s in first if s.variant == "ca"] == ["cosine", "dot"]
@@ -224,9 +225,12 @@ def test_a_score_without_a_value_has_its_reason(monkeypatch):
                                 torch.arange(4) % 2)  # fmt: skip
     monkeypatch.setitem(METRICS, "infinite", lambda sample: math.inf)
     monkeypatch.setitem(METRICS, "divides", lambda sample: 1 / 0)
-    found = score(["infinite", "divides"], features, [Subset("all", torch.arange(4))])
+    monkeypatch.setitem(METRICS, "raises", lambda sample: {}["none"])
+    names = ["infinite", "divides", "raises"]
+    found = score(names, features, [Subset("all", torch.arange(4))])
     reasons = {name: line["reason"] for name, (line,) in found.items()}
-    assert reasons == {"infinite": "the metric gives inf", "divides": "division by zero"}
+    expected = "the metric gives inf", "division by zero", "'none'"
+    assert reasons == dict(zip(names, expected, strict=True))
     assert all(math.isnan(line["score"]) for (line,) in found.values())
 
 
