@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import torchvision
+from torch import nn
 
 from hastelib import data, models
 from hastelib.finetune import Outcome, finetune
@@ -64,17 +67,24 @@ def test_nothing_around_it_is_changed(tmp_path: Path):
     assert all(torch.equal(x, before[name]) for name, x in source.module.state_dict().items())
 
 
-# The loss of the third epoch is no better than before: halving the rate then, as after the stop
-# it must, needs the schedule's state. MobileNetV2 has dropout, which needs torch's random state.
-PLATEAU = RECIPE.model_copy(update={"schedule": "plateau", "patience": 0, "learning_rate": 0.3})
+def with_dropout() -> tuple[nn.Module, data.Preprocessing]:
+    torch.manual_seed(0)
+    module = torchvision.models.mobilenet_v2(num_classes=2, width_mult=0.25, dropout=0.5)
+    return module, data.Preprocessing(32, 32)
+
+
+# Dropout needs torch's own random state, a loss that goes up and down that of the schedule.
+PLATEAU = {"schedule": "plateau", "patience": 0, "learning_rate": 0.3}
 
 
 @pytest.mark.parametrize(
-    ("recipe", "source"),
-    [(RECIPE, "resnet8"), (PLATEAU, "mobilenet_v2")],
-    ids=["onecycle", "plateau"],
+    ("changes", "source"), [({}, "dropout"), (PLATEAU, "mobilenet_v2")], ids=["dropout", "plateau"]
 )
-def test_stopped_between_epochs_goes_on(recipe: Recipe, source: str, tmp_path: Path, monkeypatch):
+def test_stopped_between_epochs_goes_on(
+    changes: dict[str, Any], source: str, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setitem(models.SOURCES, "dropout@glyphs", with_dropout)
+    recipe = RECIPE.model_copy(update=changes)
     unbroken = run(tmp_path / "unbroken", recipe, source=source)
     write, epochs = Store.write, []
 

@@ -19,6 +19,7 @@ from hastelib import models
 from hastelib.data import Preprocessing
 from hastelib.download import sha256_of
 from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, CifarResNet
+from hastelib.models import weights
 
 STAGES = {
     "resnet18": ["layer2", "layer3", "layer4"],
@@ -218,9 +219,21 @@ def test_missing_published_weights_are_downloaded_from_the_official_address(
         with pytest.raises(FileNotFoundError, match="stop here"):
             models.load(name)
     assert asked == [
-        ("resnet20-12fca82f.th", "resnet20-12fca82f.th", "12fca82f"),
+        ("resnet20-12fca82f.th", "resnet20-12fca82f.th", weights.SHA256["resnet20-12fca82f.th"]),
         ("resnet18-f37072fd.pth", "resnet18-f37072fd.pth", "f37072fd"),
     ]
+
+
+def test_published_weights_are_checked_whole(folder: Path, monkeypatch):
+    """Not by the digits in their name alone, which a forger matches in hours."""
+    assert weights.SHA256.keys() == {*models.CIFAR10_FILES.values()}
+    for name, whole in weights.SHA256.items():
+        assert re.fullmatch("[0-9a-f]{64}", whole)
+        assert whole.startswith(Path(name).stem.rpartition("-")[2])
+    path = _published(folder, monkeypatch, _resnet20())
+    monkeypatch.setitem(weights.SHA256, path.name, sha256_of(path)[:8] + "0" * 56)
+    with pytest.raises(ValueError, match=r"has SHA-256 .*\.\.\. of the published file"):
+        models.load("resnet20@cifar10")
 
 
 def test_torchvision_preprocessing_comes_with_the_weights(folder: Path, monkeypatch):
