@@ -490,6 +490,17 @@ def test_the_table_is_long() -> None:
     assert len(ARRAYS) + len(FILES) >= 120
 
 
+def test_a_broken_suite_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "suites").mkdir()
+    monkeypatch.setenv("HASTE_PARAMS", str(tmp_path))
+    text = (Path(__file__).parents[1] / "params" / "suites" / "glyphs.yaml").read_text()
+    (tmp_path / "suites" / "glyphs.yaml").write_text(text)
+    (tmp_path / "suites" / "broken.yaml").write_text("name: [")
+    assert suites.find(target="greek").name == "glyphs"
+    with pytest.raises(ValueError, match=r"broken.yaml is not YAML"):
+        suites.find(target="mine")
+
+
 def test_common_forms_of_weights_are_read(tmp_path: Path) -> None:
     state = {"conv.weight": torch.ones(2), "n": torch.tensor(1)}
     for form in (

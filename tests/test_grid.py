@@ -116,6 +116,7 @@ def test_nothing_is_computed_twice(suite: Suite, folder: Path, rows, monkeypatch
     monkeypatch.setattr("hastelib.grid.extract", never)
     monkeypatch.setattr(finetune, "finetune", never)
     monkeypatch.setattr("hastelib.grid.score", never)
+    monkeypatch.setattr(Store, "write", never)  # so that the disk may be read only
     again = Grid(suite, Store(folder)).frame("5.1", ["greek"], ["leep", "nce", "gbc", "logme"])
     pd.testing.assert_frame_equal(again, rows)
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy import ndarray
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 from sklearn.mixture import GaussianMixture
 
@@ -366,7 +367,13 @@ def test_n_leep_is_leep_of_a_mixtures_posterior(n: int, d: int, energy: float) -
 
 def test_n_leep_has_as_many_gaussians_as_samples_at_most_and_then_says_nothing() -> None:
     x, labels = problem(2, 12, 3, classes=4)
-    assert metrics.n_leep(x, labels, gaussians=9) == pytest.approx(0, abs=1e-6)
+    with pytest.warns(metrics.SaturatedScoreWarning, match="12 different embeddings and 12 Gauss"):
+        assert metrics.n_leep(x, labels, gaussians=9) == pytest.approx(0, abs=1e-6)
+    with (
+        pytest.warns(metrics.SaturatedScoreWarning, match="3 different embeddings and 10 Gauss"),
+        pytest.warns(ConvergenceWarning),
+    ):
+        metrics.n_leep(np.repeat(x[:3], 20, axis=0), np.arange(60) % 2)
     assert metrics.n_leep(x, np.zeros(12, int), gaussians=1) == pytest.approx(0, abs=1e-12)
 
 
@@ -552,12 +559,8 @@ def test_all_at_once_is_each_alone(n: int, d: int) -> None:
         "h_score": metrics.h_score(x, labels),
         "transrate": metrics.transrate(x, labels),
     }
-    assert found == pytest.approx(alone, rel=1e-10)
-    assert metrics.score_all(made, reversed(alone)) == pytest.approx(alone, rel=1e-10)
-    far = Made(3, n, d)
-    far.embedding = far.embedding + 1e4  # far from the origin, where Gram matrices cancel
-    found = metrics.score_all(far)
-    assert found["logme"] == pytest.approx(metrics.logme(far.embedding, labels), rel=1e-6)
+    assert found == alone  # to the last digit, whatever else is asked for before
+    assert metrics.score_all(made, reversed(alone)) == alone
     assert metrics.score_all(made, ["nce"]) == {"nce": found["nce"]}
     assert list(metrics.METRICS)[:6] == [*found]
     assert set(metrics.METRICS) - {*found} == {"knn", "linear_probe", "n_leep", "logme_fixed_point"}
