@@ -142,7 +142,7 @@ class Chaos:
         while kills < KILLS:
             before = {path: path.stat().st_mtime_ns for path in entries(home)}
             process = self.started(home)
-            process.join(self.random.uniform(0.05, self.seconds / 4))
+            process.join(self.random.uniform(0.05, self.seconds / 2))
             if process.is_alive():
                 os.kill(process.pid, signal.SIGKILL)
                 process.join()

@@ -16,8 +16,13 @@ from hastelib import finetune, suites
 from hastelib.grid import Grid
 
 SETTINGS = (  # epochs, learning rate, bound of the gradient's norm
-    (10, 1e-2, 5.0), (10, 1e-2, None), (10, 3e-2, 5.0), (10, 3e-3, 5.0), (20, 1e-2, 5.0), (5, 1e-2, 5.0),
-)  # fmt: skip
+    (10, 1e-2, 5.0),
+    (10, 1e-2, None),
+    (10, 3e-2, 5.0),
+    (10, 3e-3, 5.0),
+    (20, 1e-2, 5.0),
+    (5, 1e-2, 5.0),
+)
 NETWORKS = ("squeezenet1_1@pocket", "mobilenetv1_050@pocket", "efficientnet_lite0@pocket")
 TARGETS = ("flowers12", "dtd10")
 

@@ -8,16 +8,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+
+@runtime_checkable
+class Table(Protocol):
+    """What NumPy can read, such as a frame or a column of pandas."""
+
+    def __array__(self, *given: Any, **named: Any) -> np.ndarray: ...
+
+
 # Loose on purpose: a wrong shape or type is to meet the ValueError below, also where annotations
 # are enforced. The strict shapes stand on what happens inside.
-ArrayLike = np.ndarray | Tensor | Sequence[Any]
+ArrayLike = np.ndarray | Tensor | Sequence[Any] | Table
 T = TypeVar("T")
 
 LARGEST = 1e152
@@ -103,8 +111,8 @@ def classes(
 
 def aligned(first: str, x: ArrayLike, second: str, y: ArrayLike) -> None:
     """Refuse two of pandas whose rows have other names or another order: they go by position."""
-    a, b = (getattr(value, "index", None) for value in (x, y))
-    if hasattr(a, "equals") and hasattr(b, "equals") and not a.equals(b):
+    a, b = (getattr(value, "index", None) for value in (x, y))  # of a list it is a method
+    if a is not None and hasattr(a, "equals") and hasattr(b, "equals") and not a.equals(b):
         expected = f"the index of {first}, since rows are matched by position"
         raise refuse(second, expected, "another; use reindex, or to_numpy() where that is meant")
 
@@ -180,9 +188,9 @@ def _tensor(name: str, value: object, whole: bool = False) -> Tensor:
     """The real numbers or, if ``whole``, integers of value: in its memory where torch can share."""
     expected, kinds = ("integer class labels", "iu") if whole else ("real numbers", "iuf")
     if isinstance(value, Tensor):
-        kinds = {"nested": value.is_nested, "quantized": value.is_quantized, "meta": value.is_meta}
-        kinds["sparse"] = value.layout != torch.strided
-        if odd := [kind for kind, its in kinds.items() if its]:
+        is_ = {"nested": value.is_nested, "quantized": value.is_quantized, "meta": value.is_meta}
+        is_["sparse"] = not value.is_nested and value.layout != torch.strided
+        if odd := [kind for kind, its in is_.items() if its]:
             raise refuse(name, "a dense tensor of plain numbers", f"a {odd[0]} one")
         wrong = value.is_complex() or value.dtype == torch.bool
         if wrong or (whole and value.is_floating_point()):

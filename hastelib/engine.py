@@ -5,7 +5,8 @@ the names of the jobs it needs. The same list runs anywhere; one word says where
 the environment variable ``HASTE_SCHEDULER``):
 
 - ``local``: one after the other in this process, the default;
-- a number: that many worker processes on this machine, reachable from this machine alone;
+- a number: that many worker processes on this machine, reachable from this machine alone, and
+  encrypted with a key of this run alone, so that no other user of it can give them work;
 - ``tcp://HOST:PORT``, or the path of a scheduler file (``.json``): a Dask cluster that is there
   already, whose workers see the store's folder and the data.
 
@@ -234,9 +235,13 @@ def _client(where: str, workers: int | None, gpus: bool) -> Iterator[Client]:
 def _cluster(workers: int, gpus: bool) -> Iterator[SpecCluster]:
     """Workers on this machine, a process each; where jobs need a GPU each has its own."""
     import dask
-    from distributed import Nanny, Scheduler, SpecCluster
+    from distributed import Nanny, Scheduler, Security, SpecCluster
 
     local: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    security = Security()
+    with suppress(ImportError):  # an installation from before it was asked for
+        security = Security.temporary()
+        local |= {"protocol": "tls://", "security": security}
     each: list[dict[str, Any]] = [{}] * workers
     if gpus:
         import torch  # only here: a worker starts in a second without it
@@ -267,7 +272,7 @@ def _cluster(workers: int, gpus: bool) -> Iterator[SpecCluster]:
     try:
         with (
             dask.config.set(settings),
-            SpecCluster(specs, scheduler, silence_logs="CRITICAL") as cluster,
+            SpecCluster(specs, scheduler, security=security, silence_logs="CRITICAL") as cluster,
         ):
             yield cluster
     finally:

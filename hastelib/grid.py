@@ -59,8 +59,8 @@ def taught_on(source: str) -> tuple[str, str | None]:
 def of_classes(target: str) -> tuple[str, int | None]:
     """``greek#3`` is subset 3 of ``greek``; a whole target has None."""
     name, hash_, which = target.partition("#")
-    if hash_ and not which.isdecimal():
-        raise ValueError(f"target {target!r}: expected the number of a class subset after #")
+    if hash_ and not (which.isdecimal() and len(which) < 5):  # they are counted through
+        raise ValueError(f"target {target!r}: expected a class subset after #, from 0 to 9999")
     return name, int(which) if hash_ else None
 
 
@@ -212,16 +212,19 @@ class Grid:
         def make() -> str:
             if target is not None or spec is None:
                 return fingerprint(self.data(target)[split])
-            entry, found = key(spec=spec.model_dump(mode="json"), split=split), ""
-            with suppress(MissingDataError):
+            entry = key(spec=spec.model_dump(mode="json"), split=split)
+            kept = self.store.read("fingerprints", entry)
+            before: str = kept[1]["fingerprint"] if kept else ""
+            try:
                 found = fingerprint(self.data(None)[split])
-            before = self.store.read("fingerprints", entry)
-            if not found and before is None:
-                return fingerprint(self.data(None)[split])  # which says what is missing
-            if found and (before is None or before[1]["fingerprint"] != found):
+            except MissingDataError:
+                if before:
+                    return before
+                raise
+            if found != before:
                 with suppress(OSError):  # a cache that is read only serves as well
                     self.store.write("fingerprints", entry, {}, {"fingerprint": found})
-            return found or before[1]["fingerprint"]
+            return found
 
         return self._once(("fingerprint", target, split), make)
 
@@ -431,17 +434,17 @@ class Grid:
         where = (self.suite.model_dump_json(), str(self.store.folder))
         found, broken = dict[str, Job](), dict[str, str]()
 
-        def load(name: str, make: Callable[[], Any]) -> None:
+        def load(name: str, make: Callable[..., Any], *given: Any) -> None:
             try:
-                make()
+                make(name, *given)
             except Exception as error:  # of the jobs that need it, and of no other
                 broken[name] = str(error)
 
         for source in dict.fromkeys(loaded):
-            load(source, lambda one=source: self.trained(one) and self.source(one).structure)
+            load(source, lambda one: self.trained(one) and self.source(one).structure)
         for target in targets:
             for split in SPLITS[: 1 + bool(seeds)]:
-                load(target, functools.partial(self.fingerprint, target, split))
+                load(target, self.fingerprint, split)
 
         def add(name: str, method: str, *cell: Any, needs: Sequence[str] = ()) -> list[str]:
             found[name] = Job(name, work, (*where, method, *cell), tuple(needs), gpus)

@@ -227,7 +227,7 @@ def class_specific(embeddings: Array, labels: ArrayLike, covariance: str = "sphe
         if covariance == "tied":
             tied[rows] = own
         elif covariance == "full":
-            squares[rows] = _full(own, int(labels[int(rows[0])]))
+            squares[rows] = _full(own, int(checks.labels("labels", labels, None)[rows[0]]))
         elif covariance == "ledoit_wolf":
             squares[rows] = _shrunk(own)
         else:

@@ -246,7 +246,7 @@ def _validated(values: Any, where: str) -> Suite:
             place = ".".join(map(str, found["loc"]))
             message = "unknown key" if found["type"] == "extra_forbidden" else found["msg"]
             # A whole repr of a few lines with aliases may be of any length.
-            lines.append(f"  {place}: {message}, got {reprlib.repr(found['input'])}"[:300])
+            lines.append(f"  {place}: {message}, got {reprlib.repr(found['input'])}"[:200])
         more = f" {error.error_count()} mistakes, such as" if error.error_count() > 2 else ""
         raise ValueError("\n".join([f"{where} is not valid:{more}", *lines])) from None
 
@@ -302,9 +302,16 @@ def find(suite: str | None = None, target: str | None = None, part: Part | None 
         if target:
             found.target(target)
         return found
-    whole = [load(name) for name in names()]
+    whole, broken = list[Suite](), list[ValueError]()
+    for name in names():
+        try:
+            whole.append(load(name))
+        except ValueError as error:  # of that file alone, if the target is in another
+            broken.append(error)
     every = [one for one in (getattr(s, part) if part else s for s in whole) if one]
     having = [one for one in every if target in one.targets]
+    if not having and broken:
+        raise broken[0]
     if not having:
         one_of("target", target, [t for one in every for t in one.targets])
     if len(having) > 1:

@@ -7,10 +7,11 @@ A line is a call, which is given an empty folder, and words of the message. Only
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,7 +27,6 @@ import hastelib
 from hastelib import bounds, data, hardness, metrics, models, plugins, records, stats, suites
 from hastelib.engine import Job, run
 from hastelib.features import default_device
-from hastelib.glyphs import Glyphs
 from hastelib.grid import Grid
 from hastelib.metrics import Moments
 from hastelib.models import weights
@@ -38,6 +38,7 @@ X, Y = RANDOM.normal(size=(8, 3)), np.arange(8) % 2
 P = RANDOM.dirichlet(np.ones(3), size=8)
 TORCH = torch.tensor(X)
 UNITS = np.arange(6.0)
+NESTED = torch.nested.nested_tensor([TORCH[0], TORCH[1]], layout=torch.jagged)
 EMBEDDED = (
     metrics.logme,
     metrics.logme_fixed_point,
@@ -135,10 +136,16 @@ def grid(here: Path, source: str = "resnet8@glyphs", **changes: Any) -> Grid:
     return Grid(suite, Store(here))
 
 
+def unsigned(here: Path) -> Path:
+    save_file({"w": torch.zeros(3)}, here / "file.safetensors")
+    return here / "file.safetensors"
+
+
 IMAGES = torch.zeros(3, 3, 8, 8)
 FRAME = pd.DataFrame(X)
 SHUFFLED = pd.Series(Y, index=range(8)[::-1])
 RECIPE = {"epochs": 1, "learning_rate": 0.1}
+LETTERS = {"kind": "glyphs", "characters": "A-C", "train": 2, "test": 1}
 PICKLED = b"\x80\x02cposix\ngetcwd\nq\x00)Rq\x01."
 BOMB = "a: &a [x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
@@ -160,22 +167,25 @@ ARRAYS: list[tuple[Call, str]] = [
     (lambda _: metrics.gbc(None, Y), "embeddings: expected real numbers, got NoneType"),  # type: ignore[arg-type]
     (lambda _: metrics.gbc({"a": X}, Y), "embeddings: expected real numbers, got dict"),  # type: ignore[arg-type]
     (lambda _: metrics.gbc((x for x in X), Y), "embeddings: expected real .* generator"),  # type: ignore[arg-type]
-    (lambda _: metrics.gbc(pd.DataFrame({"a": ["x"] * 8}), Y), "embeddings: .* real numbers"),  # type: ignore[arg-type]
+    (lambda _: metrics.gbc(pd.DataFrame({"a": ["x"] * 8}), Y), "embeddings: .* real numbers"),
     (lambda _: metrics.gbc(TORCH.to_sparse(), Y), "a dense tensor of plain numbers, got a sparse"),
     (lambda _: metrics.gbc(TORCH.to("meta"), Y), "tensor of plain numbers, got a meta one"),
     (
-        lambda _: metrics.gbc(torch.nested.nested_tensor([TORCH[0], TORCH[1]]), Y),
+        lambda _: metrics.gbc(NESTED, Y),
         "got a nested one",
     ),
     (lambda _: metrics.gbc(scipy.sparse.csr_matrix(X), Y), r"csr_matrix; give its toarray\(\)"),
     (lambda _: metrics.gbc(np.ma.masked_array(X, X > 1), Y), "an array without a mask, got masked"),
     (lambda _: metrics.gbc(X * 1e300, Y), r"embeddings: expected numbers between -1e\+152 and"),
     (lambda _: metrics.logme(X * 1e300, Y), r"embeddings: expected numbers between -1e\+152 and"),
-    (lambda _: metrics.gbc([torch.ones(3, requires_grad=True)] * 8, Y), "got list that is none"),  # type: ignore[arg-type]
+    (lambda _: metrics.gbc([torch.ones(3, requires_grad=True)] * 8, Y), "got list that is none"),
     (lambda _: metrics.gbc(FRAME, SHUFFLED), "labels: expected the index of embeddings.*reindex"),
     (lambda _: metrics.leep(FRAME.abs(), SHUFFLED), "labels: expected the index of probs"),
     (lambda _: metrics.nce(pd.Series(Y), SHUFFLED), "labels: expected the index of source_labels"),
-    (lambda _: hardness.hardest(FRAME[0], 0.5, SHUFFLED), "labels: expected the index of scores"),
+    (
+        lambda _: hardness.hardest(FRAME[0], 0.5, SHUFFLED),  # type: ignore[type-var]
+        "labels: expected the index of scores",
+    ),
     (lambda _: stats.pearson(FRAME[0], SHUFFLED), "accuracies: expected the index of scores"),
     (
         lambda _: metrics.gbc(X, Y[:7]),
@@ -205,7 +215,7 @@ ARRAYS: list[tuple[Call, str]] = [
     (lambda _: metrics.leep(P, Y[1:]), r"labels: expected shape \(8,\)"),
     (lambda _: metrics.leep(P, Y * 1.0), "labels: expected integer class labels"),
     (lambda _: metrics.leep(P, -Y), "labels: expected labels of at least 0"),
-    (lambda _: metrics.nce(P, Y), "source_labels: expected integer class labels"),  # type: ignore[arg-type]
+    (lambda _: metrics.nce(P, Y), "source_labels: expected integer class labels"),
     (lambda _: metrics.nce(Y[:0], Y[:0]), "source_labels: expected at least one sample"),
     (lambda _: metrics.nce(Y, Y[:5]), r"labels: expected shape \(8,\)"),
     (lambda _: metrics.ms_leep([], Y), "probs_list: expected at least one matrix"),
@@ -283,6 +293,10 @@ ARRAYS: list[tuple[Call, str]] = [
     (lambda _: hardness.hardest(UNITS, 1e-12), "fraction: expected at least one of 6 samples"),
     (lambda here: hardness.Signature.load(here / "none"), "none"),
     (of_file(b"short", hardness.Signature.load), "path: expected a file of Signature.save"),
+    (
+        lambda here: hardness.Signature.load(unsigned(here)),
+        "layer.0, raw.0, ... and count, got .'w'",
+    ),
     # statistics
     (lambda _: stats.pearson(UNITS[:0], UNITS[:0]), "scores: expected .* nothing empty"),
     (lambda _: stats.kendall(UNITS[None], UNITS), r"scores: expected shape \(n,\), got .*\(1, 6\)"),
@@ -292,7 +306,7 @@ ARRAYS: list[tuple[Call, str]] = [
     ),
     (lambda _: stats.pearson(UNITS, UNITS * np.nan), r"accuracies: .*finite.*got nan at \[0\]"),
     (lambda _: stats.weighted_kendall(UNITS + np.inf, UNITS), "scores: expected finite numbers"),
-    (lambda _: stats.pearson(UNITS * 1e308, UNITS), r"scores: expected numbers between -1e\+152"),
+    (lambda _: stats.pearson(UNITS * 1e300, UNITS), r"scores: expected numbers between -1e\+152"),
     (lambda _: stats.pearson(UNITS, UNITS, resamples=0), "resamples: .* at least 1, got 0"),
     (lambda _: stats.pearson(UNITS, UNITS, seed=-1), "seed: expected an integer of at least 0"),
     (lambda _: stats.replicates("mean", UNITS, UNITS), "statistic: expected one of 'pearson'"),
@@ -320,7 +334,7 @@ FILES: list[tuple[Call, str]] = [
     (of_suite(recipe=RECIPE | {"epochs": 0}), "recipe.epochs: .*greater than 0"),
     (of_suite(targets={"a": {"kind": "film"}}), "'glyphs', 'digits', 'parquet', 'folder'"),
     *[
-        (of_suite(targets={name: {"kind": "digits"}}), r"targets: .*names without # \+ , \| / and")
+        (of_suite(targets={name: LETTERS}), r"targets: .*names without # \+ , \| / and")
         for name in ("a#3", "a+b", "", "a,b", "a/b")
     ],
     (of_suite(name="other"), "says name: other; write name: glyphs"),
@@ -337,8 +351,8 @@ FILES: list[tuple[Call, str]] = [
     (lambda _: suites.load("glyphs").select(fraction=0.0), "hardness.fraction: .*greater than 0"),
     (lambda _: suites.load("glyphs").select(source="a@b"), "sources .* or hardness_source"),
     (
-        lambda _: suites.load("glyphs").select(hardness_source="resnet20@cifar10"),
-        "source data of suite glyphs are not what 'resnet20@cifar10' was trained on",
+        lambda _: suites.load("glyphs").select(hardness_source="densenet121@pocket"),
+        "source data of suite glyphs are not what 'densenet121@pocket' was trained on",
     ),
     # rows
     (lambda here: records.read(here / "rows.csv"), "rows.csv"),
@@ -378,10 +392,16 @@ FILES: list[tuple[Call, str]] = [
     (lambda _: run([Job("a", print, needs=("b",))]), "unknown or circular"),
     (set_to(lambda _: default_device(), HASTE_DEVICE="gpu"), "HASTE_DEVICE: .*cpu, cuda.*'gpu'"),
     # networks
+    (lambda _: models.parse("resnet50@glyphs"), "unknown glyphs network 'resnet50'; .*densenet16"),
+    (
+        lambda _: models.parse("ResNet51_Weights.DEFAULT"),
+        "weights 'ResNet51_Weights'; .*ResNet50_W",
+    ),
+    (lambda here: grid(here).data("greek#99999999"), "a class subset after #, from 0 to 9999"),
     (lambda _: models.parse("resnet20"), "write torchvision/NAME"),
     (lambda _: models.parse(""), "unknown source ''"),
     (lambda _: models.parse("resnet8@glyph"), "unknown weights 'glyph'; .*glyphs"),
-    (lambda _: models.parse("resnet21@cifar10"), "unknown cifar10 network 'resnet21'; .*resnet20"),
+    (lambda _: models.parse("resnet21@pocket"), "unknown pocket network 'resnet21'; .*densenet121"),
     (
         lambda _: models.parse("resnet51@IMAGENET1K_V1"),
         "torchvision network 'resnet51'; .*resnet50",
@@ -396,7 +416,7 @@ FILES: list[tuple[Call, str]] = [
     ),
     (lambda here: grid(here, "resnet9@glyphs"), "unknown glyphs network 'resnet9'; choose one of"),
     (lambda here: grid(here).check("resnet8@glyphs+klingon"), "unknown target 'klingon'"),
-    (lambda here: grid(here).data("greek#two"), "the number of a class subset after #"),
+    (lambda here: grid(here).data("greek#two"), "a class subset after #, from 0 to 9999"),
     (lambda here: grid(here).jobs(["resnet8@glyphs"], ["grek"]), "unknown target 'grek'"),
     (lambda here: grid(here).frame("5.1", ["greek"], ["leap"]), "unknown metric 'leap'; .*leep"),
     # weights
@@ -438,8 +458,15 @@ FILES: list[tuple[Call, str]] = [
         lambda here: data.load(data.Folder(kind="folder", path=str(here))),
         "one folder of images per class",
     ),
-    (lambda _: data.load(Glyphs(kind="glyphs", characters="A", train=1, test=1)), "two classes"),
 ]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _as_users_have_it() -> Iterator[None]:
+    """Nothing checks types at runtime outside of the tests."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 class Made:
@@ -461,6 +488,17 @@ def test_it_is_refused_in_a_sentence(call: Call, words: str, tmp_path: Path) -> 
 
 def test_the_table_is_long() -> None:
     assert len(ARRAYS) + len(FILES) >= 120
+
+
+def test_a_broken_suite_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "suites").mkdir()
+    monkeypatch.setenv("HASTE_PARAMS", str(tmp_path))
+    text = (Path(__file__).parents[1] / "params" / "suites" / "glyphs.yaml").read_text()
+    (tmp_path / "suites" / "glyphs.yaml").write_text(text)
+    (tmp_path / "suites" / "broken.yaml").write_text("name: [")
+    assert suites.find(target="greek").name == "glyphs"
+    with pytest.raises(ValueError, match=r"broken.yaml is not YAML"):
+        suites.find(target="mine")
 
 
 def test_common_forms_of_weights_are_read(tmp_path: Path) -> None:
@@ -488,7 +526,7 @@ def test_common_forms_of_weights_are_read(tmp_path: Path) -> None:
         X[::-1][::-1],
         FRAME,
         X.tolist(),
-        np.ma.masked_array(X, np.zeros_like(X)),
+        np.ma.masked_array(X, X > 9),
         TORCH.requires_grad_(),
     ],
     ids=["longdouble", "big-endian", "strided", "pandas", "lists", "no mask", "gradient"],

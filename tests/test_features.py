@@ -11,7 +11,6 @@ import timm
 import torch
 import transformers
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
 import hastelib
 from hastelib import data, hardness, models
@@ -234,29 +233,3 @@ def test_the_last_stage_is_not_kept_twice_where_it_is_the_embedding(source, imag
     assert found.layers[last] is found.embedding
     assert len(found.arrays()[f"layer.1.{last}"]) == 0
     assert torch.equal(Features.of(found.arrays()).layers[last], found.embedding)
-
-
-@pytest.mark.parametrize(
-    ("batches", "message"),
-    [
-        ([], "batches: expected at least one"),
-        ([(_images(32)[0], torch.ones(3))], "one integer class a sample, got float32"),
-        ([(_images(32)[0], torch.zeros(3, 2, dtype=torch.int64))], r"of shape \(3, 2\)"),
-        ([(_images(32)[0], torch.tensor([0, 1]))], "labels: expected 3, one for each sample"),
-        (
-            DataLoader(TensorDataset(*_images(32)), shuffle=True),
-            "got a DataLoader with a RandomSampler; build it with shuffle=False",
-        ),
-    ],
-)  # fmt: skip
-def test_bad_batches_are_refused(batches, message: str):
-    with pytest.raises(ValueError, match=message):
-        hastelib.features(CifarResNet(1), batches)
-
-
-def test_bad_names_are_refused():
-    batch = [_images(32)]
-    with pytest.raises(ValueError, match="the network has no module layer9"):
-        hastelib.features(CifarResNet(1), batch, layers=["layer9"])
-    with pytest.raises(ValueError, match="pool: expected mean or cls"):
-        hastelib.features(CifarResNet(1), batch, pool="max")

@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import torchvision
+from torch import nn
 
 from hastelib import data, models
 from hastelib import finetune as finetune_module
@@ -65,7 +68,25 @@ def test_nothing_around_it_is_changed(tmp_path: Path):
     assert all(torch.equal(x, before[name]) for name, x in source.module.state_dict().items())
 
 
-def test_stopped_between_epochs_goes_on(unbroken: Outcome, tmp_path: Path, monkeypatch):
+def with_dropout() -> tuple[nn.Module, data.Preprocessing]:
+    torch.manual_seed(0)
+    module = torchvision.models.mobilenet_v2(num_classes=2, width_mult=0.25, dropout=0.5)
+    return module, data.Preprocessing(32, 32)
+
+
+# Dropout needs torch's own random state, a loss that goes up and down that of the schedule.
+PLATEAU = {"schedule": "plateau", "patience": 0, "learning_rate": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("changes", "source"), [({}, "dropout"), (PLATEAU, "mobilenet_v2")], ids=["dropout", "plateau"]
+)
+def test_stopped_between_epochs_goes_on(
+    changes: dict[str, Any], source: str, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setitem(models.SOURCES, "dropout@glyphs", with_dropout)
+    recipe = RECIPE.model_copy(update=changes)
+    unbroken = run(tmp_path / "unbroken", recipe, source=source)
     write, epochs = Store.write, []
 
     def stop_after_two(self, kind, entry, arrays, notes):
@@ -77,8 +98,8 @@ def test_stopped_between_epochs_goes_on(unbroken: Outcome, tmp_path: Path, monke
 
     monkeypatch.setattr(Store, "write", stop_after_two)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path)
-    assert torch.equal(run(tmp_path).probs, unbroken.probs)
+        run(tmp_path, recipe, source=source)
+    assert torch.equal(run(tmp_path, recipe, source=source).probs, unbroken.probs)
     assert epochs == [1, 2, 3, 4]  # none was run twice
 
 
@@ -142,10 +163,12 @@ def test_flips_mirror_about_half_of_the_images_and_a_mask_with_its_scene(
     assert not torch.equal(run(tmp_path, recipe).probs, unbroken.probs)
 
 
-def test_divergence_is_an_error(tmp_path: Path):
-    recipe = RECIPE.model_copy(update={"learning_rate": 1e30, "schedule": "constant"})
+@pytest.mark.parametrize("batch", [8, 48], ids=["in training", "in the last step"])
+def test_divergence_is_an_error(tmp_path: Path, batch: int):
+    """Also where no loss is computed any more, and the predictions alone are NaN."""
+    changes = {"learning_rate": 1e30, "schedule": "constant", "batch_size": batch, "epochs": 1}
     with pytest.raises(ValueError, match="lower the learning rate"):
-        run(tmp_path, recipe)
+        run(tmp_path, RECIPE.model_copy(update=changes))
 
 
 def test_densenet_and_mobilenet_heads(tmp_path: Path):

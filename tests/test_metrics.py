@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy import ndarray
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 from sklearn.mixture import GaussianMixture
 
@@ -366,7 +367,13 @@ def test_n_leep_is_leep_of_a_mixtures_posterior(n: int, d: int, energy: float) -
 
 def test_n_leep_has_as_many_gaussians_as_samples_at_most_and_then_says_nothing() -> None:
     x, labels = problem(2, 12, 3, classes=4)
-    assert metrics.n_leep(x, labels, gaussians=9) == pytest.approx(0, abs=1e-6)
+    with pytest.warns(metrics.SaturatedScoreWarning, match="12 different embeddings and 12 Gauss"):
+        assert metrics.n_leep(x, labels, gaussians=9) == pytest.approx(0, abs=1e-6)
+    with (
+        pytest.warns(metrics.SaturatedScoreWarning, match="3 different embeddings and 10 Gauss"),
+        pytest.warns(ConvergenceWarning),
+    ):
+        metrics.n_leep(np.repeat(x[:3], 20, axis=0), np.arange(60) % 2)
     assert metrics.n_leep(x, np.zeros(12, int), gaussians=1) == pytest.approx(0, abs=1e-12)
 
 
@@ -508,24 +515,15 @@ def test_moments_of_an_exact_fit_warn() -> None:
         assert metrics.Moments().update(x, labels).logme() == pytest.approx(expected, rel=1e-8)
 
 
-def test_bad_moments_are_refused() -> None:
+def test_refused_moments_change_nothing() -> None:
     found = metrics.Moments().update(X, Y)
-    with pytest.raises(ValueError, match=r"batch: expected embeddings of width 3, got 2"):
-        found.update(X[:, :2], Y)
-    with pytest.raises(ValueError, match=r"other: expected embeddings of width 3, got 2"):
+    for batch, labels in ((X[:, :2], Y), (spoilt(X, (2, 1), np.nan), Y), (X, Y[1:])):
+        with pytest.raises(ValueError, match="expected"):
+            found.update(batch, labels)
+    with pytest.raises(ValueError, match="other: expected"):
         found.merge(metrics.Moments().update(X[:, :2], Y))
-    with pytest.raises(ValueError, match="batch: expected finite numbers"):
-        found.update(spoilt(X, (2, 1), np.nan), Y)
-    with pytest.raises(ValueError, match=r"labels: expected shape \(8,\)"):
-        found.update(X, Y[1:])
     assert found.merge(metrics.Moments()).n == 8
     assert found.logme() == pytest.approx(metrics.logme(X, Y), rel=1e-8)
-    one = metrics.Moments().update(X, Y * 0)
-    for call in (one.logme, one.h_score, metrics.Moments().logme):
-        with pytest.raises(ValueError, match="labels: expected at least 2 classes, got"):
-            call()
-    with pytest.raises(ValueError, match="batch: expected at least 2 samples, got 0 so far"):
-        metrics.Moments().pca(2)
 
 
 def test_a_source_without_probabilities_has_no_leep_and_says_so() -> None:
@@ -561,12 +559,8 @@ def test_all_at_once_is_each_alone(n: int, d: int) -> None:
         "h_score": metrics.h_score(x, labels),
         "transrate": metrics.transrate(x, labels),
     }
-    assert found == pytest.approx(alone, rel=1e-10)
-    assert metrics.score_all(made, reversed(alone)) == pytest.approx(alone, rel=1e-10)
-    far = Made(3, n, d)
-    far.embedding = far.embedding + 1e4  # far from the origin, where Gram matrices cancel
-    found = metrics.score_all(far)
-    assert found["logme"] == pytest.approx(metrics.logme(far.embedding, labels), rel=1e-6)
+    assert found == alone  # to the last digit, whatever else is asked for before
+    assert metrics.score_all(made, reversed(alone)) == alone
     assert metrics.score_all(made, ["nce"]) == {"nce": found["nce"]}
     assert list(metrics.METRICS)[:6] == [*found]
     assert set(metrics.METRICS) - {*found} == {"knn", "linear_probe", "n_leep", "logme_fixed_point"}
@@ -691,101 +685,6 @@ def spoilt(values: ndarray, at: tuple[int, ...], value: float) -> ndarray:
     values = values.copy()
     values[at] = value
     return values
-
-
-@pytest.mark.parametrize("name", EMBEDDED)
-@pytest.mark.parametrize(
-    ("embeddings", "labels", "message"),
-    [
-        (X[:, 0], Y, r"embeddings: expected shape \(n, d\), got float64 values of shape \(8,\)"),
-        (X[:0], Y[:0], r"embeddings: expected shape \(n, d\) with nothing empty, got .*\(0, 3\)"),
-        (X[:, :0], Y, r"embeddings: expected .* nothing empty, got .*\(8, 0\)"),
-        (spoilt(X, (2, 1), np.nan), Y, r"embeddings: expected finite numbers, got nan at \[2, 1\]"),
-        (spoilt(X, (7, 0), -np.inf), Y, r"embeddings: expected finite .* got -inf at \[7, 0\]"),
-        (X + 1j, Y, "embeddings: expected real numbers, got complex128"),
-        (X > 0, Y, "embeddings: expected real numbers, got bool"),
-        (torch.tensor(X) > 0, Y, "embeddings: expected real numbers, got bool"),
-        ([["a"]], Y, "embeddings: expected real numbers"),
-        ([[1.0], [1.0, 2.0]], Y, "embeddings: expected an array, got list"),
-        (X, Y[:7], r"labels: expected shape \(8,\), one label a sample, got int64 .*\(7,\)"),
-        (X, Y[:, None], r"labels: expected shape \(8,\)"),
-        (X, Y.astype(float), "labels: expected integer class labels, got float64"),
-        (X, torch.tensor(Y).half(), "labels: expected integer class labels, got float16"),
-        (X, Y > 2, "labels: expected integer class labels, got bool"),
-        (X, spoilt(Y, (3,), -1), "labels: expected labels of at least 0, got -1"),
-        (X, np.full(8, 6), "labels: expected at least 2 classes, got only class 6 in 8 samples"),
-    ],
-)
-def test_bad_embeddings_are_refused(name: str, embeddings: Any, labels: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        getattr(metrics, name)(embeddings, labels)
-
-
-@pytest.mark.parametrize(
-    ("probs", "labels", "message"),
-    [
-        (P[0], Y, r"shape \(n, z\)"),
-        (P[:0], Y[:0], "nothing empty"),
-        (spoilt(P, (1, 1), np.nan), Y, "finite numbers, got nan"),
-        (P * 1.002, Y, r"rows that sum to 1 \(within 0.001\), got 1.002 in row"),
-        (np.log(P), Y, "probabilities of at least 0"),
-        (np.array([[1.5, -0.5]]), Y[:1], "probabilities of at least 0, got -0.5"),
-        (P, Y[1:], r"labels: expected shape \(8,\)"),
-        (P, Y * 1.0, "labels: expected integer class labels"),
-        (P, -Y, "labels: expected labels of at least 0"),
-    ],
-)
-def test_bad_probabilities_are_refused(probs: Any, labels: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        metrics.leep(probs, labels)
-    for ensemble in (metrics.ms_leep, metrics.e_leep):
-        with pytest.raises(ValueError, match=message):
-            ensemble([probs], labels)
-
-
-def test_bad_ensembles_are_refused() -> None:
-    for ensemble in (metrics.ms_leep, metrics.e_leep):
-        with pytest.raises(ValueError, match="probs_list: expected at least one matrix"):
-            ensemble([], Y)
-        with pytest.raises(ValueError, match="probs_list: expected a list of matrices"):
-            ensemble(P, Y)
-        with pytest.raises(ValueError, match=r"probs_list: expected as many rows .* \[8, 7\]"):
-            ensemble([P, P[1:]], Y)
-        with pytest.raises(ValueError, match=r"probs_list\[1\]: expected rows that sum to 1"):
-            ensemble([P, P / 2], Y)
-
-
-def test_bad_hard_labels_are_refused() -> None:
-    with pytest.raises(ValueError, match="source_labels: expected integer class labels"):
-        metrics.nce(P, Y)
-    with pytest.raises(ValueError, match="source_labels: expected at least one sample"):
-        metrics.nce(Y[:0], Y[:0])
-    with pytest.raises(ValueError, match=r"labels: expected shape \(8,\)"):
-        metrics.nce(Y, Y[:5])
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: metrics.gbc(X, Y, covariance="full"), "covariance: .*'spherical', 'diagonal'"),
-        (lambda: metrics.gbc(X, Y, log_det="twice"), "log_det: expected one of 'exact'"),
-        (lambda: metrics.gbc(X, Y, components=0), "components: expected an integer of at least 1"),
-        (lambda: metrics.h_score(X, Y, shrinkage="oas"), "shrinkage: .*None, 'ledoit_wolf'"),
-        (lambda: metrics.transrate(X, Y, eps=0), "eps: expected a positive number, got 0"),
-        (lambda: metrics.transrate(X, Y, eps=math.inf), "eps: expected a positive number"),
-        (lambda: metrics.logme_fixed_point(X * 0, Y), "embeddings: .*got only zeros"),
-        (lambda: metrics.n_leep(X, Y, energy=1.5), r"energy: .*\(0, 1\], got 1.5"),
-        (lambda: metrics.n_leep(X, Y, gaussians=0), "gaussians: .*at least 1, got 0"),
-        (lambda: metrics.n_leep(X, Y, covariance="round"), "covariance: expected one of 'full'"),
-        (lambda: metrics.n_leep(X * 0 + 1, Y), "embeddings: .*differ, got identical"),
-        (lambda: metrics.logme_profile(X, Y, [np.nan]), "log_t: expected finite numbers"),
-        (lambda: metrics.score_all(Made(0, 9, 2), ["leap"]), "names: .*'leep', .*got 'leap'"),
-        (lambda: metrics.score_all(Made(0, 9, 2), "leep"), "names: expected a list"),
-    ],
-)
-def test_bad_options_are_refused(call: Callable[[], float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        call()
 
 
 def test_good_input_gives_no_warning() -> None:

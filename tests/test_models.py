@@ -119,25 +119,6 @@ def test_a_classifier_that_cannot_be_replaced_is_refused(networks):
         models.replace_head(networks["resnet18"], None, 7)
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("resnet20", "write torchvision/NAME"),
-        ("resnet21@pocket", "unknown pocket network 'resnet21'; choose one of: densenet121"),
-        ("resnet50@glyphs", "unknown glyphs network 'resnet50'; choose one of: densenet16"),
-        ("resnet51@IMAGENET1K_V1", "unknown torchvision network 'resnet51'; .*resnet50"),
-        ("resnet50@IMAGENET", "unknown weights of resnet50 'IMAGENET'; .*IMAGENET1K_V2"),
-        (
-            "ResNet51_Weights.DEFAULT",
-            "unknown torchvision weights 'ResNet51_Weights'; .*ResNet50_W",
-        ),
-    ],
-)
-def test_unknown_names_list_the_choices(name: str, message: str):
-    with pytest.raises(ValueError, match=message):
-        models.parse(name)
-
-
 def test_names_of_torchvision():
     assert models.parse("ResNet50_Weights.IMAGENET1K_V2") == ("resnet50", "IMAGENET1K_V2")
     assert models.parse("MobileNet_V2_Weights.DEFAULT") == ("mobilenet_v2", "DEFAULT")
@@ -179,12 +160,6 @@ def test_truncated_weights(folder: Path):
 def test_weights_of_another_size(folder: Path):
     name = _saved(folder, {"state_dict": torchvision.models.squeezenet1_0().state_dict()})
     with pytest.raises(ValueError, match="do not fit SqueezeNet"):
-        models.load(name)
-
-
-def test_weights_that_would_run_code_are_refused(folder: Path):
-    name = _saved(folder, {"state_dict": nn.Linear(1, 1)})  # an object, not tensors
-    with pytest.raises(ValueError, match="cannot read the weights"):
         models.load(name)
 
 

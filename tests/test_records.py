@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from synthetic import gone, row, rows
 
 from hastelib import records
-from hastelib.records import COLUMNS, SCHEMA
+from hastelib.records import COLUMNS
 
 
 def test_round_trip_keeps_everything_and_the_order(tmp_path: Path):
@@ -53,35 +53,9 @@ def test_columns_of_a_section_come_after_these():
     assert list(found.columns) == [*COLUMNS, "axis"]
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"schema": 1}, f"expected schema {SCHEMA}, got 1; run the notebook"),
-        ({"score": math.inf}, "expected a finite score, or nan and the reason why"),
-        ({"score": math.nan}, "expected a finite score, or nan and the reason why"),
-        ({"reason": "none"}, "expected a finite score, or nan and the reason why"),
-        ({"accuracy": 1.2}, r"expected accuracies in \[0, 1\]"),
-        ({"accuracy": math.nan}, "of at least one seed"),
-        ({"seeds": 0}, "of at least one seed"),
-    ],
-)
-def test_wrong_rows_are_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        records.check(pd.DataFrame([row(**change)]))
-
-
-def test_a_row_that_stands_twice_is_refused():
-    with pytest.raises(ValueError, match="expected each row once, got several of"):
-        records.check(pd.DataFrame([row(), row(score=3.0)]))
+def test_a_sections_own_column_tells_rows_apart():
     told = records.check(pd.DataFrame([row(axis="size"), row(axis="bucket")]))
-    assert len(told) == 2  # a section's own column tells them apart
-
-
-def test_missing_columns_are_named(tmp_path: Path):
-    path = tmp_path / "rows.csv"
-    path.write_text(f"schema,section\n{SCHEMA},5.1\n")
-    with pytest.raises(ValueError, match=r"rows.csv: .*missing suite, target"):
-        records.read(path)
+    assert len(told) == 2
 
 
 def test_a_file_cut_short_is_refused(tmp_path: Path):

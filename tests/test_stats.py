@@ -153,8 +153,6 @@ def test_regret_is_what_the_first_pick_loses() -> None:
     accuracies = [0.7, 0.9, 0.8]
     for scores, lost in (([3, 2, 1], 0.2), ([1, 2, 1.5], 0), ([2, 1, 2], 0.9 - 0.75)):
         assert stats.replicates("regret", scores, accuracies, 1)[0] == pytest.approx(lost)
-    with pytest.raises(ValueError, match="accuracies: expected as many numbers as scores"):
-        stats.replicates("regret", [1.0], accuracies)
 
 
 def test_williams_by_the_formula() -> None:
@@ -187,19 +185,6 @@ def test_williams_keeps_its_level() -> None:
     assert 0.4 < np.mean(ps) < 0.6
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: stats.williams_t(1.5, 0.0, 0.0, 9), r"r1: .*\[-1, 1\], got 1.5"),
-        (lambda: stats.williams_t(0.9, -0.9, 0.9, 9), "r12: expected one that r1 = 0.9"),
-        (lambda: stats.williams_t(0.1, 0.2, 0.3, 3), "n: .*at least 4, got 3"),
-    ],
-)
-def test_bad_comparisons_are_refused(call: Callable[..., Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        call()
-
-
 def test_relative_improvement_is_the_papers() -> None:
     base = np.repeat(TABLE_1[:, 0], 2)
     assert stats.relative_improvement(base, TABLE_1[:, 1:].ravel()) == pytest.approx(
@@ -216,35 +201,3 @@ def test_relative_improvement_by_hand() -> None:
 
 
 GOOD = np.arange(4.0)
-
-
-@pytest.mark.parametrize("name", SCIPY)
-@pytest.mark.parametrize(
-    ("x", "y", "options", "message"),
-    [
-        (GOOD[:0], GOOD[:0], {}, "scores: expected .* nothing empty"),
-        (GOOD[None], GOOD, {}, r"scores: expected shape \(n,\), got .*\(1, 4\)"),
-        (GOOD, GOOD[None], {}, r"accuracies: expected shape \(n,\)"),
-        (GOOD, GOOD[1:], {}, "accuracies: expected as many numbers as scores, 4, got 3"),
-        (GOOD, GOOD + np.nan, {}, r"accuracies: expected finite numbers, got nan at \[0\]"),
-        (GOOD + np.inf, GOOD, {}, "scores: expected finite numbers"),
-        (GOOD, GOOD, {"resamples": 0}, "resamples: expected an integer of at least 1, got 0"),
-        (GOOD, GOOD, {"seed": -1}, "seed: expected an integer of at least 0, got -1"),
-    ],
-)
-def test_bad_input_is_refused(
-    name: str, x: ndarray, y: ndarray, options: dict[str, int], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        getattr(stats, name)(x, y, **options)
-
-
-def test_bad_improvements_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"base: expected no correlation of 0, got 0 at \[2\]"):
-        stats.relative_improvement([0.1, 0.2, 0.0], [0.1, 0.2, 0.3])
-    with pytest.raises(ValueError, match="modified: expected as many numbers as base, 2, got 1"):
-        stats.relative_improvement([0.1, 0.2], [0.1])
-    with pytest.raises(ValueError, match="modified: expected finite numbers"):
-        stats.relative_improvement([0.1], [math.nan])
-    with pytest.raises(ValueError, match=r"base: .* nothing empty"):
-        stats.relative_improvement(GOOD[:0], GOOD[:0])

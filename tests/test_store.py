@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
+import os
+import shutil
+import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
-from hastelib.store import DamagedEntryWarning, Store, digest, key
+from hastelib.store import DamagedEntryWarning, Kept, Store, _swept, digest, key, writing
 
 ARRAYS = {"x": torch.arange(6.0).reshape(2, 3), "y": torch.tensor([1, 2])}
 
@@ -80,6 +86,75 @@ def test_what_fails_leaves_nothing_and_the_next_try_succeeds(tmp_path: Path):
         store.get("k", "e", fail)
     assert not list(tmp_path.rglob("*safetensors*"))
     assert store.get("k", "e", lambda: (ARRAYS, {}))[1] == {}
+
+
+def test_a_write_that_ends_halfway_leaves_the_entry_as_it_was(tmp_path: Path, monkeypatch):
+    """As on a full disk: nothing of the new one is there, and the old one is whole."""
+    store, write = Store(tmp_path), Path.write_bytes
+
+    def half(path: Path, content: bytes) -> int:
+        write(path, content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store.write("k", "old", ARRAYS, {"n": 1})
+    monkeypatch.setattr(Path, "write_bytes", half)
+    for entry in ("old", "new"):
+        with pytest.raises(PermissionError, match=r"No space left on device.*free some space"):
+            store.write("k", entry, {}, {"n": 2})
+    found = store.read("k", "old")
+    assert found is not None
+    assert found[1] == {"n": 1}
+    assert store.read("k", "new") is None
+    assert [path.name for path in (tmp_path / "k").iterdir()] == ["old.safetensors"]
+
+
+def _write_and_die(folder: Path) -> None:
+    def kill(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    os.replace = kill  # type: ignore[assignment]
+    Store(folder).get("k", "e", lambda: (ARRAYS, {}))
+
+
+def test_what_killed_processes_leave_is_swept(tmp_path: Path):
+    """Temporary files and locks, but not those of a process that lives."""
+    process = multiprocessing.get_context("spawn").Process(target=_write_and_die, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    left = {path.suffix for path in (tmp_path / "k").iterdir()}
+    assert len(left) == 2
+    assert ".lock" in left
+    old = tmp_path / "features.x"
+    old.mkdir()
+    (old / "0").touch()
+    os.utime(old / "0", (0, 0))
+    os.utime(old, (0, 0))
+    new = tmp_path / "features.y"
+    new.mkdir()
+    with writing(tmp_path / "k" / "f.safetensors") as mine:
+        with FileLock(tmp_path / "k" / "g.lock"):
+            _swept.discard(tmp_path)
+            Store(tmp_path)
+            names = {path.name for path in (tmp_path / "k").iterdir()}
+            assert names == {mine.name, "g.lock"}
+        mine.write_bytes(b"x")
+    assert [path.name for path in tmp_path.glob("features.*")] == [new.name]
+    assert (tmp_path / "k" / "f.safetensors").read_bytes() == b"x"
+    Store(tmp_path).get("k", "e", lambda: (ARRAYS, {}))
+    assert not (tmp_path / "k" / "e.lock").exists()
+
+
+def test_the_folder_may_be_deleted_at_any_time(tmp_path: Path):
+    store = Store(tmp_path / "c")
+
+    def make() -> Kept:
+        shutil.rmtree(tmp_path / "c")
+        return ARRAYS, {}
+
+    for _ in range(2):
+        assert store.get("k", "e", make)[0].keys() == ARRAYS.keys()
+        shutil.rmtree(tmp_path / "c")
 
 
 def test_unwritable_folder_says_which_variable_to_set(tmp_path: Path):

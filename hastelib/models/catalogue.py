@@ -102,7 +102,7 @@ def parse(name: str) -> tuple[str, str]:
         one_of(f"{weights} network", architecture, GLYPHS if weights == "glyphs" else POCKET)
     else:
         if architecture not in known and "." not in weights and not weights[:1].isupper():
-            one_of("weights", weights, ("glyphs", "cifar10", "pocket", "IMAGENET1K_V1"))
+            one_of("weights", weights, ("glyphs", "pocket", "IMAGENET1K_V1"))
         one_of("torchvision network", architecture, known)
         if "." not in weights:  # not a file
             options = torchvision.models.get_model_weights(architecture).__members__
