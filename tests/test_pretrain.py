@@ -26,7 +26,7 @@ def test_provenance_fits_the_suite(name: str):
     found = _provenance(GLYPHS_FOLDER / f"{name}.safetensors")
     assert suite.pretraining is not None
     assert suite.source_data is not None
-    assert found["recipe"] == suite.pretraining.parts()
+    assert found["recipe"] == suite.pretraining.model_dump()
     assert found["data"] == fingerprint(load(suite.source_data)["train"])
     assert found["command"] == f"python -m hastelib.glyphs.pretrain {name}@glyphs"
 
