@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 import hastelib
 from hastelib.data import Batches
-from hastelib.features import BATCH, default_device, threaded
+from hastelib.features import BATCH, autocast, default_device, kernels, shrinking, threaded
 from hastelib.models import Source, placed
 from hastelib.store import Store
 from hastelib.suites import Recipe
@@ -50,13 +50,9 @@ class Outcome:
 
 
 @contextmanager
-def seeded(seed: int, threads: int) -> Iterator[None]:
+def seeded(seed: int, threads: int, precision: str = "float32") -> Iterator[None]:
     """A fixed random state, number of threads and choice of kernels, put back afterwards."""
-    with (
-        threaded(threads),
-        torch.random.fork_rng(),
-        torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
-    ):
+    with threaded(threads), torch.random.fork_rng(), kernels(precision, deterministic=True):
         torch.manual_seed(seed)
         yield
 
@@ -155,7 +151,9 @@ def train(
                 recipe.batch_size, device, training.order, drop_single=True
             ):
                 if labels.ndim == 1 or (labels >= 0).any():  # else no pixel has a class
-                    loss = nn.functional.cross_entropy(source.logits(module, batch), labels)
+                    with autocast(recipe.precision, device):
+                        logits = source.logits(module, batch)
+                    loss = nn.functional.cross_entropy(logits.float(), labels)
                     training.optimiser.zero_grad()
                     loss.backward()
                     training.optimiser.step()
@@ -178,13 +176,19 @@ def train(
 
 
 @torch.inference_mode()
-def predict(source: Source, module: nn.Module, split: Batches, device: str) -> Tensor:
+def predict(
+    source: Source, module: nn.Module, split: Batches, device: str, precision: str = "float32"
+) -> Tensor:
     """What a network predicts on a split, in its order, on the CPU: (n, c) softmax, float32.
 
     ``source`` says how the network is fed, and what is kept where it predicts something else.
     """
-    every = split.batches(BATCH, device)
-    found = torch.cat([source.predicted(source.logits(module, x)).cpu() for x, _ in every])
+
+    def predicted(batch: Any, _: Tensor) -> Tensor:
+        with autocast(precision, device):
+            return source.predicted(source.logits(module, batch)).cpu()
+
+    found = torch.cat([*shrinking(split.batches(BATCH, device), predicted, split.name)])
     return found if split.order is None else found[split.order.argsort()]
 
 
@@ -214,6 +218,7 @@ def finetune(
 
     Raises:
         ValueError: the splits differ in their classes, or training diverged.
+        MemoryError: the device's memory is too small for the recipe's batches.
     """
     if train_split.classes != test_split.classes:
         raise ValueError(
@@ -222,12 +227,18 @@ def finetune(
         )
     device = device or default_device()
     start = time.perf_counter()
-    with seeded(seed, recipe.threads):
+    with seeded(seed, recipe.threads, recipe.precision):
         module = placed(source.with_classes(len(train_split.classes)), device)
         options: dict[str, Any] = {"device": device, "store": store, "entry": entry}
         name = f"{source.name} to {train_split.name}, seed {seed}"
-        train(source, module, train_split, recipe, seed, name=name, **options)
-        probs = predict(source, module, test_split, device)
+        try:
+            train(source, module, train_split, recipe, seed, name=name, **options)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(
+                f"{name}: the memory of {device} is too small for batches of {recipe.batch_size}; "
+                "lower batch_size in the suite's recipe"
+            ) from error
+        probs = predict(source, module, test_split, device, recipe.precision)
     accuracy = source.accuracy(probs, test_split.labels, len(test_split.classes))
     provenance = {
         "recipe": recipe.model_dump(),

@@ -34,7 +34,8 @@ class Recipe(Strict):
     ``schedule`` is ``constant`` (the paper's, but for segmentation), ``onecycle``, or ``plateau``,
     which halves the learning rate when the mean loss of an epoch has not fallen for more than
     ``patience`` epochs. ``threads`` of one job are fixed, so that a result does not depend on
-    what else runs.
+    what else runs. ``precision`` holds for extraction too: ``tf32`` rounds the factors of matrix
+    products on a GPU to 10 bits, ``bf16`` is automatic mixed precision in bfloat16.
     """
 
     epochs: int = Field(gt=0)
@@ -46,11 +47,12 @@ class Recipe(Strict):
     threads: int = Field(default=2, gt=0)
     optimiser: Literal["sgd", "adam"] = "sgd"
     patience: int = Field(default=2, ge=0)
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
 
     def parts(self) -> dict[str, Any]:
         """What determines an outcome, for its key: fields that came later only where they are set,
         so that outcomes from before keep their keys."""
-        later, fields = ("optimiser", "patience"), type(self).model_fields
+        later, fields = ("optimiser", "patience", "precision"), type(self).model_fields
         same = {name for name in later if getattr(self, name) == fields[name].default}
         return self.model_dump(exclude=same)
 
@@ -78,12 +80,14 @@ class Hardness(Strict):
 class Selection(Strict):
     """Target selection (the paper, Sec. 5.2): sources meet class subsets of targets.
 
-    ``subsets`` of each target are drawn, or as many as there are.
+    ``subsets`` of each target are drawn, or as many as there are. ``recipe`` is how the sources
+    are fine-tuned here, where it is not the suite's.
     """
 
     sources: tuple[str, ...] = Field(min_length=1)
     targets: tuple[str, ...] = Field(min_length=1)
     subsets: int = Field(default=50, gt=2)
+    recipe: Recipe | None = None
 
 
 class Ensembles(Strict):
@@ -103,8 +107,8 @@ class Suite(Strict):
 
     A network sees squares of ``image_size`` pixels, or at most so many ``tokens`` of a text.
     ``source_data`` are what the sources were trained on; not needed where every source is trained
-    on a target. ``segmentation`` and ``language`` are suites of their own, for sections 5.3 and
-    5.5.
+    on a target, by ``pretraining`` (the recipe for None). ``segmentation`` and ``language`` are
+    suites of their own, for sections 5.3 and 5.5.
     """
 
     name: str
@@ -162,7 +166,7 @@ class Suite(Strict):
     ) -> tuple[Suite, tuple[str, ...]]:
         """The suite with overrides, and the targets asked for (all of them for None or "").
 
-        ``changes`` replace fields of the suite (``sources``, ``seeds``), of its recipe
+        ``changes`` replace fields of the suite (``sources``, ``seeds``), of all its recipes
         (``epochs``, ``learning_rate``, ...) or of its hardness (``fraction``, ``covariance``,
         ``draws``); a value of None leaves the field as it is.
 
@@ -170,7 +174,12 @@ class Suite(Strict):
             ValueError: an unknown name, or a value that the field does not admit.
         """
         values = self.model_dump()
-        places = values["recipe"], values["hardness"], values
+        recipes = [
+            values["recipe"],
+            values["pretraining"],
+            (values["selection"] or {}).get("recipe"),
+        ]
+        places = [*filter(None, recipes), values["hardness"], values]
         for name, value in changes.items():
             if value is None:
                 continue
@@ -178,7 +187,8 @@ class Suite(Strict):
                 raise ValueError("say which: sources (what is compared) or hardness_source")
             field = "source" if name == "hardness_source" else name
             one_of("parameter", field, itertools.chain(*places))
-            next(part for part in places if field in part)[field] = value
+            for part in [part for part in places[:-1] if field in part] or [values]:
+                part[field] = value
         wanted = [targets] if isinstance(targets, str) and targets else targets or [*self.targets]
         for target in wanted:
             one_of(f"target of suite {self.name}", target, self.targets)
