@@ -13,6 +13,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import datasets
@@ -201,7 +202,15 @@ class Grid:
                 f"suite {self.suite.name} names no source_data; add them to its file, or use "
                 "sources that are trained on a target (a@b+target)"
             )
-        return self._once(("data", name), lambda: load(spec, self.store))
+
+        def make() -> datasets.DatasetDict:
+            found = load(spec, self.store)
+            if name is None and (share := self.suite.source_share) < 1:
+                options = {"train_size": share, "stratify_by_column": "label", "seed": 0}
+                found["train"] = found["train"].train_test_split(**options)["train"]
+            return found
+
+        return self._once(("data", name), make)
 
     def fingerprint(self, target: str | None, split: Split) -> str:
         """The content hash of a split."""
@@ -280,7 +289,7 @@ class Grid:
         name = by or self.suite.hardness.source
         network, data = self.source(name), taught_on(name)[1]
         precision, made = self.suite.recipe.precision, code.of(MAKERS["signatures"])
-        of = repr(self.suite.source_data)
+        of = repr((self.suite.source_data, self.suite.source_share))
         last = key(**self._network(network), precision=precision, of=of, code=made)
 
         def make() -> Kept:
@@ -301,7 +310,10 @@ class Grid:
             except MissingDataError as error:
                 there = self.store.read("signatures", last) if data is None else None
                 if there is None:
-                    raise MissingDataError(f"no signature of {name}: {error}") from error
+                    raise MissingDataError(
+                        f"no signature of {name}: no file signatures/{name}.safetensors in "
+                        f"{suites.folder().parent} or {data_folder()}, and {error}"
+                    ) from error
                 kept = there
             return replace(hardness.Signature.of(kept[0]), notes=kept[1])
 
@@ -582,18 +594,20 @@ def signed(network: models.Source) -> dict[str, str]:
     }
 
 
-def signature_file(network: models.Source) -> hardness.Signature | None:
-    """The signature in a file ``signatures/NAME.safetensors``, in ``params`` or ``HASTE_DATA``.
+def signature_paths(name: str) -> list[Path]:
+    """Where there is a file with the signature of a source: in ``params`` or ``HASTE_DATA``."""
+    folders = suites.folder().parent, data_folder()
+    paths = [folder / "signatures" / f"{name}.safetensors" for folder in folders]
+    return [path for path in paths if path.exists()]
 
-    One of other pixels is passed over.
+
+def signature_file(network: models.Source) -> hardness.Signature | None:
+    """The signature that :func:`signature_paths` finds; one of other pixels is passed over.
 
     Raises:
         ValueError: it is of other weights, or no signature.
     """
-    for folder in (suites.folder().parent, data_folder()):
-        path = folder / "signatures" / f"{network.name}.safetensors"
-        if not path.exists():
-            continue
+    for path in signature_paths(network.name):
         found, expected = hardness.Signature.load(path), signed(network)
         if found.notes.get("weights") != expected["weights"]:
             raise ValueError(

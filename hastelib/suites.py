@@ -106,8 +106,9 @@ class Suite(Strict):
     """One suite: see ``params/suites/*.yaml`` for examples.
 
     A network sees squares of ``image_size`` pixels, or at most so many ``tokens`` of a text.
-    ``source_data`` are what the sources were trained on; not needed where every source is trained
-    on a target, by ``pretraining`` (the recipe for None). ``segmentation`` and ``language`` are
+    ``source_data`` are what the sources were trained on, or ``source_share`` of each of their
+    classes; not needed where every source is trained on a target, by ``pretraining`` (the recipe
+    for None). ``segmentation`` and ``language`` are
     suites of their own, for sections 5.3 and 5.5.
     """
 
@@ -116,6 +117,7 @@ class Suite(Strict):
     image_size: int | None = Field(default=None, gt=0)
     tokens: int | None = Field(default=None, gt=2)
     source_data: DataSpec | None = None
+    source_share: float = Field(default=1.0, gt=0, le=1)
     sources: tuple[str, ...] = Field(min_length=1)
     targets: dict[str, DataSpec] = Field(min_length=1)
     recipe: Recipe
