@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from hastelib import models
 from hastelib.data import MissingDataError, data_folder
 from hastelib.data.base import LEAST
-from hastelib.data.official import SETS
+from hastelib.data.official import SETS, Official, Set
 from hastelib.data.scenes import STEP
 from hastelib.features import autocast, default_device, kernels
 from hastelib.finetune import describe
@@ -90,24 +91,36 @@ def plan(grid: Grid, pairs: Mapping[str, Sequence[str]], subsets: int = 0) -> No
     raise SystemExit(0)
 
 
-def _absent(grid: Grid, target: str | None) -> str:
-    """What is to be had first of a set's files; empty where they are there, or are generated."""
+def _spec(grid: Grid, target: str | None) -> tuple[Any, Set | None]:
+    """What a set is made from, and its row of the table of official sets, where it has one."""
     spec = grid.suite.source_data if target is None else grid.suite.target(target)
-    if (of := SETS.get(getattr(spec, "name", ""))) is None:
-        hub, train = getattr(spec, "hub", None), getattr(spec, "train", "")
-        return f"from {hub}" if hub and not (data_folder() / train).exists() else ""
-    root = data_folder() / Path(getattr(spec, "path", None) or spec.name)
+    return spec, SETS.get(spec.name) if isinstance(spec, Official) else None
+
+
+def _absent(grid: Grid, target: str | None) -> str:
+    """What is to be fetched of a set; empty where it is here, or is drawn."""
+    spec, of = _spec(grid, target)
+    if spec is None:
+        return "named by no suite"
+    kept = spec if of is None else of.read
+    if hub := getattr(kept, "hub", None):
+        return "" if (data_folder() / kept.train).exists() else f"from {hub}"
+    if of is None:
+        return ""
+    root = data_folder() / Path(spec.path or spec.name)
     files = [file for file in of.files if file.missing(root)]
-    size = sum(file.size or 0 for file in files) / 1e9
-    return f"{size:.2f} GB" if files else ""
+    if root.is_dir() and not files:
+        return ""
+    size = sum(file.size or 0 for file in files)
+    by_hand = "" if files and all(file.url for file in files) else " by hand"
+    return (f"{size / 1e9:.2f} GB" if size else "of no published size") + by_hand
 
 
 def _size(grid: Grid, target: str | None) -> tuple[float, float]:
     """The samples of a set's two splits; NaN where it is neither in the table nor here."""
-    spec = grid.suite.source_data if target is None else grid.suite.target(target)
-    of, part = SETS.get(getattr(spec, "name", "")), grid.suite.source_share if target is None else 1
+    of, share = _spec(grid, target)[1], grid.suite.source_share if target is None else 1
     if of is not None and of.train is not None:
-        return part * of.train, of.test or 0
+        return share * of.train, of.test or 0
     try:
         data = {} if _absent(grid, target) else grid.data(target)
     except MissingDataError:
