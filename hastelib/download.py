@@ -1,53 +1,156 @@
-"""Downloading a file from its official address, checked."""
+"""Downloads from official addresses, resumed, bounded and checked; archives, safely unpacked."""
 
 from __future__ import annotations
 
 import hashlib
 import http.client
-import socket
-from pathlib import Path
+import stat
+import tarfile
+import time
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
 
-import torch
 from filelock import FileLock
+from tqdm import tqdm
 
 TIMEOUT = 30.0  # seconds without an answer before giving up
+SLOWEST = 1_000  # bytes a second over so many seconds; a connection that drips is given up
 
 
 class DownloadError(OSError):
-    """A file could not be downloaded, or is not the one that was asked for."""
+    """A file could not be downloaded or unpacked, or is not the one that was asked for."""
 
 
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
+    return _digest(path, "sha256")
+
+
+def _digest(path: Path, kind: str) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
-def fetch(url: str, path: Path, *, sha256: str) -> Path:
-    """Download ``url`` to ``path``; the file gets its name only when its checksum fits.
+def fetch(
+    url: str,
+    path: Path,
+    *,
+    sha256: str | None = None,
+    md5: str | None = None,
+    size: int | None = None,
+) -> Path:
+    """Download ``url`` to ``path``, which gets its name only when size and checksum fit.
 
-    Two processes that want the same file wait for each other. ``sha256`` is in hexadecimal, at
-    least its first eight digits.
+    What came before an interruption lies beside it, with the suffix ``.part``, and the next call
+    goes on from there. Never more than ``size`` bytes (for None what the server announces) are
+    written. Two processes that want the same file wait for each other. A checksum is hexadecimal,
+    or begins one.
 
     Raises:
-        DownloadError: no answer, no place to write to, or a file whose checksum does not fit.
+        DownloadError: no answer, one that is too slow, ends early or does not fit, or no place to
+            write to.
     """
-    lock, before = path.with_name(f"{path.name}.lock"), socket.getdefaulttimeout()
+    lock, part = (path.with_name(f"{path.name}.{end}") for end in ("lock", "part"))
     try:
+        if path.is_file():
+            if why := _unfit(path, sha256, md5):
+                raise ValueError(f"{path} is there, but {why}: delete it")
+            return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):
-            if path.is_dir():
-                raise IsADirectoryError("a folder has its name")
-            if not path.exists():  # else another process had it first
-                socket.setdefaulttimeout(TIMEOUT)
-                torch.hub.download_url_to_file(url, str(path), sha256)
-    # RuntimeError is another checksum, ValueError a header that makes no sense.
-    except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
-        reason, otherwise = getattr(error, "reason", error), f"put the file at {path} yourself"
+        try:
+            with FileLock(lock):
+                if path.is_dir():
+                    raise IsADirectoryError("a folder has its name")
+                if not path.exists():  # else another process had it first
+                    _download(url, part, size)
+                    if why := _unfit(part, sha256, md5):
+                        part.unlink()
+                        raise ValueError(f"it {why}")
+                    part.replace(path)
+        finally:
+            lock.unlink(missing_ok=True)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        large = f", {size / 1e6:,.1f} MB" if size else ""
         raise DownloadError(
-            f"could not download {url} ({reason}). Try again, or {otherwise}."
+            f"could not download {url}{large} ({reason}); try again, or put the file at {path} "
+            "yourself"
         ) from error
-    finally:
-        socket.setdefaulttimeout(before)
-        lock.unlink(missing_ok=True)
     return path
+
+
+def _unfit(path: Path, sha256: str | None, md5: str | None) -> str | None:
+    """Why a file is not the published one."""
+    for kind, wanted in (("sha256", sha256), ("md5", md5)):
+        if wanted and not (found := _digest(path, kind)).startswith(wanted):
+            return f"has the {kind} {found}, not {wanted}"
+    return None
+
+
+def _download(url: str, part: Path, size: int | None) -> None:
+    """Write the file, or what is missing of it."""
+    have = part.stat().st_size if part.is_file() else 0
+    if size and have > size:
+        part.unlink()
+        have = 0
+    if size and have == size:
+        return None
+    headers = {"User-Agent": "hastelib"} | ({"Range": f"bytes={have}-"} if have else {})
+    try:
+        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), None, TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if not have or error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        part.unlink()
+        return _download(url, part, size)
+    with answer:
+        if not (answer.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
+            have = 0  # the server starts again
+        offered = None if answer.length is None else have + answer.length
+        if (most := size or offered) is None:
+            raise ValueError("the server does not say how large it is")
+        if offered not in (None, most):
+            raise ValueError(f"the server has {offered:,} bytes, not the {most:,} published")
+        bar = tqdm(desc=part.stem, total=most, initial=have, unit="B", unit_scale=True, leave=False)
+        with part.open("ab" if have else "wb") as file, bar:
+            mark, since = have, time.monotonic()
+            while have < most and (chunk := answer.read1(min(most - have, 1 << 18))):
+                file.write(chunk)
+                have += len(chunk)
+                bar.update(len(chunk))
+                if (now := time.monotonic()) > since + TIMEOUT:
+                    if have - mark < SLOWEST * TIMEOUT:
+                        raise TimeoutError(f"less than {SLOWEST:,} bytes a second")
+                    mark, since = have, now
+        if have < most:
+            raise ValueError(f"it ended after {have:,} of {most:,} bytes, which are kept")
+    return None
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a tar (compressed or not) or zip archive into a folder.
+
+    Raises:
+        DownloadError: it is damaged, or holds a path or link that leads out of the folder.
+    """
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as packed:
+                for member in packed.infolist():
+                    name = PurePosixPath(member.filename.replace("\\", "/"))
+                    link = stat.S_ISLNK(member.external_attr >> 16)
+                    if link or name.is_absolute() or ".." in name.parts:
+                        raise ValueError(
+                            f"{member.filename!r} is a link or leads out of the folder"
+                        )
+                packed.extractall(folder, tqdm(packed.namelist(), archive.name, leave=False))
+        else:
+            with tarfile.open(archive) as packed:
+                members = tqdm(packed, f"unpacking {archive.name}", unit=" files", leave=False)
+                packed.extractall(folder, members, filter="data")
+    except (OSError, ValueError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as e:
+        raise DownloadError(f"cannot unpack {archive} ({e}); delete it, and try again") from e

@@ -204,7 +204,7 @@ class Grid:
             )
 
         def make() -> datasets.DatasetDict:
-            found = load(spec, self.store)
+            found = load(spec, self.store, whole=name is None)
             if name is None and (share := self.suite.source_share) < 1:
                 options = {"train_size": share, "stratify_by_column": "label", "seed": 0}
                 found["train"] = found["train"].train_test_split(**options)["train"]

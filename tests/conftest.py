@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jaxtyping import install_import_hook
@@ -33,3 +34,12 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in ("HASTE_DATA", "HASTE_WEIGHTS", "HASTE_PARAMS"):
             patch.delenv(name, raising=False)
         yield cache
+
+
+@pytest.fixture
+def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Made-up copies of the official data sets, see ``official_copies.py``; at first none."""
+    from official_copies import Copies, serving
+
+    with serving(tmp_path / "served") as server:
+        yield Copies(tmp_path / "data", monkeypatch, server)

@@ -28,7 +28,7 @@ def test_glyphs_has_the_papers_proportions():
 
 
 def test_target_finds_its_suite():
-    assert suites.find(target="pacs_sketch").name == "pocket"
+    assert suites.find(target="cub200").name == "paper"
     assert suites.find(target="greek").name == "glyphs"
     assert suites.find().name == "glyphs"
 

@@ -18,14 +18,16 @@ from hastelib.data.base import (
     class_subsets,
     data_folder,
     fingerprint,
+    split_of,
     subset,
     subset_classes,
     subset_rows,
 )
 from hastelib.data.folders import Folder, image_folder
 from hastelib.data.images import Batches, Images, Preprocessing, paths
+from hastelib.data.official import Official
 from hastelib.data.published import Parquet, Texts
-from hastelib.data.scenes import Masks, Official
+from hastelib.data.scenes import Masks
 from hastelib.store import Store
 
 __all__ = [
@@ -55,14 +57,19 @@ __all__ = [
 ]
 
 
-def load(spec: Spec, store: Store | None = None) -> datasets.DatasetDict:
+def load(spec: Spec, store: Store | None = None, whole: bool = False) -> datasets.DatasetDict:
     """The splits ``train`` and ``test`` of a data set; their columns are described above.
 
     ``spec`` is from a suite, or built by hand: ``Folder(kind="folder", path="...")``; ``store``
-    keeps drawings and decoded masks.
+    keeps drawings and decoded masks. Without an official test split it is split 80/20, stratified,
+    with the specification's ``seed`` (0 where it has none); but ``whole`` (source data, to which
+    nothing is fine-tuned) leaves all in ``train``.
 
     Raises:
         MissingDataError: the data are neither there nor to be had.
         ValueError: the data are there, but not in the form that the specification describes.
     """
-    return spec.load(store or Store())
+    found = spec.load(store or Store())
+    if whole and "test" not in found:
+        return datasets.DatasetDict(found)
+    return split_of(found, getattr(spec, "seed", 0), str(spec))

@@ -21,6 +21,7 @@ datasets.disable_progress_bars()  # seconds at most, and a widget in a notebook 
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
+Splits = dict[Split, datasets.Dataset]
 LEAST = 0.4
 """The smallest share of a target's classes in a subset; the largest is all of them."""
 
@@ -34,8 +35,8 @@ class Strict(BaseModel):
 class Spec(Strict):
     """What a data set is made from; its ``kind`` in a suite's file says which class it is."""
 
-    def load(self, store: Store) -> datasets.DatasetDict:
-        """The splits ``train`` and ``test``, see :func:`hastelib.data.load`."""
+    def load(self, store: Store) -> Splits:
+        """The splits ``train`` and, where it is published, ``test``."""
         raise NotImplementedError
 
 
@@ -94,7 +95,7 @@ def renumbered(data: datasets.Dataset, rows: np.ndarray, kept: Sequence[int]) ->
     return relabelled(data.select(rows), np.searchsorted(kept, labels), [names[i] for i in kept])
 
 
-def split_of(found: dict[Split, datasets.Dataset], seed: int, name: str) -> datasets.DatasetDict:
+def split_of(found: Splits, seed: int, name: str) -> datasets.DatasetDict:
     """The official split where there is one, else 80/20, stratified by class, seeded."""
     train = found["train"]
     if len(names := class_names(train)) < 2:

@@ -9,13 +9,21 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import datasets
 from PIL import Image
 
-from hastelib.data.base import SPLITS, MissingDataError, Spec, class_names, data_folder, split_of
+from hastelib.data.base import (
+    SPLITS,
+    MissingDataError,
+    Spec,
+    Splits,
+    class_names,
+    data_folder,
+)
 from hastelib.store import Store
 
 _STUBS = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}  # recognised by Pillow, not read
@@ -34,15 +42,18 @@ class Folder(Spec):
     path: str
     seed: int = 0
 
-    def load(self, store: Store) -> datasets.DatasetDict:
+    def __str__(self) -> str:
+        return str(data_folder() / Path(self.path).expanduser())
+
+    def load(self, store: Store) -> Splits:
         """The splits, with ``image`` and ``label``."""
-        root = data_folder() / Path(self.path).expanduser()
+        root = Path(str(self))
         halves = _halves(root) or {"train": root}
-        found = {split: image_folder(halves[split]) for split in SPLITS if split in halves}
+        found: Splits = {split: image_folder(halves[split]) for split in SPLITS if split in halves}
         names = [{*class_names(data)} for data in found.values()]
         if odd := names[0] ^ names[-1]:
             raise ValueError(f"{root}: train and test differ in the classes {sorted(odd)}")
-        return split_of(found, self.seed, str(root))
+        return found
 
 
 def image_folder(path: str | Path) -> datasets.Dataset:
@@ -66,15 +77,21 @@ def image_folder(path: str | Path) -> datasets.Dataset:
         what = f"no image in {empty[:10]}" if empty else "there is none"
         what += f" (left out: {said})" if said else ""
         raise ValueError(f"{root} should hold one folder of images per class: {what}")
-    files = [str(file) for some in taken.values() for file in some]
+    files = [file for some in taken.values() for file in some]
     if said:
         warnings.warn(f"{root}: {len(files)} images taken; left out: {said}", stacklevel=2)
-    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=[*taken]))
     labels = [label for label, some in enumerate(taken.values()) for _ in some]
     try:
-        return datasets.Dataset.from_dict({"image": files, "label": labels}, features=features)
+        return labelled(files, labels, [*taken])
     except UnicodeEncodeError as error:
         raise ValueError(f"{root}: a name is not UTF-8 ({error.object!r}); rename it") from error
+
+
+def labelled(files: Sequence[Any], labels: Sequence[int], names: list[str]) -> datasets.Dataset:
+    """A split of image files and their labels."""
+    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=names))
+    columns = {"image": [str(file) for file in files], "label": [*labels]}
+    return datasets.Dataset.from_dict(columns, features=features)
 
 
 def _halves(root: Path) -> dict[str, Path]:

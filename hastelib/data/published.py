@@ -15,11 +15,17 @@ from pydantic import Field
 from sklearn.model_selection import train_test_split
 
 from hastelib.data import base
-from hastelib.data.base import MissingDataError, Split, class_names, data_folder, labels_of
+from hastelib.data.base import (
+    MissingDataError,
+    Split,
+    Splits,
+    class_names,
+    data_folder,
+    labels_of,
+)
 from hastelib.store import Store, cache_folder
 
 IN_MEMORY = 1 << 30  # bytes; larger files are unpacked once into the cache and memory-mapped
-Splits = dict[Split, datasets.Dataset]
 
 
 class Published(base.Spec):
@@ -38,6 +44,9 @@ class Published(base.Spec):
     revision: str | None = None
     label: str = "label"
     seed: int = 0
+
+    def __str__(self) -> str:
+        return self.train
 
     def columns(self, content: str, name: str, where: Mapping[str, str]) -> Splits:
         """The column ``content``, called ``name``, and ``label``, numbered alike in all splits.
@@ -106,11 +115,10 @@ class Parquet(Published):
     where: dict[str, str] = Field(default={})
     classes: tuple[str, ...] | None = None
 
-    def load(self, store: Store) -> datasets.DatasetDict:
+    def load(self, store: Store) -> Splits:
         """The splits, with ``image`` and ``label``."""
         found = self.columns(self.image, "image", self.where)
-        found = {s: pictures(self._chosen(data), "image", self.train) for s, data in found.items()}
-        return base.split_of(found, self.seed, self.train)
+        return {s: pictures(self._chosen(data), "image", self.train) for s, data in found.items()}
 
     def _chosen(self, data: datasets.Dataset) -> datasets.Dataset:
         """Only the classes asked for, renumbered."""
@@ -140,16 +148,15 @@ class Texts(Published):
     most_train: int | None = Field(default=None, gt=1)
     most_test: int | None = Field(default=None, gt=1)
 
-    def load(self, store: Store) -> datasets.DatasetDict:
+    def load(self, store: Store) -> Splits:
         """The splits, with ``text`` and ``label``."""
         found = self.columns(self.text, "text", {})
         for split, data in found.items():
             if (kind := str(data.features["text"].dtype)) not in ("string", "large_string"):
                 place = f"column {self.text!r} of the {split} split"
                 raise ValueError(f"{self.train}: expected texts in {place}, got {kind}")
-        both = base.split_of(found, self.seed, self.train)
         most = {"train": self.most_train, "test": self.most_test}
-        return datasets.DatasetDict({s: self._capped(both[s], most[s], s) for s in most})
+        return {split: self._capped(data, most[split], split) for split, data in found.items()}
 
     def _capped(self, data: datasets.Dataset, most: int | None, split: str) -> datasets.Dataset:
         """At most so many rows, the classes in their proportions, in the order of the file."""

@@ -1,4 +1,4 @@
-"""Scenes with a mask: in Parquet files, in the official folders; and as batches.
+"""Scenes with a mask: in Parquet files, in files of images and masks; and as batches.
 
 A ``mask`` has one channel, the index of each pixel's class, 255 where it has none.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import io
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,13 +22,17 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tvf
 from tqdm import tqdm
 
-from hastelib.data import layouts
-from hastelib.data.base import Spec, data_folder
+from hastelib.data.base import Spec, Splits
 from hastelib.data.images import Decoded, encoded, rgb
 from hastelib.data.published import absent, complete, having, pictures, read
 from hastelib.store import Store, key
 
-IGNORE = layouts.IGNORE
+Pair = tuple[Path, Path]
+Decoder = Callable[[Image.Image], np.ndarray]
+"""From a mask file to the index of each pixel's class."""
+
+IGNORE = 255
+"""The value of a mask where a pixel has no class."""
 NO_CLASS = -100
 """The label of a pixel without a class in a batch: what the cross-entropy leaves out."""
 
@@ -54,10 +58,10 @@ class Masks(Spec):
     image: str = "image"
     mask: str = "mask"
 
-    def load(self, store: Store) -> datasets.DatasetDict:
+    def load(self, store: Store) -> Splits:
         """The splits, with ``image``, ``mask`` and ``label``."""
         absent((self.train, self.test))
-        return datasets.DatasetDict(train=self._read(self.train), test=self._read(self.test))
+        return {"train": self._read(self.train), "test": self._read(self.test)}
 
     def _read(self, place: str) -> datasets.Dataset:
         data = read(place)
@@ -83,46 +87,28 @@ class Masks(Spec):
         return split(images, masks, self.names)
 
 
-class Official(Spec):
-    """A published data set in the folders that it is published in, as its ``kind`` says.
+def decoded(
+    pairs: Sequence[Pair], names: list[str], decode: Decoder, store: Store, kind: str, half: str
+) -> datasets.Dataset:
+    """The split of these pairs; its masks are decoded once, of a large set in minutes."""
 
-    ``path`` is the folder that it was unpacked into, the data set's name for None; relative paths
-    start at ``HASTE_DATA``. What lies there: :mod:`hastelib.data.layouts`.
-    """
+    def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+        files, classes = [], []
+        for image, path in tqdm(pairs, f"decoding masks of {kind} {half}", leave=False):
+            mask, packed = _mask(image, path, decode), io.BytesIO()
+            Image.fromarray(mask).save(packed, "PNG")
+            files.append(packed.getvalue())
+            classes.append(present(mask))
+        joined = torch.frombuffer(bytearray(b"".join(files)), dtype=torch.uint8)
+        ends = torch.tensor([len(file) for file in files]).cumsum(0)
+        return {"files": joined, "ends": ends}, {"present": classes}
 
-    kind: Literal["cityscapes", "camvid", "bdd100k", "idd", "voc2012", "suim"]
-    path: str | None = None
-
-    def load(self, store: Store) -> datasets.DatasetDict:
-        """The splits, with ``image``, ``mask`` and ``label``."""
-        root = data_folder() / Path(self.path or self.kind).expanduser()
-        layout = layouts.of(self.kind, root)
-        both = layouts.pairs(layout, root)
-        return datasets.DatasetDict({s: self._decoded(both[s], layout, store, s) for s in both})
-
-    def _decoded(
-        self, pairs: Sequence[layouts.Pair], layout: layouts.Layout, store: Store, half: str
-    ) -> datasets.Dataset:
-        """The split of these pairs; its masks are decoded once, of a large set in minutes."""
-
-        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            files, classes = [], []
-            for image, path in tqdm(pairs, f"decoding masks of {self.kind} {half}", leave=False):
-                mask, packed = _mask(image, path, layout.decode), io.BytesIO()
-                Image.fromarray(mask).save(packed, "PNG")
-                files.append(packed.getvalue())
-                classes.append(present(mask))
-            joined = torch.frombuffer(bytearray(b"".join(files)), dtype=torch.uint8)
-            ends = torch.tensor([len(file) for file in files]).cumsum(0)
-            return {"files": joined, "ends": ends}, {"present": classes}
-
-        states = [(str(path), path.stat()) for _, path in pairs]
-        masks = [[path, state.st_size, state.st_mtime_ns] for path, state in states]
-        entry = key(version=_VERSION, kind=self.kind, masks=masks)
-        arrays, notes = store.get("masks", entry, make)
-        joined, ends = arrays["files"].numpy().tobytes(), [0, *arrays["ends"].tolist()]
-        packed = [{"bytes": joined[a:b], "path": None} for a, b in itertools.pairwise(ends)]
-        return split([str(image) for image, _ in pairs], packed, layout.names, notes["present"])
+    states = [(str(path), path.stat()) for _, path in pairs]
+    masks = [[path, state.st_size, state.st_mtime_ns] for path, state in states]
+    arrays, notes = store.get("masks", key(version=_VERSION, kind=kind, masks=masks), make)
+    joined, ends = arrays["files"].numpy().tobytes(), [0, *arrays["ends"].tolist()]
+    packed = [{"bytes": joined[a:b], "path": None} for a, b in itertools.pairwise(ends)]
+    return split([str(image) for image, _ in pairs], packed, names, notes["present"])
 
 
 def split(
@@ -143,7 +129,7 @@ def present(mask: np.ndarray) -> list[int]:
     return found
 
 
-def _mask(image: Path, path: Path, decode: layouts.Decoder) -> np.ndarray:
+def _mask(image: Path, path: Path, decode: Decoder) -> np.ndarray:
     try:
         with Image.open(path) as file, Image.open(image) as picture:
             if file.size != picture.size:
