@@ -94,6 +94,8 @@ def tasks(
     first = tuple(f"{a}+{b}" for a, b in zip(suite.sources[:2], suite.targets, strict=False))
     told = suite.selection or Selection(sources=first, targets=(*suite.targets,))
     targets, chosen = (target,) if target else told.targets, sources or told.sources
+    for one in targets:
+        suite.target(one)
     pairs = {one: tuple(t for t in targets if t != taught_on(one)[1]) for one in chosen}
     if not any(pairs.values()):
         raise ValueError(

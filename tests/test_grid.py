@@ -159,7 +159,7 @@ def test_a_signature_in_a_file_replaces_the_source_data(
 def test_a_signature_is_kept_when_its_images_go(suite: Suite, tmp_path: Path, monkeypatch):
     kept = Grid(suite, Store(tmp_path)).signature()
 
-    def gone(*_: object) -> None:
+    def gone(*_: object, **__: object) -> None:
         raise MissingDataError("gone")
 
     monkeypatch.setattr("hastelib.grid.load", gone)
