@@ -407,11 +407,11 @@ class Grid:
             told = {"variant": "ca", "draw": 0, "fraction": 0.0, "samples": 0, "classes": 0.0}
             told |= {"score": math.nan, "reason": reason}
             lacking = [told | {"similarity": one} for one in ("cosine", "dot")]
-        return {
-            name: self.store.get("scores", entry, functools.partial(make, name))[1]["scores"]
-            + lacking
-            for name, entry in entries.items()
-        }
+        found: dict[str, list[dict[str, Any]]] = {}
+        for name, entry in entries.items():
+            kept = self.store.get("scores", entry, functools.partial(make, name))[1]["scores"]
+            found[name] = sorted(kept + lacking, key=lambda line: line["variant"] == "cs")
+        return found
 
     def outcome_entry(
         self, network: models.Source, target: str, seed: int, recipe: Recipe | None = None
