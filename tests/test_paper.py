@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -207,13 +208,17 @@ def test_language_runs_to_its_table(place: Any, tmp_path: Path):
     assert "Fisher" in shown
 
 
+TWO = "densenet121@IMAGENET1K_V1,mobilenet_v2@IMAGENET1K_V1"
+TAUGHT = "resnet18@IMAGENET1K_V1+flowers102"
+
+
 @pytest.mark.parametrize(
     ("notebook", "given"),
     [
-        ("5_1_source", {"target": "cub200", "image_size": 32}),
+        ("5_1_source", {"target": "cub200", "image_size": 32, "sources": TWO}),
         ("5_2_target", {"target": "cub200", "image_size": 32}),
         ("5_3_segmentation", {"suite": "paper", "target": "camvid", "image_size": 32}),
-        ("5_4_ensemble", {"target": "cub200", "image_size": 32}),
+        ("5_4_ensemble", {"target": "cub200", "image_size": 32, "pool": f"{TWO},{TAUGHT}"}),
         ("5_5_language", {"suite": "paper", "target": "imdb", "tokens": 8}),
     ],
 )
@@ -224,6 +229,11 @@ def test_a_dry_run_tells_the_plan_and_downloads_nothing(
         monkeypatch.setenv(name, str(tmp_path / name))
     shown = run(tmp_path, notebook, dry_run=True, **given)
     assert "Plan of suite paper" in shown
-    assert "GiB" in shown
+    assert re.search(
+        r"\d fine-tunings, about [\d,.]+ h on .* memory for batches of \d+: [\d.]+ GiB", shown
+    )
+    assert re.search(r"data to download: .*(GB|from stanfordnlp/imdb)", shown)
+    assert re.search(r"weights to download: .*(\d MB|hub)", shown)
+    assert ("none, so CA has no scores" in shown) == (notebook in ("5_1_source", "5_4_ensemble"))
     assert not [*tmp_path.rglob("*.csv")]
     assert not (tmp_path / "HASTE_DATA").exists()

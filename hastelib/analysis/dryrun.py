@@ -84,8 +84,8 @@ def plan(grid: Grid, pairs: Mapping[str, Sequence[str]], subsets: int = 0) -> No
         f"{found['tunings'].sum():,.0f} fine-tunings, about {found['hours'].sum():,.2f} h on "
         f"{describe(device)}, without reading and decoding; memory for batches of "
         f"{suite.recipe.batch_size}: {found['GiB'].max():.1f} GiB",
-        f"unknown sizes: {', '.join(unknown)}, which are not here" if unknown else "",
-        found.to_string(float_format="{:,.4g}".format),
+        f"not counted, since their sizes are unknown: {', '.join(unknown) or 'none'}",
+        found.to_string(formatters=[*["{:,.0f}".format] * 3, *["{:,.1f}".format] * 4]),
         sep="\n",
     )
     raise SystemExit(0)
@@ -179,23 +179,25 @@ def _probe(base: str, suite: Suite, device: str) -> tuple[float, float, float]:
             with autocast(recipe.precision, device):
                 output = tensor(call(module, inputs))
             output.float().square().mean().backward()
-            optimiser.step()
 
         def forward() -> None:
             with torch.inference_mode(), autocast(recipe.precision, device):
                 call(module, inputs)
 
-        def rate(run: Callable[[], None]) -> float:
+        def seconds(run: Callable[[], Any]) -> float:
             start = time.perf_counter()
             for _ in range(2):
                 run()
             if gpu:
                 torch.cuda.synchronize()
-            return 2 * count / (time.perf_counter() - start)
+            return (time.perf_counter() - start) / 2
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-            train()
-        speeds = rate(train), rate(forward)
+            train()  # the first of each is not timed
+        optimiser.step()
+        step = seconds(train) / count + seconds(optimiser.step) / recipe.batch_size
+        forward()
+        speeds = 1 / step, count / seconds(forward)
     # Weights, their gradients, the momentum (of Adam two), and what the backward pass needs.
     weights = sum(x.nbytes for x in own) * (3 if sgd else 4)
     memory = weights + sum(held.values()) * recipe.batch_size / count
