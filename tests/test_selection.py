@@ -90,6 +90,7 @@ def test_tasks_refuse(grid: Grid, given, message):
 
 def test_the_recipe_is_the_selections_own(grid: Grid):
     own = grid.suite.recipe.model_copy(update={"learning_rate": 0.5})
+    assert grid.suite.selection is not None
     told = grid.suite.selection.model_copy(update={"recipe": own})
     suite = grid.suite.model_copy(update={"selection": told})
     assert selection.tasks(Grid(suite, grid.store)).grid.suite.recipe == own

@@ -102,7 +102,7 @@ def _absent(grid: Grid, target: str | None) -> str:
     spec, of = _spec(grid, target)
     if spec is None:
         return "named by no suite"
-    kept = spec if of is None else of.read
+    kept: Any = spec if of is None else of.read
     if hub := getattr(kept, "hub", None):
         return "" if (data_folder() / kept.train).exists() else f"from {hub}"
     if of is None:
