@@ -74,7 +74,7 @@ def fetch(
             lock.unlink(missing_ok=True)
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
-        large = f", {size / 1e6:,.1f} MB" if size else ""
+        large = f", {size:,} bytes" if size else ""
         raise DownloadError(
             f"could not download {url}{large} ({reason}); try again, or put the file at {path} "
             "yourself"
@@ -153,4 +153,6 @@ def unpack(archive: Path, folder: Path) -> None:
                 members = tqdm(packed, f"unpacking {archive.name}", unit=" files", leave=False)
                 packed.extractall(folder, members, filter="data")
     except (OSError, ValueError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as e:
-        raise DownloadError(f"cannot unpack {archive} ({e}); delete it, and try again") from e
+        said = str(e).partition(":\n")[0]
+        remedy = "delete it if it is damaged, and try again"
+        raise DownloadError(f"cannot unpack {archive} ({said}); {remedy}") from e

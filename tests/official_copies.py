@@ -32,6 +32,7 @@ from scipy.io import savemat
 from torchvision.datasets import Flowers102
 
 from hastelib.data import official
+from hastelib.data.published import Published
 
 BIRDS = [
     *("001.Black_footed_Albatross", "002.Laysan_Albatross", "003.Sooty_Albatross"),
@@ -84,11 +85,11 @@ def _cub200_2011(root: Path, each: int) -> tuple[int, int, int]:
         )
         for label, number in rows
     ]
-    told = {
+    told: dict[str, list[Any]] = {
         "images": [file.relative_to(base / "images") for file in files],
         "image_class_labels": [label + 1 for label, _ in rows],
         "train_test_split": [int(number < each) for _, number in rows],
-        "classes": BIRDS,
+        "classes": [*BIRDS],
     }
     for name, values in told.items():
         _text(base / f"{name}.txt", (f"{i} {value}" for i, value in enumerate(values, 1)))
@@ -379,6 +380,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         content = file.read_bytes()
         start = int(re.findall(r"\d+", asked)[0]) if asked and self.server.ranges else 0
+        if start >= len(content):
+            self.send_error(416)
+            return
         if start:
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
@@ -434,7 +438,7 @@ class Copies:
     def add(self, name: str, images_per_class: int = 3) -> Path:
         """Make a copy of a set; the folder of its published files."""
         of = official.SETS[name]
-        if isinstance(of.read, official.Published):
+        if isinstance(of.read, Published):
             folder = self.data
         else:
             folder = (self.served if any(file.url for file in of.files) else self.data) / name
@@ -453,18 +457,12 @@ class Copies:
         known = json.loads(self.table.read_text()) if self.table.exists() else {}
         known[name] = {"files": files, "counts": counts or (of.classes, of.train, of.test)}
         self.table.write_text(json.dumps(known))
-        for target, entry, value in changes(self.table):
-            if entry is None:
-                self.patch.setattr(*target, value)
-            else:
-                self.patch.setitem(target, entry, value)
+        for change in changes(self.table):
+            self.patch.setitem(*change)
 
 
-def changes(table: Path) -> Iterator[tuple[Any, Any, Any]]:
-    """What to set so that the official sets are the copies: a dictionary, its key, the value.
-
-    For a key of None: an object and its attribute, None, the value.
-    """
+def changes(table: Path) -> Iterator[tuple[dict[str, Any], str, Any]]:
+    """What to set so that the official sets are the copies: a dictionary, its key, the value."""
     for name, told in json.loads(table.read_text()).items():
         of, (classes, train, test) = official.SETS[name], told["counts"]
         files = tuple(
@@ -474,15 +472,12 @@ def changes(table: Path) -> Iterator[tuple[Any, Any, Any]]:
         )
         values = {"files": files, "classes": classes, "train": train, "test": test}
         yield official.SETS, name, replace(of, **values)
-        if name == "flowers102":  # torchvision checks these two once more
+        if name == "flowers102":  # torchvision checks two of them once more
             sums = {Path(file.name).name: file.md5 for file in files}
-            pairs = {key: (file, sums[file]) for key, (file, _) in Flowers102._file_dict.items()}
-            yield (Flowers102, "_file_dict"), None, pairs
+            for key, (short, _) in [*Flowers102._file_dict.items()]:
+                yield Flowers102._file_dict, key, (short, sums[short])
 
 
-if __name__ != "__main__" and "HASTE_COPIES" in os.environ:  # as a plugin
-    for target, entry, value in changes(Path(os.environ["HASTE_COPIES"])):
-        if entry is None:
-            setattr(*target, value)
-        else:
-            target[entry] = value
+if "HASTE_COPIES" in os.environ:  # as a plugin
+    for known, name, value in changes(Path(os.environ["HASTE_COPIES"])):
+        known[name] = value

@@ -6,6 +6,7 @@ import io
 import itertools
 import os
 import shutil
+import zlib
 from pathlib import Path
 
 import datasets
@@ -20,6 +21,7 @@ from torchvision.transforms import functional as v1
 
 from hastelib import data
 from hastelib.data import Folder, Parquet, Preprocessing, image_folder
+from hastelib.data.folders import labelled
 
 SMALL = Preprocessing(16, 16)
 
@@ -166,6 +168,11 @@ def test_missing_data_says_where_it_was_looked_for(tmp_path: Path, monkeypatch):
         data.load(SPEC)
 
 
+def test_parquet_without_a_test_split_stays_whole_as_source_data(parquet: Path):
+    whole = data.load(SPEC, whole=True)
+    assert {split: len(rows) for split, rows in whole.items()} == {"train": 40}
+
+
 def test_hub_serves_where_the_file_is_missing(parquet: Path, monkeypatch):
     published = datasets.Dataset.from_parquet(str(parquet))
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: published)
@@ -191,6 +198,18 @@ def test_folder_is_split(folder: Path):
     splits = data.load(Folder(kind="folder", path=str(folder)))
     assert {name: len(split) for name, split in splits.items()} == {"train": 16, "test": 4}
     assert splits["train"].features["label"].names == ["cat", "dog"]
+
+
+def test_source_data_stay_whole(folder: Path, tmp_path_factory):
+    """A signature is of all source images, not of the 80% that a target is fine-tuned on."""
+    spec = Folder(kind="folder", path=str(folder))
+    whole = data.load(spec, whole=True)
+    assert data.fingerprint(whole["train"]) == data.fingerprint(image_folder(folder))
+    assert list(whole) == ["train"]
+    both = tmp_path_factory.mktemp("both")
+    for half in ("train", "test"):  # a split that is there stays
+        shutil.copytree(folder, both / half)
+    assert list(data.load(Folder(kind="folder", path=str(both)), whole=True)) == ["train", "test"]
 
 
 def test_folder_with_its_own_split(tmp_path: Path):
@@ -361,8 +380,7 @@ def test_corrupt_image_is_named(folder: Path, monkeypatch, in_memory: bool):
 def _saved(image: Image.Image, path: Path) -> torch.Tensor:
     """The (3, 2, 2) bytes that a network gets of an image file of 2 x 2 pixels."""
     image.save(path)
-    kind = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=["a", "b"]))
-    split = datasets.Dataset.from_dict({"image": [str(path)], "label": [0]}, features=kind)
+    split = labelled([path], [0], ["a", "b"])
     return data.Images(split, Preprocessing(2, 2), "things").sample(0)[0]
 
 
@@ -389,13 +407,51 @@ def test_transparency_is_composed_on_white(tmp_path: Path, mode: str):
     assert pixels.tolist() == [[[255, 0], [255 if mode == "P" else 204, 255]]] * 3
 
 
-def test_a_sliver_is_refused_before_it_fills_the_memory(tmp_path: Path):
-    Image.new("L", (20000, 1)).save(tmp_path / "x.png")
-    kind = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=["a", "b"]))
-    columns = {"image": [str(tmp_path / "x.png")], "label": [0]}
-    split = datasets.Dataset.from_dict(columns, features=kind)
-    with pytest.raises(ValueError, match=r"x\.png.*20000 px"):
-        data.Images(split, Preprocessing(256, 224), "things").sample(0)
+@pytest.mark.parametrize("transform", [Preprocessing(256, 224), lambda _: torch.zeros(3, 2, 2)])
+def test_a_sliver_is_refused_before_it_fills_the_memory(tmp_path: Path, transform):
+    Image.new("L", (20000, 2)).save(tmp_path / "x.png")
+    split = labelled([tmp_path / "x.png"], [0], ["a", "b"])
+    with pytest.raises(ValueError, match=r"x\.png.*20000 px are too long for a shorter side of 2"):
+        data.Images(split, transform, "things").sample(0)
+
+
+def _bomb(side: int) -> bytes:
+    """A PNG file of zeros, that many pixels high and wide."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(kind + content).to_bytes(4, "big")
+        return len(content).to_bytes(4, "big") + kind + content + check
+
+    packer = zlib.compressobj(9)
+    row = bytes(1 + side // 8)
+    packed = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    header = side.to_bytes(4, "big") * 2 + b"\1\0\0\0\0"
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("side", [9600, 16000])  # where Pillow warns, where it refuses
+def test_a_bomb_is_not_decoded(tmp_path: Path, side: int, monkeypatch):
+    (tmp_path / "x.png").write_bytes(_bomb(side))
+    assert (tmp_path / "x.png").stat().st_size < 100_000
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("it was decoded"))
+    split = labelled([tmp_path / "x.png"], [0], ["a", "b"])
+    with pytest.raises(ValueError, match=r"x\.png.* cannot be decoded \(too many pixels"):
+        data.Images(split, SMALL, "things").sample(0)
+
+
+def test_images_are_turned_upright(tmp_path: Path):
+    image = Image.new("RGB", (4, 2), "black")
+    image.putpixel((0, 0), (255, 255, 255))
+    tag = image.getexif()
+    tag[0x0112] = 6  # turn it clockwise
+    image.save(tmp_path / "x.png", exif=tag)
+    split = labelled([tmp_path / "x.png"], [0], ["a", "b"])
+    seen = data.Images(split, lambda image: torch.tensor(np.asarray(image)), "things").sample(0)[0]
+    assert seen.shape == (4, 2, 3)
+    assert seen[0, 1].tolist() == [255] * 3
+    assert (np.asarray(split[0]["image"]) == seen.numpy()).all()  # as the data set itself has it
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])

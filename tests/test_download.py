@@ -2,83 +2,214 @@
 
 from __future__ import annotations
 
-import functools
+import gzip
 import hashlib
-import http.server
+import itertools
+import os
 import socket
+import tarfile
 import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from official_copies import Server, serving
 
 from hastelib import download
-from hastelib.download import DownloadError, fetch, sha256_of
+from hastelib.download import DownloadError, fetch, sha256_of, unpack
 
 CONTENT = bytes(range(256)) * 5000
 SHA = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT; ``/cut`` stops half-way, ``/odd`` has a length that is none."""
-
-    def do_GET(self):
-        if self.path == "/missing":
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", "many" if self.path == "/odd" else str(len(CONTENT)))
-        self.end_headers()
-        self.wfile.write(CONTENT[: len(CONTENT) // 2] if self.path == "/cut" else CONTENT)
-
-    def log_message(self, *_):
-        pass
+MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
 @pytest.fixture
-def server():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=functools.partial(running.serve_forever, 0.05))
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
+def server(tmp_path: Path) -> Iterator[Server]:
+    with serving(tmp_path / "served") as running:
+        (running.folder / "file").write_bytes(CONTENT)
+        yield running
 
 
-@pytest.mark.parametrize("digits", [8, 64])
-def test_fetch(server: str, tmp_path: Path, digits: int):
-    path = fetch(f"{server}/file", tmp_path / "sub" / "file", sha256=SHA[:digits])
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "sub" / "file"
+
+
+def _left(place: Path) -> list[str]:
+    return [path.name for path in place.parent.iterdir()]
+
+
+@pytest.mark.parametrize("sums", [{"sha256": SHA[:8]}, {"sha256": SHA}, {"md5": MD5}, {}])
+def test_fetch(server: Server, place: Path, sums):
+    path = fetch(f"{server.url}/file", place, size=len(CONTENT), **sums)
     assert path.read_bytes() == CONTENT
     assert sha256_of(path) == SHA
-    assert [p.name for p in path.parent.iterdir()] == ["file"]
-    assert fetch("http://127.0.0.1:9/none", path, sha256=SHA) == path  # it is there
+    assert _left(place) == ["file"]
+    assert fetch("http://127.0.0.1:9/none", path, **sums) == path  # it is there
+
+
+def test_what_is_there_is_checked(place: Path):
+    place.parent.mkdir()
+    place.write_bytes(b"another")
+    with pytest.raises(DownloadError, match=rf"is there, but has the sha256 \w+, not {SHA}: dele"):
+        fetch("http://127.0.0.1:9/none", place, sha256=SHA)
+    assert place.read_bytes() == b"another"
 
 
 @pytest.mark.parametrize(
-    ("place", "sha256", "message"),
+    ("name", "sums", "message"),
     [
-        ("missing", SHA, "Not Found"),
-        ("cut", SHA, "invalid hash value"),
-        ("file", "0123456789abcdef", 'expected "0123456789abcdef"'),
-        ("odd", SHA, "many"),
+        ("missing", {"sha256": SHA}, "Not Found"),
+        ("file", {"sha256": "01234567"}, f"it has the sha256 {SHA}, not 01234567"),
+        ("file", {"md5": "0" * 32}, f"it has the md5 {MD5}, not 0000"),
+        ("file", {"sha256": SHA, "size": 1000}, "the server has 1,280,000 bytes, not the 1,000"),
     ],
 )
-def test_what_cannot_be_had_leaves_nothing(server: str, tmp_path: Path, place, sha256, message):
-    told = rf"could not download .*{message}.*put the file at {tmp_path}"
+def test_what_cannot_be_had_leaves_nothing(server: Server, place: Path, name, sums, message):
+    told = rf"could not download .*{message}.*put the file at {place}"
     with pytest.raises(DownloadError, match=told):
-        fetch(f"{server}/{place}", tmp_path / "file", sha256=sha256)
-    assert list(tmp_path.iterdir()) == []
+        fetch(f"{server.url}/{name}", place, **sums)
+    assert _left(place) == []
 
 
-def test_a_folder_in_its_place(server: str, tmp_path: Path):
-    (tmp_path / "file").mkdir()
-    with pytest.raises(DownloadError, match="put the file at"):
-        fetch(f"{server}/file", tmp_path / "file", sha256=SHA)
+@pytest.mark.parametrize("ranges", [True, False])
+def test_what_was_interrupted_goes_on(server: Server, place: Path, ranges: bool):
+    server.cut, server.ranges = True, ranges
+    with pytest.raises(DownloadError, match="it ended after 640,000 of 1,280,000 bytes, which are"):
+        fetch(f"{server.url}/file", place, sha256=SHA)
+    assert _left(place) == ["file.part"]
+    server.cut = False
+    assert fetch(f"{server.url}/file", place, sha256=SHA).read_bytes() == CONTENT
+    assert [asked for _, asked in server.asked] == [None, "bytes=640000-"]
+    assert _left(place) == ["file"]
 
 
-def test_a_server_that_does_not_answer(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(download, "TIMEOUT", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/file"
-        with pytest.raises(DownloadError, match="timed out"):
-            fetch(url, tmp_path / "file", sha256=SHA)
-    assert socket.getdefaulttimeout() is None
+@pytest.mark.parametrize("part", [CONTENT, CONTENT + b"more", b"x" * 1000])
+def test_what_lies_there_from_before(server: Server, place: Path, part: bytes):
+    """All of it, more than all of it, or of another file: the second call has it."""
+    place.parent.mkdir()
+    place.with_name("file.part").write_bytes(part)
+    for size in (None, len(CONTENT)):
+        try:
+            fetch(f"{server.url}/file", place, sha256=SHA, size=size)
+        except DownloadError as error:
+            assert "sha256" in str(error)  # noqa: PT017
+    assert place.read_bytes() == CONTENT
+
+
+def test_two_that_want_the_same_wait_for_each_other(server: Server, place: Path):
+    with ThreadPoolExecutor(4) as pool:
+        wanted = [pool.submit(fetch, f"{server.url}/file", place, md5=MD5) for _ in range(4)]
+        assert {one.result() for one in wanted} == {place}
+    assert len(server.asked) == 1
+    assert _left(place) == ["file"]
+
+
+def test_a_folder_in_its_place(server: Server, place: Path):
+    place.mkdir(parents=True)
+    with pytest.raises(DownloadError, match=r"a folder has its name.*put the file at"):
+        fetch(f"{server.url}/file", place, sha256=SHA)
+
+
+@pytest.fixture
+def raw() -> Iterator[Callable[[Iterator[bytes] | list[bytes]], str]]:
+    """A server that says what it is given, a piece at a time, until nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threads = []
+
+        def says(pieces) -> str:
+            def answer() -> None:
+                with listening.accept()[0] as line:
+                    line.recv(4096)
+                    try:
+                        for piece in pieces:
+                            line.sendall(piece)
+                    except OSError:
+                        pass
+
+            threads.append(threading.Thread(target=answer))
+            threads[-1].start()
+            return f"http://127.0.0.1:{listening.getsockname()[1]}/file"
+
+        yield says
+        for thread in threads:
+            thread.join()
+
+
+def _silent() -> Iterator[bytes]:
+    time.sleep(1)
+    yield b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+def _dripping() -> Iterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+    for _ in range(300):
+        time.sleep(0.02)
+        yield b"x"
+
+
+ENDLESS = itertools.chain([b"HTTP/1.1 200 OK\r\n\r\n"], itertools.repeat(b"x" * 1000))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "size", "message"),
+    [
+        ([], None, "without response"),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n"], None, "does not say how large"),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"], None, "ended after 3 of 9 bytes"),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"], 8, "has 9 bytes, not the 8"),
+        ([b"HTTP/1.1 200 OK\r\n\r\nabc"], 9, "ended after 3 of 9 bytes"),
+        (ENDLESS, 5000, "sha256"),
+        (_dripping(), None, "less than 1,000 bytes a second"),
+        (_silent(), None, "timed out"),
+        ([b"nonsense\r\n\r\n"], None, "nonsense"),
+    ],
+)
+def test_servers_that_go_wrong(raw, place: Path, monkeypatch, pieces, size, message):
+    monkeypatch.setattr(download, "TIMEOUT", 0.3)
+    started = time.monotonic()
+    with pytest.raises(DownloadError, match=rf"could not download .*{message}"):
+        fetch(raw(pieces), place, sha256=SHA, size=size)
+    assert time.monotonic() - started < 2
+    written = [path.stat().st_size for path in place.parent.iterdir()]
+    assert sum(written) < 1000  # a part, to go on from
+
+
+# Archives
+
+
+def _archive(kind: str, folder: Path) -> Path:
+    (folder / "in/deep").mkdir(parents=True)
+    (folder / "in/deep/a.txt").write_text("hello" * 1000)
+    path = folder / f"x.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+            packed.write(folder / "in/deep/a.txt", "in/deep/a.txt")
+    else:
+        modes: Any = {"tar": "w", "tgz": "w:gz", "tbz": "w:bz2"}
+        with tarfile.open(path, modes[kind]) as tar:
+            tar.add(folder / "in", "in")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tgz", "tbz"])
+def test_archives_are_unpacked(tmp_path: Path, kind: str):
+    archive = _archive(kind, tmp_path)
+    unpack(archive, tmp_path / "out")
+    assert (tmp_path / "out/in/deep/a.txt").read_text() == "hello" * 1000
+    content = archive.read_bytes()
+    for broken in (content[: len(content) // 8], b"", b"<html>", gzip.compress(b"no tar")):
+        archive.write_bytes(broken)
+        with pytest.raises(DownloadError, match=rf"cannot unpack {archive} \(.*delete it if it is"):
+            unpack(archive, tmp_path / "other")
+
+
+def test_no_place_to_write_to(server: Server, tmp_path: Path):
+    (tmp_path / "sub").write_text("a file")
+    with pytest.raises(DownloadError, match="could not download"):
+        fetch(f"{server.url}/file", tmp_path / "sub/file", sha256=SHA)
+    assert os.listdir(tmp_path / "served") == ["file"]  # noqa: PTH208

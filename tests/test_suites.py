@@ -28,6 +28,7 @@ def test_glyphs_has_the_papers_proportions():
 
 
 def test_target_finds_its_suite():
+    assert suites.find(target="pacs_photo").name == "pocket"
     assert suites.find(target="cub200").name == "paper"
     assert suites.find(target="greek").name == "glyphs"
     assert suites.find().name == "glyphs"
@@ -36,6 +37,7 @@ def test_target_finds_its_suite():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"target": "pacs_sketch"}, r"in several suites \(paper, pocket\); say which with suite"),
         ({"suite": "glyps"}, r"unknown suite 'glyps'; choose one of: glyphs"),
         ({"target": "grek"}, r"unknown target 'grek'; choose one of: .*greek"),
         ({"suite": "pocket", "target": "greek"}, r"unknown target 'greek'; .*pacs_sketch"),

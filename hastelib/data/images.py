@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 import io
-import math
 import multiprocessing
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import datasets
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 from torchvision.transforms.v2 import InterpolationMode
@@ -24,6 +25,7 @@ from tqdm import tqdm
 from hastelib.data.base import class_names, labels_of
 
 IN_MEMORY = 2 << 30  # bytes; a larger split is decoded anew in every pass, by worker processes
+SLIVER = 500  # times its width, or height; longer images would fill the memory once resized
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -53,9 +55,6 @@ class Preprocessing:
 
     def __call__(self, image: Image.Image) -> Tensor:
         """The (3, crop, crop) bytes of an image in three colours."""
-        short, long = sorted(image.size)
-        if long / short * self.resize**2 > (Image.MAX_IMAGE_PIXELS or math.inf):
-            raise ValueError(f"{long} px are too long for a shorter side of {short}")
         resized = tvf.resize(image, self.resize, InterpolationMode(self.interpolation))
         return tvf.pil_to_tensor(tvf.center_crop(resized, [self.crop, self.crop]))
 
@@ -144,6 +143,27 @@ def rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def opened(file: dict[str, Any]) -> Image.Image:
+    """The image of a file, upright, its size looked at before it is decoded.
+
+    Raises:
+        ValueError: more pixels than Pillow's ``MAX_IMAGE_PIXELS``, or long and thin.
+    """
+    content = Path(file["path"]).read_bytes() if file["bytes"] is None else file["bytes"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            image = Image.open(io.BytesIO(content))
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise ValueError(f"too many pixels: {error}") from error
+    short, long = sorted(image.size)
+    if long > SLIVER * short:
+        raise ValueError(f"{long} px are too long for a shorter side of {short}")
+    image.load()
+    turned = image.getexif().get(ExifTags.Base.Orientation) is not None
+    return ImageOps.exif_transpose(image) if turned else image
+
+
 class Decoded(Dataset[tuple[Tensor, ...]]):
     """A split of images, decoded once where it fits into memory, else in every pass by workers."""
 
@@ -152,7 +172,10 @@ class Decoded(Dataset[tuple[Tensor, ...]]):
         self.order: Tensor | None = None
         # Apart, so that a mask is not decoded with every image.
         columns = {"image", "mask"} & {*split.column_names}
-        self._columns = {column: split.select_columns([column]) for column in columns}
+        self._columns = {
+            column: split.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+            for column in columns
+        }
 
     @functools.cached_property
     def kept(self) -> bool:
@@ -175,15 +198,15 @@ class Decoded(Dataset[tuple[Tensor, ...]]):
         self, row: int, change: Callable[[Image.Image], Tensor], column: str = "image"
     ) -> Tensor:
         """An image after ``change``; ``ValueError`` with its place where it cannot be decoded."""
-        split = self._columns[column]
+        file = self._columns[column][row][column]
         try:
-            if (image := split[row][column]) is None:
+            if file is None:
                 raise ValueError("there is none")
-            with image:  # of several frames the file stays open
+            with opened(file) as image:  # of several frames the file stays open
                 return change(image)
-        except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-            file = paths(split.select([row]), column)[0]
-            where = f"{column} {row} of {self.name}" + (f" ({file})" if file else "")
+        except (OSError, SyntaxError, ValueError) as error:
+            path = f" ({file['path']})" if file and file["path"] else ""
+            where = f"{column} {row} of {self.name}{path}"
             raise ValueError(f"{where} cannot be decoded ({error}); repair or remove it") from error
 
     def __len__(self) -> int:

@@ -6,17 +6,15 @@ split here is the public ``val``.
 
 from __future__ import annotations
 
-import functools
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import datasets
 import numpy as np
-import pandas as pd
 import torchvision.datasets as tv
 from filelock import FileLock
 from PIL import Image
@@ -35,7 +33,7 @@ from hastelib.data.base import (
 from hastelib.data.folders import image_folder, labelled
 from hastelib.data.published import Parquet, Published, Texts
 from hastelib.data.scenes import IGNORE, Decoder, Pair, decoded
-from hastelib.download import fetch, unpack
+from hastelib.download import DownloadError, fetch, unpack
 from hastelib.store import Store
 
 Found = tuple[list[str], dict[str, Path], dict[str, Path]]
@@ -47,10 +45,10 @@ class File:
     """A file of a data set, and what it becomes in the set's folder.
 
     ``makes`` are the paths that are there once it is unpacked, each put there in one step; none
-    where it is no archive. It is unpacked into the folder ``into``; of what is in it
-    ``within`` (for "" all) stands for the set's folder. ``inner`` are archives in it (a pattern)
-    and the folder that each is unpacked into, in which STEM stands for its name. Without ``url``
-    it needs a login, or has no address that answers.
+    where it is no archive. It is unpacked into the folder ``into``; ``within`` is the folder of
+    what comes out that stands for the set's. ``inner`` are archives in it (a pattern), and the
+    folder that each is unpacked into, in which STEM stands for its name. Without ``url`` it needs
+    a login, or has no checksum.
     """
 
     name: str
@@ -75,16 +73,20 @@ class File:
         if not self.makes:
             return
         shutil.rmtree(fresh := root / ".unpacking", ignore_errors=True)  # of a killed process
-        unpack(path, fresh / self.into)
-        if self.inner:
-            for archive in sorted(fresh.glob(self.inner[0])):
-                unpack(archive, fresh / self.inner[1].replace("STEM", archive.stem))
-                archive.unlink()
-        for made in self.makes:
-            (root / made).parent.mkdir(parents=True, exist_ok=True)
-            if not (root / made).exists():
-                (fresh / self.within / made).rename(root / made)
-        shutil.rmtree(fresh)
+        try:
+            unpack(path, fresh / self.into)
+            if self.inner:
+                for archive in sorted(fresh.glob(self.inner[0])):
+                    unpack(archive, fresh / self.inner[1].replace("STEM", archive.stem))
+                    archive.unlink()
+            for made in self.makes:
+                if not (root / made).exists():
+                    if not (fresh / self.within / made).exists():
+                        raise DownloadError(f"{path} holds no {made}; delete it, and try again")
+                    (root / made).parent.mkdir(parents=True, exist_ok=True)
+                    (fresh / self.within / made).rename(root / made)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -124,12 +126,12 @@ class Set:
     cite: str
     page: str
     files: tuple[File, ...] = ()
-    licence: str = "not stated"
+    licence: str = "none found"
     note: str = ""
 
     def lacks(self, what: str, root: Path) -> MissingDataError:
         """The one error: what is missing, where it was looked for, where and how to get it."""
-        sizes = {f.name: f" ({f.size / 1e6:,.1f} MB)" if f.size else "" for f in self.files}
+        sizes = {f.name: f" ({f.size:,} bytes)" if f.size else "" for f in self.files}
         wanted = " and ".join(map("".join, sizes.items())) or f"what it consists of ({self.note})"
         return MissingDataError(
             f"{self.title}: {what}, looked for in {root}; get {wanted} from {self.page} and put it "
@@ -166,21 +168,6 @@ def _split(files: Iterable[Path], labels: Sequence[int], names: list[str]) -> da
     return labelled(files, labels, names)
 
 
-def _cub200_2011(root: Path) -> Splits:
-    base = root / "CUB_200_2011"
-    read = functools.partial(pd.read_csv, sep=" ", header=None, index_col=0)
-    files, labels, train, classes = (
-        read(base / f"{name}.txt").squeeze("columns")
-        for name in ("images", "image_class_labels", "train_test_split", "classes")
-    )
-    table = pd.DataFrame({"file": files, "label": classes.index.get_indexer(labels), "in": train})
-    names = [name.partition(".")[2].replace("_", " ") for name in classes]
-    return {
-        split: _split((base / "images" / file for file in part["file"]), [*part["label"]], names)
-        for split, part in (("train", table[train == 1]), ("test", table[train == 0]))
-    }
-
-
 def _folders(files: Mapping[Split, Sequence[str]], base: Path, mark: str) -> Splits:
     """Splits of files, each in a class folder whose name is its number, the mark and the class."""
     folders = sorted({file.partition("/")[0] for some in files.values() for file in some})
@@ -193,6 +180,16 @@ def _folders(files: Mapping[Split, Sequence[str]], base: Path, mark: str) -> Spl
         )
         for split, some in files.items()
     }
+
+
+def _cub200_2011(root: Path) -> Splits:
+    base = root / "CUB_200_2011"
+    files, train = (
+        dict(line.split() for line in (base / f"{name}.txt").read_text("utf-8").splitlines())
+        for name in ("images", "train_test_split")
+    )
+    half = {mark: [file for i, file in files.items() if train[i] == mark] for mark in "10"}
+    return _folders({"train": half["1"], "test": half["0"]}, base / "images", ".")
 
 
 def _cub200_2010(root: Path) -> Splits:
@@ -215,7 +212,10 @@ def _flowers102(root: Path) -> Splits:
 
 
 def _oxford_pets(root: Path) -> Splits:
-    both = {"train": tv.OxfordIIITPet(root, "trainval"), "test": tv.OxfordIIITPet(root, "test")}
+    both: dict[Split, Any] = {
+        "train": tv.OxfordIIITPet(root, "trainval"),
+        "test": tv.OxfordIIITPet(root, "test"),
+    }
     names = both["train"].classes
     return {split: _split(one._images, one._labels, names) for split, one in both.items()}
 
@@ -229,7 +229,10 @@ def _caltech101(root: Path) -> Splits:
 
 
 def _imagenette(root: Path) -> Splits:
-    both = {"train": tv.Imagenette(root, "train"), "test": tv.Imagenette(root, "val")}
+    both: dict[Split, Any] = {
+        "train": tv.Imagenette(root, "train"),
+        "test": tv.Imagenette(root, "val"),
+    }
     names = [name for name, *_ in both["train"].classes]
     return {
         split: _split((Path(file) for file, _ in one._samples), [y for _, y in one._samples], names)
@@ -313,37 +316,27 @@ def _coloured(classes: Mapping[str, str], on: int | None = None) -> Decoder:
 
 
 def _matched(
-    *places: tuple[str, str],
+    images: str,
+    masks: str,
     folders: tuple[str, str] = ("train", "val"),
     members: Callable[[Split, list[str]], list[str]] = lambda split, names: names,
 ) -> Callable[[Path, Split], Found]:
-    """Images and masks by patterns of an image and its mask, where there may be several.
+    """By patterns: NAME is what an image and its mask have in common, folders included.
 
-    NAME stands for what both have in common, with its folder where there is one, SPLIT for one of
-    ``folders`` (of train, of test). ``members`` picks the names in a split.
+    SPLIT stands for one of ``folders`` (of train, of test). ``members`` picks a split's names.
     """
 
-    def files(root: Path, split: Split, which: int) -> dict[str, Path]:
-        found: dict[str, Path] = {}
-        for place in places:
-            pattern = place[which].replace("SPLIT", folders[split == "test"])
-            start, end = pattern.split("NAME")
-            base, there = root / start.partition("*")[0], root.glob(f"{start}*{end}")
-            found |= {p.relative_to(base).as_posix().removesuffix(end): p for p in there}
-        return found
+    def files(root: Path, split: Split, pattern: str) -> dict[str, Path]:
+        start, end = pattern.replace("SPLIT", folders[split == "test"]).split("NAME")
+        base, mark = root / start.partition("*")[0], end.partition("*")[0]
+        there = root.glob(f"{start}*{end}")
+        return {p.relative_to(base).as_posix().rpartition(mark)[0]: p for p in there}
 
     def find(root: Path, split: Split) -> Found:
-        images, masks = (files(root, split, which) for which in (0, 1))
-        return members(split, sorted(images.keys() | masks.keys())), images, masks
+        both = files(root, split, images), files(root, split, masks)
+        return members(split, sorted(both[0].keys() | both[1].keys())), *both
 
     return find
-
-
-def _drives(suffix: str) -> Callable[[Path, Split], Found]:
-    mask = f"gtFine/SPLIT/*/NAME_gtFine_{suffix}.png"
-    return _matched(
-        *((f"leftImg8bit/SPLIT/*/NAME_leftImg8bit.{end}", mask) for end in ("png", "jpg"))
-    )
 
 
 def _camvid(split: Split, names: list[str]) -> list[str]:
@@ -355,9 +348,11 @@ def _camvid(split: Split, names: list[str]) -> list[str]:
 
 def _voc(root: Path, split: Split) -> Found:
     listed = tv.VOCSegmentation(root, image_set="train" if split == "train" else "val")
-    images, masks = ([Path(file) for file in some] for some in (listed.images, listed.masks))
-    there = ({file.stem: file for file in some if file.is_file()} for some in (images, masks))
-    return [file.stem for file in images], *there
+    images, masks = (
+        {Path(p).stem: Path(p) for p in some} for some in (listed.images, listed.masks)
+    )
+    there = ({name: p for name, p in some.items() if p.is_file()} for some in (images, masks))
+    return [*images], next(there), next(there)
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -378,8 +373,7 @@ SETS = {
         (File("CUB_200_2011.tgz", ("CUB_200_2011",),
               f"{_CALTECH}/65de6-vp158/files/CUB_200_2011.tgz", 1_150_585_339,
               "97eceeb196236b17998738112f37df78"),),
-        note="Images from Flickr. What the suite's cub200 is: the edition that nearly all "
-             "published results are on, with twice the images of the one that the paper cites."),
+        note="Images from Flickr. The target cub200 of the suite paper."),
     "cub200_2010": Set(
         "CUB-200 (2010)", _cub200_2010, "official", 200, 3000, 3033, "cub200",
         "https://www.vision.caltech.edu/datasets/cub_200_2010/",
@@ -387,7 +381,7 @@ SETS = {
               sha256="2a6d2246bbb9778ca03aa94e2e683ccb4f8821a36b7f235c0822e659d60a803e"),
          File("lists.tgz", ("lists",), f"{_DRIVE}1vZuZPqha0JjmwkdaS_XtYryE3Jf5Q1AC", 201_844,
               sha256="aeacbd5e3539ae84ea726e8a266a9a119c18f055cd80f3836d5eb4500b005428")),
-        note="Images from Flickr. The edition that the paper cites; not the default."),
+        note="Images from Flickr. The edition that the paper cites."),
     "stanford_dogs": Set(
         "Stanford Dogs", _stanford_dogs, "official", 120, 12_000, 8580, "stanford_dogs",
         f"{_DOGS}/main.html",
@@ -454,7 +448,9 @@ SETS = {
               1_999_639_040, "6cd6e144f989b92b3379bac3b3de84fd"),),
         licence="Flickr's terms of use"),
     "cityscapes": Set(
-        "Cityscapes", Scenes([*_ROAD], _listed(c.id for c in _ROAD.values()), _drives("labelIds")),
+        "Cityscapes",
+        Scenes([*_ROAD], _listed(one.id for one in _ROAD.values()), _matched(
+            "leftImg8bit/SPLIT/*/NAME_leftImg8bit.*", "gtFine/SPLIT/*/NAME_gtFine_labelIds.png")),
         "train; val", 19, 2975, 500, "cityscapes", "https://www.cityscapes-dataset.com/downloads/",
         (File("leftImg8bit_trainvaltest.zip", ("leftImg8bit",),
               md5="0a6e97e94b616a514066c9e2adb0c97f"),
@@ -463,17 +459,17 @@ SETS = {
     "camvid": Set(
         "CamVid",
         Scenes([*CAMVID], _coloured(CAMVID), _matched(
-            ("701_StillsRaw_full/NAME.png", "LabeledApproved_full/NAME_L.png"), members=_camvid)),
+            "701_StillsRaw_full/NAME.png", "LabeledApproved_full/NAME_L.png", members=_camvid)),
         "the usual, by sequences; the 101 of its validation split are left out", 11, 367, 233,
         "camvid", "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/",
         (File("701_StillsRaw_full.zip", ("701_StillsRaw_full",)),
          File("LabeledApproved_full.zip", ("LabeledApproved_full",), into="LabeledApproved_full")),
-        note="The published 32 classes are merged into the usual 11. No checksums are published "
-             "and the old addresses of the images fail, so they are fetched by hand."),
+        note="The published 32 classes are merged into the usual 11. By hand: without a checksum, "
+             "and the old address of the images is said to fail."),
     "bdd100k": Set(
         "BDD100K",
         Scenes([*_ROAD], _listed(range(19)), _matched(
-            ("images/10k/SPLIT/NAME.jpg", "labels/sem_seg/masks/SPLIT/NAME.png"))),
+            "images/10k/SPLIT/NAME.jpg", "labels/sem_seg/masks/SPLIT/NAME.png")),
         "train; val", 19, 7000, 1000, "bdd100k", "https://bdd-data.berkeley.edu/",
         (File("bdd100k_images_10k.zip", ("images/10k",), within="bdd100k",
               md5="08f26aecceda982568063d3d5873378e"),
@@ -481,7 +477,10 @@ SETS = {
               md5="9a2968dde3345eeb689cffb1e26f9c78")),
         licence="education, research and not-for-profit use", note="Needs a login."),
     "idd": Set(
-        "IDD Segmentation", Scenes(_IDD.split("|"), _listed(range(26)), _drives("labellevel3Ids")),
+        "IDD Segmentation",
+        Scenes(_IDD.split("|"), _listed(range(26)), _matched(
+            "leftImg8bit/SPLIT/*/NAME_leftImg8bit.*",
+            "gtFine/SPLIT/*/NAME_gtFine_labellevel3Ids.png")),
         "train; val", 26, None, None, "idd", "https://idd.insaan.iiit.ac.in/",
         licence="by its own terms",
         note="part I, II or both, after a login; the masks are made from the polygons by "
@@ -489,9 +488,9 @@ SETS = {
     "suim": Set(
         "SUIM",
         Scenes([*SUIM], _coloured(SUIM, 127), _matched(  # some are a little off the pure colours
-            ("SPLIT/images/NAME.jpg", "SPLIT/masks/NAME.bmp"), folders=("train_val", "TEST"))),
+            "SPLIT/images/NAME.jpg", "SPLIT/masks/NAME.bmp", folders=("train_val", "TEST"))),
         "train_val; TEST", 8, 1525, 110, "suim", "https://irvlab.cs.umn.edu/resources/suim-dataset",
-        note="train_val.zip and TEST.zip, unpacked by hand: no checksums are published"),
+        note="train_val.zip and TEST.zip, by hand and unpacked: no checksum was found"),
     "tweet_eval": Set(
         "TweetEval, emotion",
         Texts(kind="texts", train="tweet_eval/emotion/train.parquet",
@@ -533,13 +532,19 @@ class Official(Spec):
     name: Annotated[str, AfterValidator(lambda name: _known(name))]
     path: str | None = None
 
+    @property
+    def root(self) -> Path:
+        """The folder that it lies in, or will."""
+        return data_folder() / Path(self.path or self.name).expanduser()
+
     def load(self, store: Store) -> Splits:
         """The splits, with ``image`` and ``label`` (of scenes ``mask`` too), or with ``text``."""
         of = SETS[self.name]
         if isinstance(of.read, Published):
+            if self.path is not None:
+                raise ValueError(f"{of.title} lies at {of.read.train}, or on the hub: say no path")
             return of.read.load(store)
-        root = data_folder() / Path(self.path or self.name).expanduser()
-        of.obtain(root)
+        of.obtain(root := self.root)
         if not root.is_dir():
             raise of.lacks("there is no such folder", root)
         try:

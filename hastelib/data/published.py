@@ -88,8 +88,8 @@ class Published(base.Spec):
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise MissingDataError(
                 f"no {missing}, and the hub's data set {self.hub} (revision {self.revision}) could "
-                f"not be downloaded ({first}). Set HASTE_DATA to the folder that holds the data, "
-                "or connect to the network and try again."
+                f"not be downloaded ({first}); set HASTE_DATA to the folder that holds the data, "
+                "or connect to the network and try again"
             ) from error
 
     def _where(self, data: datasets.Dataset, column: str, value: str) -> datasets.Dataset:

@@ -1,0 +1,57 @@
+"""Write the tables of `book/data.md` from the one table of official sets: run it after a change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from hastelib.data import Texts
+from hastelib.data.official import SETS, File, Scenes, Set
+
+PAGE = Path(__file__).with_name("data.md")
+
+
+def kind(of: Set) -> str:
+    """The section of the page that a set belongs to."""
+    return {Scenes: "scenes", Texts: "texts"}.get(type(of.read), "images")
+
+
+def said(file: File) -> str:
+    """A file: its name and address, size and checksum."""
+    name = f"`{file.name}`" if file.url is None else f"[`{file.name}`]({file.url})"
+    sums = (f"{of} {value[:8]}…" for of in ("md5", "sha256") if (value := getattr(file, of)))
+    size = [f"{file.size:,} bytes"] if file.size else []
+    return ", ".join((name, *size, next(sums, "no checksum found")))
+
+
+def lines(section: str) -> Iterator[str]:
+    """The table of a section, and below it what else is known of each set."""
+    sets = {name: of for name, of in SETS.items() if kind(of) == section}
+    yield "| `name` | Data set | Classes | Train | Test | Split | Licence |"
+    yield "|---|---|--:|--:|--:|---|---|"
+    for name, of in sets.items():
+        counts = (f"{count:,}" if count else "–" for count in (of.train, of.test))
+        title = f"[{of.title}]({of.page}) {{cite}}`{of.cite}`"
+        cells = f"`{name}`", title, str(of.classes), *counts, of.split, of.licence
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+    for name, of in sets.items():
+        told = "; ".join(map(said, of.files))
+        if hub := getattr(of.read, "hub", None):
+            told = f"`{hub}` on the hub, revision `{of.read.revision[:8]}…`"
+        parts = [part.rstrip(".") for part in (told, of.note) if part]
+        yield f"- `{name}`: {'. '.join(parts)}."
+
+
+def page(text: str) -> str:
+    """The page with its tables as they are now."""
+    for section in ("images", "scenes", "texts"):
+        start, end = f"<!-- {section}: book/data_page.py -->", f"<!-- end of {section} -->"
+        new = "\n".join((start, "", *lines(section), "", end))
+        text = re.sub(f"{start}.*?{end}", lambda _, new=new: new, text, flags=re.DOTALL)
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
