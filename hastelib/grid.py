@@ -321,11 +321,15 @@ class Grid:
 
     def unsigned(self, by: str | None = None) -> str:
         """Why a network has no class-agnostic hardness here; empty where it has."""
-        try:
-            self.signature(by)
-        except MissingDataError as error:
-            return str(error)
-        return ""
+
+        def why() -> str:
+            try:
+                self.signature(by)
+            except MissingDataError as error:
+                return str(error)
+            return ""
+
+        return self._once(("unsigned", by or self.suite.hardness.source), why)
 
     def hardness(
         self, target: str, split: Split = "train", by: str | None = None
