@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 NAME ?= 5_1_source
+TARGET ?= cub200
 
-.PHONY: help book page notebook test pytest lint types format bench chaos weights clean distclean
+.PHONY: help book page notebook paper test pytest lint types format bench chaos weights clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +17,9 @@ page: .venv/.installed  ## one page: make page NAME=5_1_source
 
 notebook: .venv/.installed  ## one notebook, into runs/: make notebook NAME=5_1_source ARGS="-p target greek"
 	$(BIN)/papermill notebooks/$(NAME).ipynb runs/$(NAME).ipynb $(ARGS)
+
+paper: .venv/.installed  ## the paper at full size: make paper TARGET=cub200 NAME=5_1_source
+	$(BIN)/papermill notebooks/$(NAME).ipynb runs/$(NAME)-$(TARGET).ipynb -p suite paper -p target $(TARGET) $(ARGS)
 
 test: lint types pytest  ## lint, types, tests
 

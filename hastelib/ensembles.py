@@ -116,7 +116,8 @@ class Members:
     Attributes:
         probs: for each member, (n, z) the softmax over its source classes on the train split.
         labels: (n,) of the train split.
-        hard: by variant and number of the source data set, the rows of its hard subset.
+        hard: by variant and number of the source data set, the rows of its hard subset; no ``ca``
+            where one of the rankers has no signature.
         finetuned: (s, p, m, c) the fine-tuned members' softmax on the test split, for each seed.
         truth: (m,) labels of the test split.
     """
@@ -139,7 +140,11 @@ def gather(grid: Grid, pool: Pool) -> Members:
         pool,
         tuple(torch.as_tensor(metrics.Sample(one).probs) for one in features),
         features[0].labels,
-        {v: tuple(hardness.hardest(one[v], fraction) for one in ranked) for v in HARD},
+        {
+            v: tuple(hardness.hardest(one[v], fraction) for one in ranked)
+            for v in HARD
+            if all(v in one for one in ranked)
+        },
         np.array([[one.probs.numpy() for one in line] for line in outcomes]),
         outcomes[0][0].labels.numpy(),
     )
@@ -188,9 +193,9 @@ def scores(
     n, hard = len(members.labels), members.hard
 
     def union(variant: str, draw: int, subsets: Sequence[Tensor], sets: Sequence[int]) -> Tensor:
-        subsets = hard[HARD[draw % 2]] if variant == "random" else subsets
+        subsets = [*hard.values()][draw % len(hard)] if variant == "random" else subsets
         rows = torch.cat([subsets[number] for number in sets]).unique()
-        return _shuffled(n, draw, len(hard["ca"]))[: len(rows)] if variant == "random" else rows
+        return _shuffled(n, draw, len(hard["cs"]))[: len(rows)] if variant == "random" else rows
 
     found: list[dict[tuple[str, str], Scores]] = [{} for _ in sizes]
     for variant, drawn in _subsets(members, draws).items():
@@ -210,7 +215,7 @@ def shuffled(members: Members, draws: int = 5) -> dict[str, Float64[ndarray, " p
     the samples there is nothing to learn, and a score above that of the labels' frequencies is the
     fit to chance. It is the mean over the draws; on the random control each has its own subset.
     """
-    groups, subsets = len(members.hard["ca"]), _subsets(members, draws)
+    groups, subsets = len(members.hard["cs"]), _subsets(members, draws)
     found = {variant: np.zeros(len(members.probs)) for variant in subsets}
     for draw, (variant, values) in itertools.product(range(draws), found.items()):
         drawn = subsets[variant][draw % len(subsets[variant])]
@@ -237,6 +242,7 @@ def _of_pool(grid: Grid, pool: Pool, sizes: Sequence[int]) -> Iterator[pd.DataFr
     prints = [grid.source(name).fingerprint for name in pool.members]
     every = [candidates(len(pool.members), size) for size in sizes]
     made = scores(members, every, grid.suite.hardness.draws)
+    reason = next(filter(None, map(grid.unsigned, dict.fromkeys(pool.rankers))), "")
     for size, chosen, of_size in zip(sizes, every, made, strict=True):
         right = np.array([accuracies(p, members.truth, chosen) for p in members.finetuned])
         shared = pd.DataFrame([mean_and_deviation(line) for line in right.T]).assign(
@@ -245,8 +251,10 @@ def _of_pool(grid: Grid, pool: Pool, sizes: Sequence[int]) -> Iterator[pd.DataFr
             source=[JOIN.join(pool.members[i] for i in line) for line in chosen],
             seeds=len(seeds),
             weights=[key(members=[prints[i] for i in line])[:12] for line in chosen],
-            reason="",
         )
+        if reason:  # CA has no scores
+            nothing = Scores(*(np.full((1, len(chosen)), x) for x in (np.nan, 0.0, 0.0)))
+            of_size |= {(metric, "ca"): nothing for metric in METRICS}
         rankers = [JOIN.join(dict.fromkeys(pool.rankers[i] for i in line)) for line in chosen]
         for (metric, variant), score in of_size.items():
             for draw, (values, samples, classes) in enumerate(zip(*score, strict=True)):
@@ -257,6 +265,7 @@ def _of_pool(grid: Grid, pool: Pool, sizes: Sequence[int]) -> Iterator[pd.DataFr
                     hardness_source=rankers if variant in HARD else "",
                     draw=draw,
                     score=values,
+                    reason=reason if variant == "ca" else "",
                     fraction=samples / len(members.labels),
                     samples=np.round(samples).astype(int),
                     classes=classes,
@@ -272,11 +281,11 @@ def _subsets(members: Members, draws: int) -> dict[str, list[list[Tensor]]]:
     """By variant and draw, the rows that the members of each source data set are scored on."""
     n, hard = len(members.labels), members.hard
     random = [
-        [_shuffled(n, d, number)[: len(rows)] for number, rows in enumerate(hard["ca"])]
+        [_shuffled(n, d, number)[: len(rows)] for number, rows in enumerate(hard["cs"])]
         for d in range(draws)
     ]
-    whole = [torch.arange(n)] * len(hard["ca"])
-    return {"all": [whole], "random": random} | {v: [list(hard[v])] for v in HARD}
+    whole = [torch.arange(n)] * len(hard["cs"])
+    return {"all": [whole], "random": random} | {v: [list(rows)] for v, rows in hard.items()}
 
 
 def _ms_leep(

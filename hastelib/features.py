@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from hastelib.data import Batches
     from hastelib.models import Source
 
+T = TypeVar("T")
 BATCH = 256
 IN_MEMORY = 1 << 30
 """Bytes of features that are collected in memory; what is more goes to mapped files."""
@@ -100,6 +103,53 @@ def threaded(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def kernels(precision: str, deterministic: bool = False) -> Iterator[None]:
+    """The GPU's matrix products in TF32 where the ``precision`` of a recipe is ``tf32``."""
+    tf32, before = precision == "tf32", torch.get_float32_matmul_precision()
+    if tf32:
+        torch.set_float32_matmul_precision("high")
+    with torch.backends.cudnn.flags(enabled=True, deterministic=deterministic, allow_tf32=tf32):
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+
+def autocast(precision: str, device: str) -> torch.autocast:
+    """Forward passes in bfloat16 where the ``precision`` of a recipe is ``bf16``."""
+    kind = torch.device(device).type
+    return torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16")
+
+
+def shrinking(
+    batches: Iterable[tuple[Any, Tensor]], compute: Callable[[Any, Tensor], T], name: str
+) -> Iterator[T]:
+    """What ``compute`` makes of every batch; where memory is short, of halves from then on."""
+    size = sys.maxsize
+    for inputs, labels in batches:
+        start = 0
+        while start < len(labels):
+            rows = slice(start, start + size)
+            some = (
+                {n: x[rows] for n, x in inputs.items()}
+                if isinstance(inputs, dict)
+                else inputs[rows]
+            )
+            found = None
+            try:
+                found = compute(some, labels[rows])
+            except torch.OutOfMemoryError:
+                if (size := min(size, len(labels)) // 2) == 0:
+                    raise
+            if found is None:  # the failed pass has let go of its memory by now
+                torch.cuda.empty_cache()
+                warnings.warn(f"{name}: memory is short; batches of {size} from here", stacklevel=2)
+                continue
+            yield found
+            start = rows.stop
 
 
 def default_device() -> str:
@@ -306,11 +356,12 @@ def outputs(
     *,
     batch_size: int = BATCH,
     device: str | None = None,
-    autocast: bool = False,
+    precision: str = "float32",
 ) -> Iterator[dict[str, Tensor]]:
     """Batch by batch, the parts of the features (on the device, float32) and the labels.
 
-    ``autocast`` runs the network in bfloat16; the softmax is always taken in float32.
+    ``precision`` is a recipe's; the softmax is always taken in float32. A batch for which memory
+    is short is halved.
 
     Raises:
         ValueError: an output is NaN or infinite; names the source and the data.
@@ -318,18 +369,17 @@ def outputs(
     device = device or default_device()
     reader = source.reader()
     drawn = torch.Generator().manual_seed(0)
+    name = f"{source.name} on {split.name}"
+
+    def read(batch: Any, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        with torch.inference_mode(), kernels(precision), autocast(precision, device):
+            return _checked(reader(source.inputs(batch)), source.name, split.name), labels
+
     with (
         _borrowed(source.module, device),
-        tqdm(total=len(split), unit=source.unit, desc=f"{source.name} on {split.name}") as bar,
+        tqdm(total=len(split), unit=source.unit, desc=name) as bar,
     ):
-        for batch, labels in split.batches(batch_size, device):
-            with (
-                torch.inference_mode(),
-                torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
-                torch.autocast(torch.device(device).type, torch.bfloat16, enabled=autocast),
-            ):
-                found = reader(source.inputs(batch))
-            found = _checked(found, source.name, split.name)
+        for found, labels in shrinking(split.batches(batch_size, device), read, name):
             yield source.outputs(found, labels, drawn)
             bar.update(len(labels))
 
@@ -340,7 +390,7 @@ def extract(
     *,
     batch_size: int = BATCH,
     device: str | None = None,
-    autocast: bool = False,
+    precision: str = "float32",
 ) -> tuple[Features, float]:
     """The features of a split, on the CPU, and the throughput in samples per second.
 
@@ -349,7 +399,7 @@ def extract(
     start = time.perf_counter()
     collected = _Collected()
     done = 0
-    for found in outputs(source, split, batch_size=batch_size, device=device, autocast=autocast):
+    for found in outputs(source, split, batch_size=batch_size, device=device, precision=precision):
         if "sample" in found:
             count = len(found[f"layer.{source.structure.layers[0]}"])
             found["sample"] = found["sample"] + done
@@ -362,7 +412,12 @@ def extract(
 
 
 def signature(
-    source: Source, split: Batches, *, batch_size: int = BATCH, device: str | None = None
+    source: Source,
+    split: Batches,
+    *,
+    batch_size: int = BATCH,
+    device: str | None = None,
+    precision: str = "float32",
 ) -> Signature:
     """The signature of the source data, streamed: no feature of a single sample is kept.
 
@@ -372,7 +427,7 @@ def signature(
         ValueError: no data, or a network without layers to tap.
     """
     total: Signature | None = None
-    for found in outputs(source, split, batch_size=batch_size, device=device):
+    for found in outputs(source, split, batch_size=batch_size, device=device, precision=precision):
         layers = [found[f"layer.{name}"] for name in source.structure.layers]
         total = source_signature(layers) if total is None else total.update(layers)
     if total is None:

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 import hastelib
 from hastelib.data import Batches
-from hastelib.features import BATCH, default_device, threaded
+from hastelib.features import BATCH, autocast, default_device, kernels, shrinking, threaded
 from hastelib.models import Source, placed
 from hastelib.store import Store
 from hastelib.suites import Recipe
@@ -53,13 +53,9 @@ class Outcome:
 
 
 @contextmanager
-def seeded(seed: int, threads: int) -> Iterator[None]:
+def seeded(seed: int, threads: int, precision: str = "float32") -> Iterator[None]:
     """A fixed random state, number of threads and choice of kernels, put back afterwards."""
-    with (
-        threaded(threads),
-        torch.random.fork_rng(),
-        torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
-    ):
+    with threaded(threads), torch.random.fork_rng(), kernels(precision, deterministic=True):
         torch.manual_seed(seed)
         yield
 
@@ -166,7 +162,9 @@ def train(
                 if recipe.flips:
                     batch, labels = _mirrored(batch, labels, training.order)
                 if labels.ndim == 1 or (labels >= 0).any():  # else no pixel has a class
-                    loss = nn.functional.cross_entropy(source.logits(module, batch), labels)
+                    with autocast(recipe.precision, device):
+                        logits = source.logits(module, batch)
+                    loss = nn.functional.cross_entropy(logits.float(), labels)
                     training.optimiser.zero_grad()
                     loss.backward()
                     if recipe.clip:
@@ -202,7 +200,9 @@ def _mirrored(batch: Any, labels: Tensor, random: torch.Generator) -> tuple[Tens
 
 
 @torch.inference_mode()
-def predict(source: Source, module: nn.Module, split: Batches, device: str) -> Tensor:
+def predict(
+    source: Source, module: nn.Module, split: Batches, device: str, precision: str = "float32"
+) -> Tensor:
     """What a network predicts on a split, in its order, on the CPU: (n, c) softmax, float32.
 
     ``source`` says how the network is fed, and what is kept where it predicts something else.
@@ -210,16 +210,18 @@ def predict(source: Source, module: nn.Module, split: Batches, device: str) -> T
     Raises:
         ValueError: it predicts NaN or infinity, as after a learning rate that is too high.
     """
-    parts = []
-    for inputs, _ in split.batches(BATCH, device):
-        logits = source.logits(module, inputs)
+
+    def predicted(batch: Any, _: Tensor) -> Tensor:
+        with autocast(precision, device):
+            logits = source.logits(module, batch)
         if not logits.isfinite().all():
             raise ValueError(
                 f"{source.name} predicts NaN or infinity on {split.name}: its training diverged; "
                 "lower the learning rate"
             )
-        parts.append(source.predicted(logits).cpu())
-    found = torch.cat(parts)
+        return source.predicted(logits).cpu()
+
+    found = torch.cat([*shrinking(split.batches(BATCH, device), predicted, split.name)])
     return found if split.order is None else found[split.order.argsort()]
 
 
@@ -249,6 +251,7 @@ def finetune(
 
     Raises:
         ValueError: the splits differ in their classes, or training diverged.
+        MemoryError: the device's memory is too small for the recipe's batches.
     """
     if train_split.classes != test_split.classes:
         raise ValueError(
@@ -257,12 +260,18 @@ def finetune(
         )
     device = device or default_device()
     start = time.perf_counter()
-    with seeded(seed, recipe.threads):
+    with seeded(seed, recipe.threads, recipe.precision):
         module = placed(source.with_classes(len(train_split.classes)), device)
         options: dict[str, Any] = {"device": device, "store": store, "entry": entry}
         name = f"{source.name} to {train_split.name}, seed {seed}"
-        train(source, module, train_split, recipe, seed, name=name, **options)
-        probs = predict(source, module, test_split, device)
+        try:
+            train(source, module, train_split, recipe, seed, name=name, **options)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(
+                f"{name}: the memory of {device} is too small for batches of {recipe.batch_size}; "
+                "lower batch_size in the suite's recipe"
+            ) from error
+        probs = predict(source, module, test_split, device, recipe.precision)
     accuracy = source.accuracy(probs, test_split.labels, len(test_split.classes))
     provenance = {
         "recipe": recipe.model_dump(),

@@ -1,9 +1,9 @@
 """Grids of sources and targets: features, hardness, scores and accuracies, every cell kept.
 
 Two forms of names go beyond those in a suite's file: the source ``resnet14@glyphs+greek`` is
-``resnet14@glyphs`` fine-tuned on the target ``greek`` with the suite's recipe and seed 0, and its
-source data are greek's train split; the target ``greek#3`` is random subset 3, counted from 0, of
-the classes of ``greek`` (:func:`hastelib.data.subset`).
+``resnet14@glyphs`` trained on the target ``greek`` by the suite's pretraining, or else its recipe,
+with seed 0, and its source data are greek's train split; the target ``greek#3`` is random subset 3,
+counted from 0, of the classes of ``greek`` (:func:`hastelib.data.subset`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import datasets
@@ -24,13 +25,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from hastelib import code, finetune, hardness, metrics, models, plugins, stats
+from hastelib import code, finetune, hardness, metrics, models, plugins, stats, suites
 from hastelib.data import (
     SPLITS,
     Batches,
     MissingDataError,
     Split,
     class_names,
+    data_folder,
     fingerprint,
     load,
     subset,
@@ -40,7 +42,7 @@ from hastelib.engine import Job, JobsFailedError, run, summary, told
 from hastelib.features import Features, default_device, extract, signature, threaded
 from hastelib.records import SCHEMA, check
 from hastelib.store import Kept, Store, digest, key
-from hastelib.suites import Suite, one_of
+from hastelib.suites import Recipe, Suite, one_of
 
 T = TypeVar("T")
 MEMORY = 2 << 30
@@ -168,11 +170,11 @@ class Grid:
         def make() -> models.Source:
             if target is None:  # a network of yours sees what it wants
                 return models.load(name, None if name in models.SOURCES else self.suite.size)
-            network = self.source(base)
-            entry = self.outcome_entry(network, target, 0)
+            network, recipe = self.source(base), self.suite.pretraining
+            entry = self.outcome_entry(network, target, 0, recipe)
 
             def train() -> Kept:
-                kept, module = self._finetuned(network, target, 0, entry)
+                kept, module = self._finetuned(network, target, 0, recipe, entry)
                 self.store.write("accuracies", entry, *kept)  # it is an outcome too
                 return module.state_dict(), kept[1]
 
@@ -190,7 +192,8 @@ class Grid:
         base, taught = taught_on(source)
         if taught is None or not self.trained(base):
             return taught is None
-        return self.store.has("weights", self.outcome_entry(self.source(base), taught, 0))
+        entry = self.outcome_entry(self.source(base), taught, 0, self.suite.pretraining)
+        return self.store.has("weights", entry)
 
     def data(self, target: str | None) -> datasets.DatasetDict:
         """The splits of a target; of the source data for None."""
@@ -199,11 +202,19 @@ class Grid:
             return self._once(("data", target), lambda: subset(self.data(name), which))
         spec = self.suite.source_data if name is None else self.suite.target(name)
         if spec is None:
-            raise ValueError(
+            raise MissingDataError(
                 f"suite {self.suite.name} names no source_data; add them to its file, or use "
                 "sources that are trained on a target (a@b+target)"
             )
-        return self._once(("data", name), lambda: load(spec, self.store, whole=name is None))
+
+        def make() -> datasets.DatasetDict:
+            found = load(spec, self.store, whole=name is None)
+            if name is None and (share := self.suite.source_share) < 1:
+                options = {"train_size": share, "stratify_by_column": "label", "seed": 0}
+                found["train"] = found["train"].train_test_split(**options)["train"]
+            return found
+
+        return self._once(("data", name), make)
 
     def fingerprint(self, target: str | None, split: Split) -> str:
         """The content hash of a split; of source data that are gone, what it was."""
@@ -259,7 +270,7 @@ class Grid:
             **self._network(source),
             data=self.fingerprint(target, split),
             layers=source.structure.layers,
-            precision="float32",
+            precision=self.suite.recipe.precision,
             code=code.of(MAKERS["features"]),
         )
 
@@ -280,7 +291,7 @@ class Grid:
         def make() -> Kept:
             samples = self.read(target, split, network)
             with threaded(self.suite.recipe.threads):
-                found, speed = extract(network, samples)
+                found, speed = extract(network, samples, precision=self.suite.recipe.precision)
             return found.arrays(), {"images_per_second": round(speed, 1)}
 
         return self._once(
@@ -288,35 +299,77 @@ class Grid:
         )
 
     def signature(self, by: str | None = None) -> hardness.Signature:
-        """The signature of a network's own source data, their train split."""
+        """The signature of a network's own source data, their train split; its notes say of what.
+
+        Of the suite's ``source_data`` a file will do (:func:`signature_file`), or what was made
+        when the data were there.
+
+        Raises:
+            MissingDataError: there are neither.
+            ValueError: the file is of other weights.
+        """
         name = by or self.suite.hardness.source
         network, data = self.source(name), taught_on(name)[1]
+        precision, made = self.suite.recipe.precision, code.of(MAKERS["signatures"])
+        of = repr((self.suite.source_data, self.suite.source_share))
+        last = key(**self._network(network), precision=precision, of=of, code=made)
 
         def make() -> Kept:
             samples = self.read(data, "train", network)
             with threaded(self.suite.recipe.threads):
-                return signature(network, samples).arrays(), {}
+                found = signature(network, samples, precision=precision)
+            kept = found.arrays(), signed(network) | {"data": self.fingerprint(data, "train")}
+            if data is None:
+                self.store.write("signatures", last, *kept)
+            return kept
 
-        made = code.of(MAKERS["signatures"])
-        entry = key(features=self.features_entry(network, data, "train"), code=made)
-        return hardness.Signature.of(self.store.get("signatures", entry, make)[0])
+        def find() -> hardness.Signature:
+            if data is None and (file := signature_file(network)):
+                return file
+            try:
+                entry = key(features=self.features_entry(network, data, "train"), code=made)
+                kept = self.store.get("signatures", entry, make)
+            except MissingDataError as error:
+                there = self.store.read("signatures", last) if data is None else None
+                if there is None:
+                    raise MissingDataError(
+                        f"no signature of {name}: no file signatures/{name}.safetensors in "
+                        f"{suites.folder().parent} or {data_folder()}, and {error}"
+                    ) from error
+                kept = there
+            return replace(hardness.Signature.of(kept[0]), notes=kept[1])
+
+        return self._once(("signature", name), find)
+
+    def unsigned(self, by: str | None = None) -> str:
+        """Why a network has no class-agnostic hardness here; empty where it has."""
+
+        def why() -> str:
+            try:
+                self.signature(by)
+            except MissingDataError as error:
+                return str(error)
+            return ""
+
+        return self._once(("unsigned", by or self.suite.hardness.source), why)
 
     def hardness(
         self, target: str, split: Split = "train", by: str | None = None
     ) -> dict[str, Tensor]:
         """The hardness of every sample of a split: ``ca``, ``dot`` and ``cs``; of scenes no ``cs``.
 
-        ``ca`` is class-agnostic by the cosine, ``dot`` by the dot product (Eq. 1 as printed).
+        ``ca`` is class-agnostic by the cosine, ``dot`` by the dot product (Eq. 1 as printed);
+        neither is there without a signature (:meth:`unsigned` says why).
         """
         name = by or self.suite.hardness.source
 
         def make() -> dict[str, Tensor]:
             features = self.features(name, target, split)
-            layers, signature = list(features.layers.values()), self.signature(name)
-            found = {
-                "ca": hardness.class_agnostic(layers, signature),
-                "dot": hardness.class_agnostic(layers, signature, "dot"),
-            }
+            found = {}
+            if not self.unsigned(name):
+                layers, signature = list(features.layers.values()), self.signature(name)
+                found["ca"] = hardness.class_agnostic(layers, signature)
+                found["dot"] = hardness.class_agnostic(layers, signature, "dot")
             if features.sample is None:
                 found["cs"] = hardness.class_specific(
                     features.embedding, features.labels, self.suite.hardness.covariance
@@ -333,12 +386,15 @@ class Grid:
             values = self.hardness(target, by=by)
             hard = {name: hardness.hardest(h, settings.fraction) for name, h in values.items()}
             n = len(self.data(target)["train"])
+            size = math.ceil(settings.fraction * n - 1e-9)
             found = [Subset("all", torch.arange(n))]
             for draw in range(settings.draws):
                 order = torch.randperm(n, generator=torch.Generator().manual_seed(draw))
-                found.append(Subset("random", order[: len(hard["ca"])], draw=draw))
-            found += [Subset("ca", hard["ca"], "cosine"), Subset("ca", hard["dot"], "dot")]
-            return found + ([Subset("cs", hard["cs"])] if "cs" in hard else [])
+                found.append(Subset("random", order[:size], draw=draw))
+            told = {"ca": ("ca", "cosine"), "dot": ("ca", "dot"), "cs": ("cs", "")}
+            return found + [
+                Subset(told[name][0], rows, told[name][1]) for name, rows in hard.items()
+            ]
 
         return self._once(("subsets", target, by or settings.source), make)
 
@@ -355,7 +411,10 @@ class Grid:
     def scores(
         self, source: str, target: str, names: Sequence[str], by: str | None = None
     ) -> dict[str, list[dict[str, Any]]]:
-        """The scores of some metrics: of each a line a subset, as the columns of a row."""
+        """The scores of some metrics: of each a line a subset, as the columns of a row.
+
+        Without a signature those of ``ca`` are NaN.
+        """
         for name in names:
             one_of("metric", name, metrics.METRICS)
         subsets = self.subsets(target, by)
@@ -369,41 +428,52 @@ class Grid:
                     made.update(score(gone, self.features(source, target), subsets))
             return {}, {"scores": made[name]}
 
-        return {
-            name: list(self.store.get("scores", entry, functools.partial(make, name))[1]["scores"])
-            for name, entry in entries.items()
-        }
+        lacking = []
+        if reason := self.unsigned(by):
+            told = {"variant": "ca", "draw": 0, "fraction": 0.0, "samples": 0, "classes": 0.0}
+            told |= {"score": math.nan, "reason": reason}
+            lacking = [told | {"similarity": one} for one in ("cosine", "dot")]
+        found: dict[str, list[dict[str, Any]]] = {}
+        for name, entry in entries.items():
+            kept = self.store.get("scores", entry, functools.partial(make, name))[1]["scores"]
+            found[name] = sorted(kept + lacking, key=lambda line: line["variant"] == "cs")
+        return found
 
-    def outcome_entry(self, network: models.Source, target: str, seed: int) -> str:
+    def outcome_entry(
+        self, network: models.Source, target: str, seed: int, recipe: Recipe | None = None
+    ) -> str:
         """The store's key of this outcome."""
         return key(
             **self._network(network),
             train=self.fingerprint(target, "train"),
             test=self.fingerprint(target, "test"),
-            recipe=self.suite.recipe.model_dump(exclude_defaults=True),
+            recipe=(recipe or self.suite.recipe).model_dump(exclude_defaults=True),
             seed=seed,
             code=code.of(MAKERS["accuracies"]),
         )
 
     def _finetuned(
-        self, network: models.Source, target: str, seed: int, entry: str
+        self, network: models.Source, target: str, seed: int, recipe: Recipe | None, entry: str
     ) -> tuple[Kept, nn.Module]:
         train, test = (self.read(target, split, network) for split in ("train", "test"))
-        made = finetune.finetune(
-            network, train, test, self.suite.recipe, seed, store=self.store, entry=entry
-        )
+        how = recipe or self.suite.recipe
+        made = finetune.finetune(network, train, test, how, seed, store=self.store, entry=entry)
         assert made.module is not None
         notes = {"accuracy": made.accuracy, "provenance": made.provenance}
         return ({"probs": made.probs, "labels": made.labels}, notes), made.module
 
-    def outcome(self, source: str, target: str, seed: int) -> finetune.Outcome:
-        """What fine-tuning the source on the target with this seed leads to."""
+    def outcome(
+        self, source: str, target: str, seed: int, recipe: Recipe | None = None
+    ) -> finetune.Outcome:
+        """What fine-tuning the source on the target leads to, by the suite's recipe for None."""
         network = self.source(source)
-        entry = self.outcome_entry(network, target, seed)
+        entry = self.outcome_entry(network, target, seed, recipe)
 
         def read() -> finetune.Outcome:
             arrays, notes = self.store.get(
-                "accuracies", entry, lambda: self._finetuned(network, target, seed, entry)[0]
+                "accuracies",
+                entry,
+                lambda: self._finetuned(network, target, seed, recipe, entry)[0],
             )
             self.store.drop("checkpoints", entry)  # not before the outcome is kept
             return finetune.Outcome(probs=arrays["probs"], labels=arrays["labels"], **notes)
@@ -498,7 +568,7 @@ class Grid:
             if job.call is not work:
                 continue
             _, _, method, source, *rest = job.arguments
-            if method == "outcome" and rest[1] == 0:
+            if method == "outcome" and rest[1] == 0 and not self.suite.pretraining:
                 # A source that is trained on a target is this very fine-tuning: not done twice.
                 same = f"train {source}+{rest[0]}"
                 if same in found:
@@ -633,6 +703,41 @@ def _transform(transform: Any) -> dict[str, str]:
     return {"preprocessing": told} | (
         {} if told == repr(transform) else {"transform": code.of(*parts)}
     )
+
+
+def signed(network: models.Source) -> dict[str, str]:
+    """The provenance of a signature: what its network was, and what made it."""
+    told = {"network": network.name, "weights": network.fingerprint}
+    return told | {
+        "preprocessing": repr(network.preprocessing),
+        "versions": finetune.versions(),
+    }
+
+
+def signature_paths(name: str) -> list[Path]:
+    """Where there is a file with the signature of a source: in ``params`` or ``HASTE_DATA``."""
+    folders = suites.folder().parent, data_folder()
+    paths = [folder / "signatures" / f"{name}.safetensors" for folder in folders]
+    return [path for path in paths if path.exists()]
+
+
+def signature_file(network: models.Source) -> hardness.Signature | None:
+    """The signature that :func:`signature_paths` finds; one of other pixels is passed over.
+
+    Raises:
+        ValueError: it is of other weights, or no signature.
+    """
+    for path in signature_paths(network.name):
+        found, expected = hardness.Signature.load(path), signed(network)
+        if found.notes.get("weights") != expected["weights"]:
+            raise ValueError(
+                f"{path}: expected the signature of {network.name} (weights "
+                f"{expected['weights'][:12]}), got that of {found.notes.get('network', 'another')} "
+                f"({found.notes.get('weights', '?')[:12]}); remove the file, or write it anew"
+            )
+        if found.notes.get("preprocessing") == expected["preprocessing"]:
+            return found
+    return None
 
 
 def _bytes(thing: Any) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,12 +58,14 @@ class Signature:
         raw: for each layer the sum (d_l,) of the embeddings as they are (the dot product does).
         count: the number of source samples.
         kind: ``numpy`` or ``torch``, what the layers came as and :attr:`means` go as.
+        notes: where it comes from, name -> text: a file keeps them as its metadata.
     """
 
     sums: list[Tensor]
     raw: list[Tensor]
     count: int
     kind: str = "torch"
+    notes: dict[str, str] = field(default_factory=dict)
 
     @property
     def means(self) -> list[np.ndarray | Tensor]:
@@ -101,17 +103,21 @@ class Signature:
         return cls(sums, raw, int(arrays["count"]), kind)
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file with :meth:`arrays`, and the kind as metadata."""
+        """Write a safetensors file with :meth:`arrays`; kind and notes are its metadata."""
         tensors = {name: x.cpu().contiguous() for name, x in self.arrays().items()}
-        save_file(tensors, path, {"kind": self.kind})
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, path, self.notes | {"kind": self.kind})
 
     @classmethod
     def load(cls, path: str | Path) -> Signature:
         """Read what :meth:`save` wrote, else ``ValueError``; tensors lie on the CPU."""
         try:
             with safe_open(path, framework="pt") as file:
-                kind = (file.metadata() or {}).get("kind", "torch")
-                return cls.of({n: file.get_tensor(n) for n in file.keys()}, kind)  # noqa: SIM118
+                notes, names = file.metadata() or {}, file.keys()
+                arrays = {name: file.get_tensor(name) for name in names}
+            found = cls.of(arrays, notes.pop("kind", "torch"))
+            found.notes = notes
+            return found
         except (SafetensorError, ValueError) as error:
             raise checks.refuse("path", "a file of Signature.save", f"{path} ({error})") from error
 

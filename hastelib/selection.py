@@ -6,6 +6,7 @@ ranks the samples by hardness for itself.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -27,14 +28,21 @@ class Tasks:
     """Which sources meet class subsets of which targets.
 
     Attributes:
-        grid: of the suite, with the sources that have targets.
+        grid: of the suite, with the sources that have targets and the selection's recipe.
         pairs: source -> its targets, those it was not trained on; possibly none.
-        subsets: target -> the class indices of its subsets, ``target#0`` first.
+        count: how many subsets of each target, or as many as there are.
     """
 
     grid: Grid
     pairs: Mapping[str, tuple[str, ...]]
-    subsets: Mapping[str, tuple[tuple[int, ...], ...]]
+    count: int
+
+    @functools.cached_property
+    def subsets(self) -> dict[str, tuple[tuple[int, ...], ...]]:
+        """Target -> the class indices of its subsets, ``target#0`` first."""
+        targets = dict.fromkeys(itertools.chain(*self.pairs.values()))
+        every = {target: subset_classes(self.grid.data(target)) for target in targets}
+        return {target: tuple(itertools.islice(one, self.count)) for target, one in every.items()}
 
     def named(self, targets: Iterable[str]) -> list[str]:
         """The subsets of some targets by name."""
@@ -90,13 +98,14 @@ def tasks(
     first = tuple(f"{a}+{b}" for a, b in zip(suite.sources[:2], suite.targets, strict=False))
     told = suite.selection or Selection(sources=first, targets=(*suite.targets,))
     targets, chosen = (target,) if target else told.targets, sources or told.sources
+    for one in targets:
+        suite.target(one)
     pairs = {one: tuple(t for t in targets if t != taught_on(one)[1]) for one in chosen}
     if not any(pairs.values()):
         raise ValueError(
             f"sources: expected one that was not trained on {', '.join(targets)}, got "
             f"{', '.join(chosen)}"
         )
-    count = subsets or told.subsets
-    found = {t: tuple(itertools.islice(subset_classes(grid.data(t)), count)) for t in targets}
     changed = suite.select(sources=tuple(one for one in chosen if pairs[one]))[0]
-    return Tasks(Grid(changed, grid.store, grid.scheduler), pairs, found)
+    changed = changed.model_copy(update={"recipe": told.recipe or suite.recipe})
+    return Tasks(Grid(changed, grid.store, grid.scheduler), pairs, subsets or told.subsets)

@@ -40,7 +40,9 @@ class Recipe(Strict):
     which halves the learning rate when the mean loss of an epoch has not fallen for more than
     ``patience`` epochs. ``clip`` bounds the norm of the gradient. With ``flips`` each image, or
     scene with its mask, is mirrored or not in every epoch, at random. ``threads`` of one job are
-    fixed, so that a result does not depend on what else runs.
+    fixed, so that a result does not depend on what else runs. ``precision`` holds for extraction
+    too: ``tf32`` rounds the factors of matrix products on a GPU to 10 bits, ``bf16`` is automatic
+    mixed precision in bfloat16.
     """
 
     epochs: int = Field(gt=0)
@@ -54,6 +56,7 @@ class Recipe(Strict):
     patience: int = Field(default=2, ge=0)
     flips: bool = False
     clip: float | None = Field(default=None, gt=0)
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
 
     @property
     def told(self) -> str:
@@ -61,6 +64,7 @@ class Recipe(Strict):
         method = f"SGD with momentum {self.momentum:g}" if self.optimiser == "sgd" else "Adam"
         more = f", weight decay {self.weight_decay:g}" if self.weight_decay else ""
         more += f", gradient norms up to {self.clip:g}" if self.clip else ""
+        more += f", {self.precision}" if self.precision != "float32" else ""
         return (
             f"{method}{more}, {self.epochs} epochs, learning rate {self.learning_rate:g} "
             f"({self.schedule}), batches of {self.batch_size}{', flips' if self.flips else ''}"
@@ -85,12 +89,14 @@ class Hardness(Strict):
 class Selection(Strict):
     """Target selection (the paper, Sec. 5.2): sources meet class subsets of targets.
 
-    ``subsets`` of each target are drawn, or as many as there are.
+    ``subsets`` of each target are drawn, or as many as there are. ``recipe`` is how the sources
+    are fine-tuned here, where it is not the suite's.
     """
 
     sources: tuple[str, ...] = Field(min_length=1)
     targets: tuple[str, ...] = Field(min_length=1)
     subsets: int = Field(default=50, gt=2)
+    recipe: Recipe | None = None
 
 
 class Ensembles(Strict):
@@ -109,9 +115,10 @@ class Suite(Strict):
     """One suite: see ``params/suites/*.yaml`` for examples.
 
     A network sees squares of ``image_size`` pixels, or at most so many ``tokens`` of a text.
-    ``source_data`` are what the sources were trained on; not needed where every source is trained
-    on a target. ``segmentation`` and ``language`` are suites of their own, for sections 5.3 and
-    5.5.
+    ``source_data`` are what the sources were trained on, or ``source_share`` of each of their
+    classes; not needed where every source is trained on a target, by ``pretraining`` (the recipe
+    for None). ``segmentation`` and ``language`` are
+    suites of their own, for sections 5.3 and 5.5.
     """
 
     name: str
@@ -119,6 +126,7 @@ class Suite(Strict):
     image_size: int | None = Field(default=None, gt=0)
     tokens: int | None = Field(default=None, gt=2)
     source_data: DataSpec | None = None
+    source_share: float = Field(default=1.0, gt=0, le=1)
     sources: tuple[str, ...] = Field(min_length=1)
     targets: dict[str, DataSpec] = Field(min_length=1)
     recipe: Recipe
@@ -191,7 +199,7 @@ class Suite(Strict):
     ) -> tuple[Suite, tuple[str, ...]]:
         """The suite with overrides, and the targets asked for (all of them for None or "").
 
-        ``changes`` replace fields of the suite (``sources``, ``seeds``), of its recipe
+        ``changes`` replace fields of the suite (``sources``, ``seeds``), of all its recipes
         (``epochs``, ``learning_rate``, ...) or of its hardness (``fraction``, ``covariance``,
         ``draws``); a value of None leaves the field as it is.
 
@@ -199,7 +207,12 @@ class Suite(Strict):
             ValueError: an unknown name, or a value that the field does not admit.
         """
         values = self.model_dump()
-        places = values["recipe"], values["hardness"], values
+        recipes = [
+            values["recipe"],
+            values["pretraining"],
+            (values["selection"] or {}).get("recipe"),
+        ]
+        places = [*filter(None, recipes), values["hardness"], values]
         for name, value in changes.items():
             if value is None:
                 continue
@@ -209,7 +222,8 @@ class Suite(Strict):
             one_of("parameter", field, itertools.chain(*places))
             if name == "hardness_source":
                 self._of_source_data(value)
-            next(part for part in places if field in part)[field] = value
+            for part in [part for part in places[:-1] if field in part] or [values]:
+                part[field] = value
         wanted = [targets] if isinstance(targets, str) and targets else targets or [*self.targets]
         for target in wanted:
             one_of(f"target of suite {self.name}", target, self.targets)

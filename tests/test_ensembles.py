@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,16 @@ def members() -> Members:
     finetuned[:, :, np.arange(25), truth] += 0.4
     finetuned /= finetuned.sum(-1, keepdims=True)
     return Members(Pool("t", names, rankers), tuple(probs), labels, hard, finetuned, truth)
+
+
+def test_without_a_signature_all_but_ca_is_scored(members: Members):
+    cs = replace(members, hard={"cs": members.hard["cs"]})
+    chosen = ensembles.candidates(6, 3)
+    (found,), (whole,) = (ensembles.scores(one, [chosen], draws=2) for one in (cs, members))
+    assert {variant for _, variant in found} == {"all", "random", "cs"}
+    for cell, score in found.items():
+        if cell != ("e_leep", "random"):  # whose sizes alternate between those of CA and CS
+            np.testing.assert_array_equal(score.values, whole[cell].values)
 
 
 def test_candidates_are_all_subsets_once():

@@ -74,9 +74,32 @@ def test_signature_is_streamed(source, images):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_autocast_stays_close(source, images):
+def test_where_memory_is_short_a_batch_is_halved(source, images, monkeypatch):
+    whole, _ = extract(source, images, batch_size=16)
+    reader, sizes = source.reader(), list[int]()
+
+    def small(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        sizes.append(len(batch))
+        if len(batch) > most:
+            raise torch.OutOfMemoryError("no")
+        return reader(batch)
+
+    most = 5
+    monkeypatch.setattr(type(source), "reader", lambda _: small)
+    with pytest.warns(UserWarning, match="resnet8@glyphs on greek: memory is short") as told:
+        halved, _ = extract(source, images, batch_size=16)
+    assert sizes == [16, 8, *[4] * 10]
+    assert [str(one.message).split()[-3] for one in told] == ["8", "4"]
+    torch.testing.assert_close(halved.embedding, whole.embedding)
+    assert torch.equal(halved.labels, whole.labels)
+    most = 0
+    with pytest.warns(UserWarning, match="of 1 from"), pytest.raises(torch.OutOfMemoryError):
+        extract(source, images, batch_size=2)
+
+
+def test_bfloat16_stays_close(source, images):
     exact, _ = extract(source, images)
-    rough, _ = extract(source, images, autocast=True)
+    rough, _ = extract(source, images, precision="bf16")
     assert rough.embedding.dtype == torch.float32
     assert not torch.equal(rough.embedding, exact.embedding)
     torch.testing.assert_close(rough.probs, exact.probs, rtol=0, atol=0.1)

@@ -171,6 +171,26 @@ def test_divergence_is_an_error(tmp_path: Path, batch: int):
         run(tmp_path, RECIPE.model_copy(update=changes))
 
 
+def test_bfloat16_learns_and_tf32_is_float32_on_a_processor(unbroken: Outcome, tmp_path: Path):
+    half = run(tmp_path / "half", RECIPE.model_copy(update={"precision": "bf16"}))
+    assert half.accuracy > 0.5
+    assert half.probs.dtype == torch.float32
+    assert not torch.equal(half.probs, unbroken.probs)
+    before = torch.get_float32_matmul_precision()
+    rounded = run(tmp_path / "tf32", RECIPE.model_copy(update={"precision": "tf32"}))
+    assert torch.equal(rounded.probs, unbroken.probs)
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_too_little_memory_says_what_to_lower(tmp_path: Path, monkeypatch):
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("no")
+
+    monkeypatch.setattr(models.Source, "logits", full)
+    with pytest.raises(MemoryError, match=r"memory of cpu .* batches of 8; lower batch_size"):
+        run(tmp_path)
+
+
 def test_densenet_and_mobilenet_heads(tmp_path: Path):
     recipe = RECIPE.model_copy(update={"epochs": 1})
     for name in ("densenet16", "mobilenet_v2"):

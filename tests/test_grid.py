@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as tvf
 
 from hastelib import code, data, finetune, hardness, metrics, models, suites
-from hastelib.data import Folder, subset_rows
+from hastelib.data import Folder, MissingDataError, subset_rows
 from hastelib.engine import JobsFailedError
 from hastelib.features import Features, extract
 from hastelib.glyphs import Glyphs
@@ -119,6 +119,68 @@ def test_nothing_is_computed_twice(suite: Suite, folder: Path, rows, monkeypatch
     monkeypatch.setattr(Store, "write", never)  # so that the disk may be read only
     again = Grid(suite, Store(folder)).frame("5.1", ["greek"], ["leep", "nce", "gbc", "logme"])
     pd.testing.assert_frame_equal(again, rows)
+
+
+def without_data(suite: Suite) -> Suite:
+    gone = Folder(kind="folder", path="nowhere")
+    return suite.model_copy(update={"source_data": gone, "seeds": (0,)})
+
+
+def test_without_source_data_only_ca_has_no_scores(suite: Suite, grid: Grid, folder: Path, rows):
+    lost = Grid(without_data(suite), Store(folder)).frame("5.1", ["greek"], ["leep", "nce"])
+    ca = lost["variant"] == "ca"
+    assert lost.loc[ca, "score"].isna().all()
+    assert (
+        lost.loc[ca, "reason"].str.match(r"no signature of resnet8@glyphs: no file .*nowhere").all()
+    )
+    both = lost[~ca].merge(rows, on=["source", "metric", "variant", "draw"])
+    static = both["variant"] == "static"
+    assert len(both) == (~ca).sum() == 2 * 2 * (1 + 3 + 1 + 1)
+    assert (both["score_x"] == both["score_y"])[~static].all()
+    both_kinds = Grid(without_data(suite), Store(folder))
+    found = both_kinds.frame("5.1", ["greek"], ["leep"], similarity=("cosine", "dot"), seeds=())
+    assert (found["variant"] == "ca").sum() == 2 * 2
+
+
+def test_a_signature_in_a_file_replaces_the_source_data(
+    suite: Suite, grid: Grid, folder: Path, tmp_path: Path, monkeypatch, rows
+):
+    monkeypatch.setenv("HASTE_DATA", str(tmp_path))
+    path = tmp_path / "signatures" / "resnet8@glyphs.safetensors"
+    grid.signature().save(path)
+    lost = Grid(without_data(suite), Store(folder))
+    assert lost.signature().notes.keys() >= {"network", "weights", "data", "versions"}
+    for name, values in grid.hardness("greek").items():
+        assert torch.equal(lost.hardness("greek")[name], values)
+    grid.signature("densenet16@glyphs").save(path)
+    with pytest.raises(ValueError, match=r"expected the signature of resnet8@glyphs .weights .*, "
+                       r"got that of densenet16@glyphs"):  # fmt: skip
+        Grid(without_data(suite), Store(folder)).signature()
+    other = without_data(suite).model_copy(update={"image_size": 40})  # passed over
+    grid.signature().save(path)
+    assert "no signature" in Grid(other, Store(folder)).unsigned()
+
+
+def test_a_signature_is_kept_when_its_images_go(suite: Suite, tmp_path: Path, monkeypatch):
+    kept = Grid(suite, Store(tmp_path)).signature()
+
+    def gone(*_: object, **__: object) -> None:
+        raise MissingDataError("gone")
+
+    monkeypatch.setattr("hastelib.grid.load", gone)
+    found = Grid(suite, Store(tmp_path)).signature()
+    assert (found.count, found.notes) == (kept.count, kept.notes)
+    with pytest.raises(MissingDataError, match="no signature of densenet16@glyphs"):
+        Grid(suite, Store(tmp_path)).signature("densenet16@glyphs")
+
+
+def test_a_share_of_every_class_of_the_source_data_makes_the_signature(
+    suite: Suite, tmp_path: Path
+):
+    part = Grid(suite.model_copy(update={"source_share": 0.4}), Store(tmp_path))
+    labels = part.data(None)["train"]["label"]
+    assert sorted(labels) == [0] * 4 + [1] * 4 + [2] * 4
+    assert part.signature().count == 12
 
 
 def test_damaged_features_are_made_again(grid: Grid, suite: Suite, folder: Path, rows):
@@ -466,6 +528,15 @@ def test_a_trained_source_has_its_own_classes_signature_and_accuracies(wider: Gr
     static = two[two["variant"] == "static"].pivot_table("score", "target", "source")
     z = two.pivot_table("accuracy", "target", "source").T.apply(scipy.stats.zscore).T
     np.testing.assert_allclose(static.loc["greek"], z.loc["cyrillic"])  # the other target's
+
+
+def test_a_source_is_trained_by_the_recipe_of_its_pretraining(wider: Grid, folder: Path):
+    longer = wider.suite.recipe.model_copy(update={"epochs": 2})
+    other = Grid(wider.suite.model_copy(update={"pretraining": longer}), Store(folder))
+    assert other.source(TAUGHT).fingerprint != wider.source(TAUGHT).fingerprint
+    own = other.outcome(SOURCES[0], "greek", 0, longer)
+    assert own.provenance["recipe"]["epochs"] == 2
+    assert other.outcome(SOURCES[0], "greek", 0).provenance["recipe"]["epochs"] == 1
 
 
 def test_training_comes_before_what_needs_it(suite: Suite, wider: Grid, tmp_path: Path):

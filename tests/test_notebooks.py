@@ -36,6 +36,8 @@ def test_parameters_are_what_the_cell_annotates():
     [
         ({"epoch": 3}, "unknown parameter 'epoch'; choose one of: epochs, suite"),
         ({"epochs": "five"}, "epochs: .*integer.*got 'five'"),
+        ({"epochs": True}, "epochs: .*integer.*got True"),
+        ({"suite": 1}, "suite: .*string, got 1; papermill's -r passes it on as it is written"),
     ],
 )
 def test_wrong_parameters(values, message):
@@ -96,7 +98,8 @@ def test_a_small_run_writes_its_rows(tmp_path: Path):
         seeds=1,
         epochs=1,
     )
-    rows = records.read(tmp_path / "5_1_source-glyphs-digits.csv")
+    (path,) = tmp_path.glob("5_1_source-glyphs-digits-epochs=1-sources=*.csv")
+    rows = records.read(path)
     assert len(rows) == 3 * 4 * (1 + 20 + 2 + 1 + 1)  # all, random, CA twice, CS, static
     assert set(rows["target"]) == {"digits"}
 

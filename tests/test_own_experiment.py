@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from hastelib import records
+from hastelib.hardness import Signature
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "book" / "own_experiment.md"
@@ -96,7 +97,8 @@ class Place:
         return done.stdout
 
     def rows(self) -> pd.DataFrame:
-        return records.read(self.folder / "runs" / "5_1_source-mine-flowers.csv")
+        files = (self.folder / "runs").glob("5_1_source-mine-flowers*.csv")
+        return records.read(max(files, key=lambda path: path.stat().st_mtime))
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +110,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 def test_every_block_is_short_and_known() -> None:
     found = blocks()
-    assert len(found) == PAGE.read_text().count("```") // 2 == 9
+    assert len(found) == PAGE.read_text().count("```") // 2 == 10
     assert {one.language for one in found} == {"yaml", "python", "sh"}
     longest = max(len(one.text.strip().split("\n")) for one in found)
     assert longest <= 10
     assert all(one.file for one in found if one.language == "yaml")
+
+
+def test_a_signature(place: Place) -> None:
+    place.run(block("python -c 'from hastelib"))
+    path = place.folder / "params" / "signatures" / "resnet8@glyphs.safetensors"
+    assert Signature.load(path).notes["network"] == "resnet8@glyphs"
 
 
 def test_a_target(place: Place) -> None:

@@ -11,8 +11,9 @@ from safetensors import safe_open
 from hastelib import suites
 from hastelib.data import fingerprint, load
 from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER
-from hastelib.glyphs.pretrain import pretrain
+from hastelib.glyphs.pretrain import RECIPE, pretrain
 from hastelib.store import Store
+from hastelib.suites import Recipe
 
 
 def _provenance(path: Path) -> dict:
@@ -24,9 +25,8 @@ def _provenance(path: Path) -> dict:
 def test_provenance_fits_the_suite(name: str):
     suite = suites.load("glyphs")
     found = _provenance(GLYPHS_FOLDER / f"{name}.safetensors")
-    assert suite.pretraining is not None
     assert suite.source_data is not None
-    assert found["recipe"] == suite.pretraining.model_dump()
+    assert Recipe(**found["recipe"]) == RECIPE
     assert found["data"] == fingerprint(load(suite.source_data)["train"])
     assert found["command"] == f"python -m hastelib.glyphs.pretrain {name}@glyphs"
 
@@ -48,7 +48,7 @@ def test_unknown_network_lists_the_choices(tmp_path: Path):
         pretrain("resnet50@glyphs", suites.load("glyphs"), tmp_path)
 
 
-def test_a_suite_without_recipe_says_so(tmp_path: Path):
-    suite = suites.load("glyphs").model_copy(update={"pretraining": None})
-    with pytest.raises(ValueError, match="no pretraining recipe"):
+def test_a_suite_without_source_data_says_so(tmp_path: Path):
+    suite = suites.load("glyphs").model_copy(update={"source_data": None})
+    with pytest.raises(ValueError, match="suite glyphs: no source_data"):
         pretrain("resnet8@glyphs", suite, tmp_path)

@@ -88,6 +88,15 @@ def test_tasks_refuse(grid: Grid, given, message):
         selection.tasks(grid, **given)
 
 
+def test_the_recipe_is_the_selections_own(grid: Grid):
+    own = grid.suite.recipe.model_copy(update={"learning_rate": 0.5})
+    assert grid.suite.selection is not None
+    told = grid.suite.selection.model_copy(update={"recipe": own})
+    suite = grid.suite.model_copy(update={"selection": told})
+    assert selection.tasks(Grid(suite, grid.store)).grid.suite.recipe == own
+    assert selection.tasks(grid).grid.suite.recipe == grid.suite.recipe
+
+
 def test_the_frame_is_of_the_subsets_and_each_source_ranks_for_itself(grid: Grid):
     tasks = selection.tasks(grid)
     frame = tasks.frame("5.2", ["leep"])

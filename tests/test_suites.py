@@ -118,6 +118,29 @@ def test_select_overrides_and_leaves_none_alone():
     assert suite.select()[1] == tuple(suite.targets)
 
 
+def test_sections_have_recipes_of_their_own_and_what_is_given_holds_in_all():
+    suite = suites.load("paper")
+    assert suite.selection is not None
+    assert suite.selection.recipe is not None
+    assert suite.segmentation is not None
+    assert suite.segmentation.pretraining is not None
+    rates = suite.recipe.learning_rate, suite.selection.recipe.learning_rate
+    assert rates == (1e-4, 1e-3)
+    assert (suite.recipe.schedule, suite.recipe.weight_decay) == ("constant", 0)
+    assert (suite.recipe.epochs, suite.selection.recipe.batch_size) == (100, 64)
+    scenes, taught = suite.segmentation.recipe, suite.segmentation.pretraining
+    assert (scenes.schedule, scenes.weight_decay, scenes.batch_size) == ("constant", 0, 16)
+    assert (taught.schedule, taught.weight_decay, taught.batch_size) == ("plateau", 1e-4, 16)
+    changed = suite.select(epochs=2)[0]
+    assert changed.selection is not None
+    assert changed.selection.recipe is not None
+    assert (changed.recipe.epochs, changed.selection.recipe.epochs) == (2, 2)
+    assert changed.selection.recipe.learning_rate == 1e-3
+    assert suite.segmentation.select(epochs=2)[0].pretraining == taught.model_copy(
+        update={"epochs": 2}
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

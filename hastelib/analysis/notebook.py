@@ -6,6 +6,7 @@ refused here, before anything runs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -14,15 +15,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import ValidationError, create_model
+from pydantic import ConfigDict, ValidationError, create_model
 
 from hastelib import plugins, records, suites
 from hastelib.features import default_device
 from hastelib.finetune import describe, versions
 from hastelib.grid import Grid
 from hastelib.metrics import METRICS
+from hastelib.store import key
 
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+_CHANGES = {*suites.Recipe.model_fields, *suites.Hardness.model_fields, "hardness_source"}
+_CHANGES |= {"sources", "pool", "taught", "rankers", "subsets", "image_size", "tokens"}
+"""Parameters that are told in the name of a file of rows where they are given."""
 
 
 def parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,10 +44,16 @@ def parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
         if not (name.startswith("_") or name in _IPYTHON or isinstance(value, ModuleType)):
             suites.one_of("parameter", name, annotations)
     fields: dict[str, Any] = {name: (kind, ...) for name, kind in annotations.items()}
+    strict = ConfigDict(strict=True)  # else True would be taken for 1
     try:
-        checked = create_model("Parameters", **fields)(**{n: namespace[n] for n in fields})
+        model = create_model("Parameters", __config__=strict, **fields)
+        checked = model(**{name: namespace[name] for name in fields})
     except ValidationError as error:
-        problems = [f"{e['loc'][0]}: {e['msg']}, got {e['input']!r}" for e in error.errors()]
+        raw = "; papermill's -r passes it on as it is written, -p as a number or a truth value"
+        problems = [
+            f"{e['loc'][0]}: {e['msg']}, got {e['input']!r}{raw * (e['type'] == 'string_type')}"
+            for e in error.errors()
+        ]
         raise ValueError("wrong parameters:\n  " + "\n  ".join(problems)) from None
     return checked.model_dump()
 
@@ -59,15 +70,15 @@ def start(
 
     Of the suite it is the ``part``, where one is named; its number of threads holds from here on.
     ``suite``, ``target``, ``sources``, ``seeds`` and ``metrics`` are read as their comments in the
-    notebooks say; a parameter that is a field of the suite's recipe or hardness replaces it;
-    ``output`` and those in ``own`` are left to the notebook.
+    notebooks say; a parameter that is a field of the suite, of its recipes or of its hardness
+    replaces it; ``output``, ``dry_run`` and those in ``own`` are left to the notebook.
 
     Raises:
         ValueError: an unknown suite, target, source or metric (lists the choices), or a value
             that the suite does not admit.
     """
     plugins.load()
-    rest = {name: value for name, value in given.items() if name not in own}
+    rest = {name: value for name, value in given.items() if name not in (*own, "dry_run")}
     suite = suites.find(rest.pop("suite", None), rest.pop("target", None) or None, part)
     if (metrics := rest.pop("metrics", None)) is not None:
         for metric in words(metrics) or ("",):
@@ -107,10 +118,18 @@ def setting(grid: Grid, targets: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame({"": rows}).rename_axis("")
 
 
-def save(frame: pd.DataFrame, stem: str | Path) -> None:
-    """Write the frame (:func:`hastelib.records.write`), and link to the file from the page."""
+def save(frame: pd.DataFrame, stem: str, given: Mapping[str, Any]) -> None:
+    """Write the frame (:func:`hastelib.records.write`), and link to the file from the page.
+
+    The name of the file says what was ``given`` in place of the suite's own, as in
+    ``5_1_source-glyphs-greek-epochs=1.csv``; of long values it has a hash.
+    """
     from IPython.display import Markdown, display  # belongs to the book's extra
 
+    for parameter in sorted(_CHANGES & given.keys()):
+        if (value := given[parameter]) not in (None, ""):
+            text = re.sub(r"[^\w.+@-]", "_", f"{value}")
+            stem += f"-{parameter}={text if len(text) <= 30 else key(value=value)[:6]}"
     name, one = records.write(frame, stem).name, frame.iloc[0]
     told = f"[`{name}`](../rows/{name}) has the {len(frame):,} rows of this page. Measured on: "
     display(Markdown(f"{told}{one['device']}; {one['versions']}."))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 FOLDER = Path(__file__).parents[2] / "book" / "paper_tables"
@@ -32,3 +34,27 @@ def read(*tables: int) -> pd.DataFrame:
         raise ValueError(f"tables: expected numbers from 1 to {max(files)}, got {unknown}")
     how: dict[str, Any] = {"dtype": {"section": str}, "keep_default_na": False}
     return pd.concat([pd.read_csv(files[n], **how) for n in tables or files], ignore_index=True)
+
+
+def row(ours: pd.DataFrame, printed: pd.DataFrame, target: str, units: int) -> pd.DataFrame:
+    """One target's correlations here beside the printed ones; empty where none are printed.
+
+    Args:
+        ours: by metric and variant: what :func:`hastelib.analysis.summary` gives.
+        printed: of :func:`read`, Pearson's r.
+        target: as a suite calls it: ``oxford_pets`` is Oxford-IIIT in Table 1.
+        units: how many models, or class subsets, the printed ones are correlated over. Their
+            interval is Fisher's: the hyperbolic tangent of artanh r -+ 1.96 / sqrt(units - 3).
+    """
+    theirs = printed[printed["target"].map(_plain) == _plain(target)]
+    value = theirs.set_index(["metric", "variant"])["value"]
+    value = value[value.index.isin(ours.index)]
+    z, reach = np.arctanh(value.clip(-0.9995, 0.9995)), 1.96 / np.sqrt(units - 3)
+    theirs = pd.DataFrame({"value": value, "low": np.tanh(z - reach), "high": np.tanh(z + reach)})
+    return pd.concat({"Here": ours.reindex(value.index), "Paper": theirs}, axis=1)
+
+
+def _plain(name: str) -> str:
+    """The name of a data set as no two tables spell it."""
+    name = re.sub(r"[^a-z0-9]", "", name.lower())
+    return {"oxfordiiit": "oxfordpets", "oxfordiiitpets": "oxfordpets"}.get(name, name)

@@ -20,9 +20,14 @@ from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, GLYPHS_INPUT
 from hastelib.models import placed, wrap
 from hastelib.store import Store, key, writing
 
+RECIPE = suites.Recipe(
+    epochs=12, learning_rate=0.1, schedule="onecycle", weight_decay=5e-4, threads=1
+)
+"""How they are trained."""
+
 
 def pretrain(name: str, suite: suites.Suite, folder: Path) -> float:
-    """Train ``architecture@glyphs`` from scratch by the suite's source data and ``pretraining``.
+    """Train ``architecture@glyphs`` from scratch on the suite's source data by :data:`RECIPE`.
 
     Writes ``architecture.safetensors`` into the folder.
 
@@ -31,9 +36,9 @@ def pretrain(name: str, suite: suites.Suite, folder: Path) -> float:
     """
     architecture = name.removesuffix("@glyphs")
     suites.one_of("glyphs network", architecture, GLYPHS)
-    if suite.pretraining is None or suite.source_data is None:
-        raise ValueError(f"suite {suite.name}: no pretraining recipe or no source_data; add both")
-    recipe, store, device = suite.pretraining, Store(), default_device()
+    if suite.source_data is None:
+        raise ValueError(f"suite {suite.name}: no source_data; add them")
+    recipe, store, device = RECIPE, Store(), default_device()
     data = load(suite.source_data, store)
     train = Images(data["train"], GLYPHS_INPUT, f"{suite.name} source train")
     test = Images(data["test"], GLYPHS_INPUT, f"{suite.name} source test")

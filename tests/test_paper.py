@@ -1,0 +1,239 @@
+"""The paper's own suite: its architectures on random weights, its plans, its pages end to end."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pandas as pd
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from hastelib import records, suites
+from hastelib.analysis import dryrun, paper
+from hastelib.grid import taught_on
+from hastelib.hooks import placed, structure
+from hastelib.models.language import TextClassifier
+from hastelib.models.segmentation import SegmentationSource, Viewing
+
+ROOT = Path(__file__).parents[1]
+SUITE = suites.load("paper")
+
+
+def networks() -> list[str]:
+    """All that sections 5.1, 5.2 and 5.4 start from."""
+    assert SUITE.selection is not None
+    assert SUITE.ensembles is not None
+    every = *SUITE.sources, *SUITE.selection.sources, *SUITE.ensembles.pool
+    return [*dict.fromkeys(taught_on(taught_on(name)[0])[0] for name in every)]
+
+
+HEADS = {
+    "resnet": "fc",
+    "densenet": "classifier",
+    "mobilenet_v": "classifier.1",
+    "vgg": "classifier.6",
+}
+LAYERS = {
+    "resnet": r"layer[234]\.\d+",
+    "densenet": r"features\.denseblock[234].*",
+    "mobilenet_v": r"features\.\d+",
+    "vgg": r"features\.\d+",
+}
+
+
+@pytest.mark.parametrize("name", networks())
+def test_the_head_and_the_layers_of_every_architecture_are_found(name: str):
+    torch.manual_seed(0)
+    found = structure(dryrun.untrained(name, 64).eval(), torch.randn(2, 3, 64, 64))
+    (family,) = [family for family in HEADS if name.startswith(family)]
+    assert found.head == HEADS[family]
+    assert len(found.layers) >= 3 - (family == "vgg")
+    assert pd.Series(found.layers).str.fullmatch(LAYERS[family]).all()
+
+
+def test_the_fcn_and_bert_are_read():
+    fcn = placed(dryrun.untrained("fcn_resnet50@COCO_WITH_VOC_LABELS_V1", 64).eval())
+    source = SegmentationSource("fcn", fcn, Viewing(64, 64), "")
+    assert source.structure.layers == ("backbone.layer2", "backbone.layer3", "backbone.layer4")
+    with torch.inference_mode():
+        found = source.reader()(torch.randn(1, 3, 64, 64))
+    assert (found["embedding"].shape[1], found["logits"].shape[1]) == (512, 21)
+    bert = dryrun.untrained("bert-base-uncased@hub", 16)
+    assert isinstance(bert, TextClassifier)
+    assert bert.head.in_features == 768
+    ids = torch.randint(0, 50, (2, 5))
+    found_ = structure(bert.eval(), {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+    assert found_.head == "head"
+    assert found_.layers == tuple(f"encoder.encoder.layer.{i}" for i in (5, 8, 11))
+
+
+def test_the_pool_is_a_2s():
+    assert SUITE.ensembles is not None
+    counts = pd.Series([taught_on(name)[1] or "" for name in SUITE.ensembles.pool]).value_counts()
+    sizes = {"": 3, "stanford_dogs": 3, "oxford_pets": 2, "flowers102": 2, "cub200": 2}
+    assert counts.to_dict() == sizes | {"caltech101": 1}
+    assert set(SUITE.ensembles.rankers.values()) <= set(SUITE.ensembles.pool)
+    assert set(SUITE.ensembles.rankers) == set(counts.index)
+    assert len(SUITE.sources) == 7
+
+
+def test_the_printed_row_has_fishers_interval():
+    printed = paper.read(1)
+    index = pd.MultiIndex.from_product([["leep", "nce"], ["all", "random", "ca", "cs"]])
+    ours = pd.DataFrame({"value": 0.5, "low": 0.1, "high": 0.7}, index)
+    row = paper.row(ours, printed, "oxford_pets", units=7)
+    assert [*row.index] == [(m, v) for m in ("leep", "nce") for v in ("all", "ca", "cs")]
+    value, low, high = row.loc[("leep", "all"), "Paper"]
+    assert value == 0.921
+    assert math.atanh(high) - math.atanh(value) == pytest.approx(1.959964 / 2, abs=1e-4)
+    assert math.atanh(value) - math.atanh(low) == pytest.approx(1.959964 / 2, abs=1e-4)
+    spelt = {target: len(paper.row(ours, printed, target, 7)) for target in SUITE.targets}
+    assert set(spelt.values()) == {6}
+    assert paper.row(ours, printed, "greek", units=7).empty
+
+
+# The pages, on made-up copies of the official sets
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small networks of torchvision with random weights, as files."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    for name in ("resnet18", "mobilenet_v2"):
+        module = torchvision.models.get_model(name, num_classes=9)
+        save_file(module.state_dict(), folder / f"{name}.safetensors")
+    return folder
+
+
+RESNET, MOBILE = "resnet18@resnet18.safetensors", "mobilenet_v2@mobilenet_v2.safetensors"
+
+
+@pytest.fixture
+def place(official: Any, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The copies, with the weights and a cache of their own."""
+    monkeypatch.setenv("HASTE_WEIGHTS", str(weights))
+    monkeypatch.setenv("HASTE_CACHE", str(tmp_path / "cache"))
+    return official
+
+
+def run(folder: Path, notebook: str, **given: Any) -> str:
+    """What a page shows, run by papermill's command."""
+    out = folder / f"{notebook}.ipynb"
+    flags = {name: "-r" if isinstance(value, str) else "-p" for name, value in given.items()}
+    options = [word for name, flag in flags.items() for word in (flag, name, f"{given[name]}")]
+    command = [sys.executable, "-m", "papermill", f"notebooks/{notebook}.ipynb", str(out)]
+    done = subprocess.run(
+        [*command, *options, "-r", "output", str(folder), "--no-progress-bar"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    cells = nbformat.read(out, as_version=4).cells
+    shown = [one for cell in cells for one in cell.get("outputs", ())]
+    texts = ["".join(one.get("data", {}).get("text/html", one.get("text", ""))) for one in shown]
+    return "\n".join(texts)
+
+
+def rows(folder: Path) -> pd.DataFrame:
+    (path,) = folder.glob("*.csv")
+    assert "epochs=1" in path.name
+    return records.read(path)
+
+
+def test_source_selection_runs_to_its_table(place: Any, tmp_path: Path):
+    place.add("cub200_2011")
+    given = {"sources": f"{RESNET},{MOBILE}", "hardness_source": RESNET, "image_size": 64}
+    shown = run(tmp_path, "5_1_source", target="cub200", epochs=1, **given)
+    found = rows(tmp_path)
+    assert set(found["suite"]) == {"paper"}
+    assert set(found["source"]) == {RESNET, MOBILE}
+    assert found["accuracy"].between(0, 1).all()
+    ca = found["variant"] == "ca"
+    assert found.loc[ca, "reason"].str.contains("ILSVRC2012_img_train.tar").all()
+    assert found[found["variant"].isin(["all", "random", "cs"])]["score"].notna().all()
+    assert "Fisher" in shown
+
+
+def test_target_selection_runs_to_its_table(place: Any, tmp_path: Path):
+    place.add("cub200_2011")
+    place.add("caltech101")
+    given = {"sources": f"{RESNET}+caltech101", "subsets": 4, "image_size": 64, "epochs": 1}
+    shown = run(tmp_path, "5_2_target", target="cub200", **given)
+    found = rows(tmp_path)
+    assert set(found["whole"]) == {"cub200"}
+    assert found["target"].nunique() == 4
+    assert found["score"].notna().mean() > 0.9
+    assert "Fisher" in shown
+
+
+def test_segmentation_runs_to_its_table(place: Any, tmp_path: Path):
+    for name in ("camvid", "suim", "voc2012", "bdd100k"):
+        place.add(name)
+    learnt = [f"fcn_resnet8@glyphs+{name}" for name in ("suim", "voc2012", "bdd100k")]
+    given = {"sources": ",".join(learnt), "hardness_source": learnt[0], "image_size": 32}
+    shown = run(tmp_path, "5_3_segmentation", suite="paper", target="camvid", epochs=1, **given)
+    found = rows(tmp_path)
+    assert set(found["source"]) == {*learnt}
+    assert "Fisher" in shown
+
+
+def test_ensembles_run_to_their_tables(place: Any, tmp_path: Path):
+    place.add("cub200_2011")
+    place.add("caltech101")
+    given = {"pool": f"{RESNET},{MOBILE},{RESNET}+caltech101", "sizes": "2", "image_size": 64}
+    run(tmp_path, "5_4_ensemble", target="cub200", epochs=1, **given)
+    found = rows(tmp_path)
+    assert found["source"].nunique() == 3 + 3
+    ca = found["variant"] == "ca"
+    assert ca.any()
+    assert found.loc[ca, "score"].isna().all()
+    assert found.loc[~ca, "score"].notna().all()
+
+
+def test_language_runs_to_its_table(place: Any, tmp_path: Path):
+    for name in ("tweet_eval", "emotion", "ag_news"):
+        place.add(name, 8)
+    sources = "bert2@corpus+emotion,bert2@corpus+ag_news"
+    given = {"sources": sources, "subsets": 4, "tokens": 16, "epochs": 1, "suite": "paper"}
+    shown = run(tmp_path, "5_5_language", target="tweeteval", **given)
+    assert rows(tmp_path)["score"].notna().mean() > 0.9
+    assert "Fisher" in shown
+
+
+TWO = "densenet121@IMAGENET1K_V1,mobilenet_v2@IMAGENET1K_V1"
+TAUGHT = "resnet18@IMAGENET1K_V1+flowers102"
+
+
+@pytest.mark.parametrize(
+    ("notebook", "given"),
+    [
+        ("5_1_source", {"target": "cub200", "image_size": 32, "sources": TWO}),
+        ("5_2_target", {"target": "cub200", "image_size": 32}),
+        ("5_3_segmentation", {"suite": "paper", "target": "camvid", "image_size": 32}),
+        ("5_4_ensemble", {"target": "cub200", "image_size": 32, "pool": f"{TWO},{TAUGHT}"}),
+        ("5_5_language", {"suite": "paper", "target": "imdb", "tokens": 8}),
+    ],
+)
+def test_a_dry_run_tells_the_plan_and_downloads_nothing(
+    notebook: str, given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("HASTE_DATA", "HASTE_WEIGHTS", "HASTE_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    shown = run(tmp_path, notebook, dry_run=True, **given)
+    assert "Plan of suite paper" in shown
+    assert re.search(
+        r"\d fine-tunings, about [\d,.]+ h on .* memory for batches of \d+: [\d.]+ GiB", shown
+    )
+    assert re.search(r"data to download: .*(GB|from stanfordnlp/imdb)", shown)
+    assert re.search(r"weights to download: .*(\d MB|hub)", shown)
+    assert ("none, so CA has no scores" in shown) == (notebook in ("5_1_source", "5_4_ensemble"))
+    assert not [*tmp_path.rglob("*.csv")]
+    assert not (tmp_path / "HASTE_DATA").exists()
