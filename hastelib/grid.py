@@ -447,7 +447,7 @@ class Grid:
             **self._network(network),
             train=self.fingerprint(target, "train"),
             test=self.fingerprint(target, "test"),
-            recipe=(recipe or self.suite.recipe).model_dump(exclude_defaults=True),
+            recipe=(recipe or self.suite.recipe_of(network.name)).model_dump(exclude_defaults=True),
             seed=seed,
             code=code.of(MAKERS["accuracies"]),
         )
@@ -456,7 +456,7 @@ class Grid:
         self, network: models.Source, target: str, seed: int, recipe: Recipe | None, entry: str
     ) -> tuple[Kept, nn.Module]:
         train, test = (self.read(target, split, network) for split in ("train", "test"))
-        how = recipe or self.suite.recipe
+        how = recipe or self.suite.recipe_of(network.name)
         made = finetune.finetune(network, train, test, how, seed, store=self.store, entry=entry)
         assert made.module is not None
         notes = {"accuracy": made.accuracy, "provenance": made.provenance}
@@ -681,12 +681,13 @@ class Grid:
         here = {"device": finetune.describe(default_device()), "versions": finetune.versions()}
         made = pd.DataFrame([one.provenance for one in outcomes] or [here])
         device, versions = ("; ".join(made[name].unique()) for name in here)
+        recipes = [Recipe(**one.provenance["recipe"]).told for one in outcomes]
         return {
             "schema": SCHEMA,
             "suite": self.suite.name,
             "target": target,
             "data": "" if lost else self.fingerprint(target, "train")[:12],
-            "recipe": self.suite.recipe.told,
+            "recipe": "; ".join(dict.fromkeys(recipes or [self.suite.recipe.told])),
             "seconds": made.get("seconds", pd.Series(dtype=float)).mean(),
             "device": f"{device}, threads a job: {self.suite.recipe.threads}",
             "versions": versions,

@@ -117,8 +117,9 @@ class Suite(Strict):
     A network sees squares of ``image_size`` pixels, or at most so many ``tokens`` of a text.
     ``source_data`` are what the sources were trained on, or ``source_share`` of each of their
     classes; not needed where every source is trained on a target, by ``pretraining`` (the recipe
-    for None). ``segmentation`` and ``language`` are
-    suites of their own, for sections 5.3 and 5.5.
+    for None). ``rates`` are the learning rates of some sources, and of those trained from them, in
+    place of the recipe's. ``segmentation`` and ``language`` are suites of their own, for sections
+    5.3 and 5.5.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Suite(Strict):
     sources: tuple[str, ...] = Field(min_length=1)
     targets: dict[str, DataSpec] = Field(min_length=1)
     recipe: Recipe
+    rates: dict[str, float] = Field(default={})
     seeds: tuple[int, ...] = (0,)
     hardness: Hardness
     pretraining: Recipe | None = None
@@ -174,6 +176,11 @@ class Suite(Strict):
         if len(set(values)) < len(values):
             raise ValueError("expected each of them once")
         return values
+
+    def recipe_of(self, source: str) -> Recipe:
+        """How a source is fine-tuned."""
+        rate = self.rates.get(source.partition("+")[0], self.recipe.learning_rate)
+        return self.recipe.model_copy(update={"learning_rate": rate})
 
     def target(self, name: str) -> DataSpec:
         """The data of a target; ``ValueError`` with the choices where there is none."""
@@ -224,6 +231,8 @@ class Suite(Strict):
                 self._of_source_data(value)
             for part in [part for part in places[:-1] if field in part] or [values]:
                 part[field] = value
+            if field == "learning_rate":
+                values["rates"] = {}
         wanted = [targets] if isinstance(targets, str) and targets else targets or [*self.targets]
         for target in wanted:
             one_of(f"target of suite {self.name}", target, self.targets)

@@ -10,6 +10,13 @@ import yaml
 from hastelib import suites
 
 
+def test_a_source_can_have_a_rate_of_its_own():
+    suite = suites.load("glyphs").model_copy(update={"rates": {"resnet8@glyphs": 0.5}})
+    assert suite.recipe_of("resnet8@glyphs+greek").learning_rate == 0.5
+    assert suite.recipe_of("resnet14@glyphs") == suite.recipe
+    assert suite.select(learning_rate=0.1)[0].recipe_of("resnet8@glyphs").learning_rate == 0.1
+
+
 @pytest.mark.parametrize("name", suites.names())
 def test_every_suite_is_valid(name: str):
     assert suites.load(name).name == name
