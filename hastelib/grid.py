@@ -48,6 +48,8 @@ T = TypeVar("T")
 MEMORY = 2 << 30
 """Bytes of networks, decoded splits, features and outcomes that a grid holds; the rest is read or
 made again."""
+WHOLE: dict[str, Any] = {"variant": "all", "similarity": "", "draw": 0, "fraction": 1.0}
+"""The line of a cell that failed, where no other cell has any."""
 HARD = ("ca", "cs")
 """The variants of hard subsets."""
 
@@ -588,7 +590,7 @@ class Grid:
         rows, lines = [], {one["target"]: next(iter(s.values())) for one, _, s, _ in cells if s}
         for shared, by, scores, reason in cells:
             blank = {"score": math.nan, "reason": reason, "samples": 0, "classes": math.nan}
-            like = lines.get(shared["target"]) or next(iter(lines.values()), self._lines())
+            like = lines.get(shared["target"]) or next(iter(lines.values()), [WHOLE])
             blanks = [line | blank for line in like]
             for metric in metrics:
                 rows += [
@@ -609,17 +611,6 @@ class Grid:
                 stacklevel=2,
             )
         return check(pd.concat([found, static_rows(found)]) if static else found)
-
-    def _lines(self) -> list[dict[str, Any]]:
-        """The lines of a cell, as :func:`score` gives them, where no cell has any."""
-        settings = self.suite.hardness
-        subsets = [("all", "", 0), *(("random", "", draw) for draw in range(settings.draws))]
-        subsets += [("ca", "cosine", 0), ("ca", "dot", 0), ("cs", "", 0)]
-        share = {"all": 1.0}
-        return [
-            {"variant": v, "similarity": s, "draw": d, "fraction": share.get(v, settings.fraction)}
-            for v, s, d in subsets
-        ]
 
     def shared(
         self, target: str, outcomes: Sequence[finetune.Outcome], lost: bool = False
