@@ -166,6 +166,7 @@ def test_williams_by_the_formula() -> None:
     assert stats.williams_t(r1, r2, r12, 12) == pytest.approx((t, p), rel=1e-9)
     assert stats.williams_t(r2, r1, r12, 12) == pytest.approx((-t, p), rel=1e-9)
     assert stats.williams_t(r1, r1, r12, 12) == (0, 1)
+    assert stats.williams_t(0.5, 0.5, 1.0, 12) == (0, 1)
     assert stats.williams_t(1.0, -1.0, -1.0, 12) == (math.inf, 0)
     assert stats.williams_t(-1.0, 1.0, -1.0, 12) == (-math.inf, 0)
 
