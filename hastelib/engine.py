@@ -54,7 +54,7 @@ class Job:
     gpus: int = 0
 
 
-class JobsFailedError(RuntimeError):
+class JobsFailedError(ValueError):
     """Some jobs failed (``errors``, by name), all others are done (``results``)."""
 
     def __init__(self, errors: dict[str, str], results: dict[str, Any]) -> None:

@@ -48,6 +48,8 @@ T = TypeVar("T")
 MEMORY = 2 << 30
 """Bytes of networks, decoded splits, features and outcomes that a grid holds; the rest is read or
 made again."""
+WHOLE: dict[str, Any] = {"variant": "all", "similarity": "", "draw": 0, "fraction": 1.0}
+"""The line of a cell that failed, where no other cell has any."""
 HARD = ("ca", "cs")
 """The variants of hard subsets."""
 
@@ -599,7 +601,7 @@ class Grid:
         accuracy is the mean over the seeds there are, NaN without any.
 
         Raises:
-            ValueError: no cell could be scored.
+            ValueError: nothing could be computed.
 
         Warns:
             UserWarning: names what failed, and subsets with hardly more samples than classes.
@@ -640,8 +642,8 @@ class Grid:
             }
             cells.append((shared, by, scores, errors.get(job, "")))
         lines = {one["target"]: next(iter(s.values())) for one, _, s, _ in cells if s}
-        if errors and not lines:
-            raise ValueError(f"section {section}: nothing could be scored: {summary(errors)}")
+        if errors and not lines and not any(shared["seeds"] for shared, *_ in cells):
+            raise ValueError(f"section {section}: nothing could be computed: {summary(errors)}")
         if errors:
             warnings.warn(
                 f"section {section}: {len(errors)} jobs failed, and NaN stands for them; a second "
@@ -652,7 +654,7 @@ class Grid:
         rows = []
         for shared, by, scores, reason in cells:
             blank = {"score": math.nan, "reason": reason, "samples": 0, "classes": math.nan}
-            like = lines.get(shared["target"]) or next(iter(lines.values()))
+            like = lines.get(shared["target"]) or next(iter(lines.values()), [WHOLE])
             blanks = [line | blank for line in like]
             for metric in metrics:
                 rows += [

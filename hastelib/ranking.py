@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from hastelib import code, engine, hardness, models, plugins, stats
+from hastelib import checks, code, engine, hardness, models, plugins, stats
 from hastelib.data import Preprocessing, class_names, fingerprint, image_folder, paths
 from hastelib.data.base import labels_of
 from hastelib.data.images import rgb
@@ -84,7 +84,11 @@ class _Items(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
 
 def _one_class(values: Any, where: str) -> tuple[Tensor, list[str]]:
     """Labels as integers with the names of their classes."""
+    if np.ma.is_masked(values):
+        raise ValueError(f"{where}: expected a class for each sample, got masked ones; remove them")
     array = np.asarray(values)
+    if array.dtype.kind in "iu" and array.size:
+        checks.labels(where, array.ravel(), None)  # no -1 and no 255 for a sample without a class
     if array.ndim != 1 or array.dtype.kind == "f":
         what = "several labels a sample" if array.ndim > 1 else "real numbers"
         raise ValueError(
@@ -102,7 +106,7 @@ def _data(data: Any, labels: Any) -> _Data:
     if data is None:
         if labels is None:
             raise ValueError("data: expected a folder, a data set or a DataLoader, or labels=")
-        y, names = _one_class(torch.as_tensor(labels), "labels")
+        y, names = _one_class(labels, "labels")
         return _Data(y, names, "arrays")
     if labels is not None:
         raise ValueError("labels: expected none beside data, which has its own")
@@ -121,7 +125,7 @@ def _data(data: Any, labels: Any) -> _Data:
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         found = getattr(data, "targets", None)
         found = [data[i][1] for i in range(len(data))] if found is None else found
-        y, names = _one_class(torch.as_tensor(found), "data")
+        y, names = _one_class(found, "data")
         return _Data(y, list(getattr(data, "classes", names)), "items", data)
     raise ValueError(
         "data: expected a folder of class folders, a datasets.Dataset, a torch Dataset or a "
@@ -177,7 +181,7 @@ class _Asked:
 def _features(name: str, model: Any, data: _Data, rows: Tensor, asked: _Asked) -> Features:
     """What a model makes of some of the samples."""
     if isinstance(model, np.ndarray | Tensor):
-        model = Features(torch.as_tensor(model), None, {}, data.labels)
+        model = Features(checks.stored(name, model), None, {}, data.labels)
     if isinstance(model, Features):
         if len(model.embedding) != len(data.labels):
             raise ValueError(f"it has {len(model.embedding)} samples, not {len(data.labels)}")
@@ -373,6 +377,11 @@ def rank(
         one_of("metric", name, METRICS)
     for name in hard:
         one_of("hard variant", name, ("ca", "cs"))
+    checks.positive("fraction", fraction, most=1)
+    checks.whole("seed", seed, 0)
+    checks.whole("batch_size", batch_size, 1)
+    if max_samples is not None:
+        checks.whole("max_samples", max_samples, 1)
     asked = _Asked(tuple(metrics), tuple(hard), fraction, batch_size, device, seed, cache)
     if isinstance(models, str) or not all(isinstance(name, str) for name in models):
         raise ValueError("models: expected a list of names, or {your name: name, module, ...}")

@@ -125,6 +125,10 @@ def inputs(*batch: Any, **options: Any) -> Call:
     return lambda _: hastelib.features(network, [*batch], device="cpu", **options)
 
 
+def ranked(**given: Any) -> Call:
+    return lambda _: hastelib.rank(None, {"a": X}, **({"labels": Y} | given))
+
+
 def entry(here: Path) -> Any:
     """An entry where a file is in the way of the folder."""
     (here / "file").touch()
@@ -449,6 +453,19 @@ FILES: list[tuple[Call, str]] = [
         "got a DataLoader with a RandomSampler; build it with shuffle=False",
     ),
     (lambda _: data.Preprocessing(8, 8).normalise(IMAGES), "pixels: expected bytes .* got float32"),
+    # ranking
+    (ranked(labels=-Y), "labels: expected labels of at least 0, got -1"),
+    (ranked(labels=np.ma.masked_array(Y, Y > 0)), "labels: .* got masked ones; remove them"),
+    (ranked(labels=np.array([0, 255] * 4, np.uint8)), "labels: .* 255, in bytes the mark of no"),
+    (ranked(labels=Y[:, None]), "labels: .* several labels a sample"),
+    (ranked(labels=Y / 2), "labels: .* real numbers"),
+    (ranked(fraction=2), r"fraction: expected a number in \(0, 1\], got 2"),
+    (ranked(seed="x"), "seed: expected an integer of at least 0"),
+    (ranked(max_samples=0), "max_samples: expected an integer of at least 1"),
+    (ranked(batch_size=0), "batch_size: expected an integer of at least 1"),
+    (ranked(metrics=["logm"]), "unknown metric 'logm'"),
+    (ranked(hard=["hard"]), "unknown hard variant 'hard'"),
+    (ranked(budget="half"), "budget: expected None or halving"),
     # data
     (
         lambda here: data.load(data.Folder(kind="folder", path=f"{here}/x")),
@@ -533,6 +550,11 @@ def test_common_forms_of_weights_are_read(tmp_path: Path) -> None:
 )
 def test_odd_arrays_that_are_fine(given: Any) -> None:
     assert metrics.gbc(given, pd.Series(Y)) == pytest.approx(metrics.gbc(X, Y), rel=1e-12)
+
+
+def test_names_of_classes_are_labels_of_a_ranking(tmp_path: Path) -> None:
+    found = hastelib.rank(None, {"a": X, "b": X.astype(np.longdouble)}, labels=["x", "y"] * 4)
+    assert found.table()["gbc"].tolist() == [metrics.gbc(X, Y)] * 2
 
 
 def test_float8_is_read() -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import PIL
 import pytest
 import torch
 import torchvision
@@ -117,10 +118,12 @@ def test_versions_count_where_they_are_used(monkeypatch: pytest.MonkeyPatch) -> 
         return [code.of(*things) for things in reached]
 
     before = all_of()
-    monkeypatch.setattr(torchvision, "__version__", "0.1")
-    leep, n_leep, features = all_of()
-    assert [leep, n_leep] == before[:2]
-    assert features != before[2]
+    for package in (torchvision, PIL):
+        with monkeypatch.context() as patch:
+            patch.setattr(package, "__version__", "0.1")
+            leep, n_leep, features = all_of()
+        assert [leep, n_leep] == before[:2]
+        assert features != before[2]
     monkeypatch.setattr(torch, "__version__", "0.1")
     assert not {*all_of()} & {*before}
 

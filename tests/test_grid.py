@@ -431,7 +431,7 @@ def test_a_source_that_cannot_be_loaded_fails_alone(suite: Suite, folder: Path, 
     )
     assert found[mine]["score"].isna().all()
     assert found[mine]["reason"].str.contains("no such network today").all()
-    with pytest.raises(ValueError, match=r"nothing could be scored: .*no such network today"):
+    with pytest.raises(ValueError, match=r"nothing could be computed: .*no such network today"):
         Grid(both, Store(folder)).frame("5.1", ["greek"], ["leep"], sources=["broken@mine"])
 
 

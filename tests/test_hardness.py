@@ -233,6 +233,10 @@ def test_rounding_adds_no_sample() -> None:
     assert len(hardness.hardest(np.arange(10.0), 0.1 + 0.2)) == 3
     assert len(hardness.hardest(np.arange(100.0), 0.07)) == 7
     assert len(hardness.hardest(np.arange(10.0), 0.31)) == 4
+    labels = np.repeat([5, 2], 10)
+    assert hardness.hardest(np.arange(20.0), 0.1 + 0.2, labels).tolist() == [19, 18, 17, 9, 8, 7]
+    assert len(hardness.hardest(np.arange(20.0), 0.31, labels)) == 8
+    assert hardness.hardest(np.arange(3.0), 0.01, [0, 0, 1]).tolist() == [2, 1]
 
 
 @LIGHT

@@ -166,6 +166,23 @@ def test_williams_by_the_formula() -> None:
     assert stats.williams_t(r1, r2, r12, 12) == pytest.approx((t, p), rel=1e-9)
     assert stats.williams_t(r2, r1, r12, 12) == pytest.approx((-t, p), rel=1e-9)
     assert stats.williams_t(r1, r1, r12, 12) == (0, 1)
+    assert stats.williams_t(0.5, 0.5, 1.0, 12) == (0, 1)
+    assert stats.williams_t(1.0, -1.0, -1.0, 12) == (math.inf, 0)
+    assert stats.williams_t(-1.0, 1.0, -1.0, 12) == (-math.inf, 0)
+
+
+def test_static_is_the_mean_standing_on_the_other_targets() -> None:
+    nan = math.nan
+    accuracies = [[0.5, 0.7, 0.9], [0.2, nan, 0.1], [nan, nan, 0.4], [0.3, 0.3, 0.3]]
+    z = math.sqrt(1.5)
+    expected = [
+        [(1 + 0) / 2, 0, (-1 + 0 + 0) / 3],
+        [(-z + 0) / 2, 0, (z + 0 + 0) / 3],
+        [(-z + 1 + 0) / 3, 0, (z - 1 + 0) / 3],
+        [(-z + 1) / 2, 0, (z - 1 + 0) / 3],
+    ]
+    np.testing.assert_allclose(stats.static(accuracies), expected, atol=1e-12)
+    assert np.isnan(stats.static([[0.1, 0.2]])).all()
 
 
 def test_williams_example_in_print() -> None:
