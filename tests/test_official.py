@@ -186,9 +186,7 @@ def test_an_archive_of_something_else_is_named(official):
     images = folder / "leftImg8bit_trainvaltest.zip"
     shutil.copy(images, folder / "gtFine_trainvaltest.zip")
     official.point("cityscapes")
-    with pytest.raises(
-        data.MissingDataError, match=r"trainvaltest\.zip holds no gtFine; del"
-    ):
+    with pytest.raises(data.MissingDataError, match=r"trainvaltest\.zip holds no gtFine; del"):
         data.load(spec("cityscapes"))
     assert not (folder / ".unpacking").exists()
 
