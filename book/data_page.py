@@ -28,19 +28,19 @@ def said(file: File) -> str:
 def lines(section: str) -> Iterator[str]:
     """The table of a section, and below it what else is known of each set."""
     sets = {name: of for name, of in SETS.items() if kind(of) == section}
-    yield "| `name` | Data set | Classes | Train | Test | Split | Licence |"
-    yield "|---|---|--:|--:|--:|---|---|"
+    yield "| Name | Data set | Classes | Train | Test | Split |"
+    yield "|---|---|--:|--:|--:|---|"
     for name, of in sets.items():
         counts = (f"{count:,}" if count else "–" for count in (of.train, of.test))
         title = f"[{of.title}]({of.page}) {{cite}}`{of.cite}`"
-        cells = f"`{name}`", title, str(of.classes), *counts, of.split, of.licence
+        cells = name, title, str(of.classes), *counts, of.split
         yield f"| {' | '.join(cells)} |"
     yield ""
     for name, of in sets.items():
         told = "; ".join(map(said, of.files))
         if hub := getattr(of.read, "hub", None):
             told = f"`{hub}` on the hub, revision `{of.read.revision[:8]}…`"
-        parts = [part.rstrip(".") for part in (told, of.note) if part]
+        parts = [x.rstrip(".") for x in (told, f"Licence: {of.licence}", of.note) if x]
         yield f"- `{name}`: {'. '.join(parts)}."
 
 

@@ -60,18 +60,18 @@ def fetch(
                 raise ValueError(f"{path} is there, but {why}: delete it")
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(lock):
-                if path.is_dir():
-                    raise IsADirectoryError("a folder has its name")
+        with FileLock(lock):
+            if path.is_dir():
+                raise IsADirectoryError("a folder has its name")
+            try:
                 if not path.exists():  # else another process had it first
                     _download(url, part, size)
                     if why := _unfit(part, sha256, md5):
                         part.unlink()
                         raise ValueError(f"it {why}")
                     part.replace(path)
-        finally:
-            lock.unlink(missing_ok=True)
+            finally:  # who waits for it makes another
+                lock.unlink(missing_ok=True)
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         large = f", {size:,} bytes" if size else ""

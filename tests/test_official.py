@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,16 @@ def test_what_is_half_unpacked_is_unpacked_again(official, name: str):
     data.load(spec(name))
     assert len([*root.rglob("*.*")]) == count
     assert official.server.asked == []  # its archive is still there
+
+
+def test_two_that_want_the_same_set_wait_for_each_other(official):
+    official.add("stanford_dogs")
+    with ThreadPoolExecutor(3) as pool:
+        splits = [*pool.map(lambda _: data.load(spec("stanford_dogs")), range(3))]
+    assert {len(split["train"]) for split in splits} == {24}
+    assert sorted(official.server.asked) == [
+        (f"/stanford_dogs/{file}.tar", None) for file in ("images", "lists")
+    ]
 
 
 @pytest.mark.parametrize("name", DOWNLOADED)
@@ -319,7 +330,7 @@ def test_the_page_of_data_sets_is_made_from_the_table():
     made = runpy.run_path(str(ROOT / "book/data_page.py"))["page"]
     text = (ROOT / "book/data.md").read_text(encoding="utf-8")
     assert made(text) == text, "run python book/data_page.py"
-    assert all(f"| `{name}` |" in text for name in SETS)
+    assert all(f"| {name} | [{of.title}]({of.page})" in text for name, of in SETS.items())
     keys = re.findall(r"^@\w+\{(\w+),", (ROOT / "book/references.bib").read_text(), re.MULTILINE)
     assert {of.cite for of in SETS.values()} <= set(keys)
 

@@ -11,14 +11,14 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import datasets
 import numpy as np
 import torchvision.datasets as tv
 from filelock import FileLock
 from PIL import Image
-from pydantic import AfterValidator
+from pydantic import field_validator
 from scipy.io import loadmat
 
 from hastelib.data.base import (
@@ -253,7 +253,7 @@ _IDD = (
     "autorickshaw|car|truck|bus|vehicle fallback|curb|wall|fence|guard rail|billboard|traffic sign|"
     "traffic light|pole|structure fallback|building|bridge|vegetation|sky"
 )
-VOC = (
+_VOC = (
     "background|aeroplane|bicycle|bird|boat|bottle|bus|car|cat|chair|cow|dining table|dog|horse|"
     "motorbike|person|potted plant|sheep|sofa|train|tv monitor"
 )
@@ -363,7 +363,6 @@ _DOGS = "http://vision.stanford.edu/aditya86/ImageNetDogs"
 _FLOWERS = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
 _PETS = "https://www.robots.ox.ac.uk/~vgg/data/pets"
 _HUB = "https://huggingface.co/datasets"
-_VOC = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
 
 # fmt: off
 SETS = {
@@ -441,8 +440,8 @@ SETS = {
         licence="research and education, by ImageNet's terms of access",
         note="Source data; needs a login. Classes have their WordNet ids as names."),
     "voc2012": Set(
-        "Pascal VOC 2012", Scenes(VOC.split("|"), _listed(range(21)), _voc), "train; val",
-        21, 1464, 1449, "voc", _VOC,
+        "Pascal VOC 2012", Scenes(_VOC.split("|"), _listed(range(21)), _voc), "train; val",
+        21, 1464, 1449, "voc", "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
         (File("VOCtrainval_11-May-2012.tar", ("VOCdevkit/VOC2012",),
               "https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
               1_999_639_040, "6cd6e144f989b92b3379bac3b3de84fd"),),
@@ -529,8 +528,15 @@ class Official(Spec):
     """
 
     kind: Literal["official"]
-    name: Annotated[str, AfterValidator(lambda name: _known(name))]
+    name: str
     path: str | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in SETS:
+            raise ValueError(f"unknown data set; choose one of: {', '.join(SETS)}")
+        return name
 
     @property
     def root(self) -> Path:
@@ -554,7 +560,11 @@ class Official(Spec):
                 found = of.read(root)
         except (OSError, LookupError, RuntimeError, ValueError) as error:
             said = error.args[0] if isinstance(error, LookupError) else error
-            raise of.lacks(f"it is damaged or half unpacked ({said})", root) from error
+            made = " and ".join(path for file in of.files for path in file.makes)
+            remedy = f"delete {made} there, and try again" if made else f"get it from {of.page}"
+            raise MissingDataError(
+                f"{of.title}: what lies in {root} is damaged or half unpacked ({said}); {remedy}"
+            ) from error
         if isinstance(of.read, Scenes):
             how = of.read.names, of.read.decode, store, self.name
             found = {split: decoded(pairs[split], *how, split) for split in SPLITS}
@@ -569,9 +579,3 @@ class Official(Spec):
 
     def __str__(self) -> str:
         return SETS[self.name].title
-
-
-def _known(name: str) -> str:
-    if name not in SETS:
-        raise ValueError(f"unknown data set; choose one of: {', '.join(SETS)}")
-    return name
