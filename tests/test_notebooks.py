@@ -29,6 +29,12 @@ def _namespace(**values) -> dict:
 
 def test_parameters_are_what_the_cell_annotates():
     assert analysis.parameters(_namespace(epochs=3)) == {"suite": "", "epochs": 3}
+    dry = {"__annotations__": {"dry_run": bool}}
+    assert [analysis.parameters(dry | {"dry_run": x}) for x in (True, "true", "false")] == [
+        {"dry_run": True},
+        {"dry_run": True},
+        {"dry_run": False},
+    ]
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ def test_a_dry_run_tells_the_plan_and_downloads_nothing(
 ):
     for name in ("HASTE_DATA", "HASTE_WEIGHTS", "HASTE_CACHE"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    shown = run(tmp_path, notebook, dry_run=True, **given)
+    shown = run(tmp_path, notebook, dry_run="true", **given)
     assert "Plan of suite paper" in shown
     assert re.search(
         r"\d fine-tunings, about [\d,.]+ h on .* memory for batches of \d+: [\d.]+ GiB", shown

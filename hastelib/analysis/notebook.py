@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from hastelib import plugins, records, suites
 from hastelib.features import default_device
@@ -43,10 +43,13 @@ def parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in namespace.items():
         if not (name.startswith("_") or name in _IPYTHON or isinstance(value, ModuleType)):
             suites.one_of("parameter", name, annotations)
-    fields: dict[str, Any] = {name: (kind, ...) for name, kind in annotations.items()}
-    strict = ConfigDict(strict=True)  # else True would be taken for 1
+    # Strict, else True would be taken for 1; but papermill's -p leaves true a word.
+    fields: dict[str, Any] = {
+        name: (kind, Field(strict=False) if kind is bool else ...)
+        for name, kind in annotations.items()
+    }
     try:
-        model = create_model("Parameters", __config__=strict, **fields)
+        model = create_model("Parameters", __config__=ConfigDict(strict=True), **fields)
         checked = model(**{name: namespace[name] for name in fields})
     except ValidationError as error:
         raw = "; papermill's -r passes it on as it is written, -p as a number or a truth value"
