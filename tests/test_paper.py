@@ -218,7 +218,10 @@ TAUGHT = "resnet18@IMAGENET1K_V1+flowers102"
         ("5_1_source", {"target": "cub200", "image_size": 32, "sources": TWO}),
         ("5_2_target", {"target": "cub200", "image_size": 32}),
         ("5_3_segmentation", {"suite": "paper", "target": "camvid", "image_size": 32}),
-        ("5_4_ensemble", {"target": "cub200", "image_size": 32, "pool": f"{TWO},{TAUGHT}"}),
+        (
+            "5_4_ensemble",
+            {"target": "cub200", "image_size": 32, "pool": f"{TWO},{TAUGHT}", "sizes": "2"},
+        ),
         ("5_5_language", {"suite": "paper", "target": "imdb", "tokens": 8}),
     ],
 )
