@@ -219,27 +219,9 @@ class Grid:
         return self._once(("data", name), make)
 
     def fingerprint(self, target: str | None, split: Split) -> str:
-        """The content hash of a split; of source data that are gone, what it was."""
-        spec = self.suite.source_data
-
-        def make() -> str:
-            if target is not None or spec is None:
-                return fingerprint(self.data(target)[split])
-            entry = key(spec=spec.model_dump(mode="json"), split=split)
-            kept = self.store.read("fingerprints", entry)
-            before: str = kept[1]["fingerprint"] if kept else ""
-            try:
-                found = fingerprint(self.data(None)[split])
-            except MissingDataError:
-                if before:
-                    return before
-                raise
-            if found != before:
-                with suppress(OSError):  # a cache that is read only serves as well
-                    self.store.write("fingerprints", entry, {}, {"fingerprint": found})
-            return found
-
-        return self._once(("fingerprint", target, split), make)
+        """The content hash of a split."""
+        what = ("fingerprint", target, split)
+        return self._once(what, lambda: fingerprint(self.data(target)[split]))
 
     def read(self, target: str | None, split: Split, network: models.Source) -> Batches:
         """A split as a network sees it, decoded once for all networks that see the same."""
