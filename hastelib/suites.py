@@ -194,7 +194,8 @@ class Suite(Strict):
             return re.split("[_/]", name.partition("@")[2])[0]
 
         known = {data(one) for one in (*self.sources, self.hardness.source) if "+" not in one}
-        if self.source_data and "+" not in source and data(source) not in known:
+        told = "." not in source and "+" not in source  # a file's name says nothing
+        if self.source_data and told and data(source) not in known:
             raise ValueError(
                 f"hardness_source: the source data of suite {self.name} are not what {source!r} "
                 f"was trained on; choose a network of {', '.join(sorted(known))}, one trained on a "

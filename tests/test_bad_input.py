@@ -360,8 +360,8 @@ FILES: list[tuple[Call, str]] = [
     ),
     # rows
     (lambda here: records.read(here / "rows.csv"), "rows.csv"),
-    (of_file(b"schema,section\n2,5.1\n", records.read), "file: .*missing suite, target"),
-    (lambda _: records.check(pd.DataFrame([row(schema=1)])), "expected schema 2, got 1; run the"),
+    (of_file(b"schema,section\n3,5.1\n", records.read), "file: .*missing suite, target"),
+    (lambda _: records.check(pd.DataFrame([row(schema=1)])), "expected schema 3, got 1; run the"),
     (
         lambda _: records.check(pd.DataFrame([row(score=math.inf)])),
         "expected a finite score, or nan",

@@ -346,7 +346,9 @@ def test_the_suites_of_the_paper_and_of_the_pocket_name_the_same_revisions():
 
 def test_a_grid_takes_source_data_whole(official, tmp_path: Path):
     official.add("caltech101")
-    paper = suites.load("paper").model_copy(update={"source_data": spec("caltech101")})
+    paper = suites.load("paper").model_copy(
+        update={"source_data": spec("caltech101"), "source_share": 1.0}
+    )
     grid = Grid(paper, Store(tmp_path))
     split = grid.data("caltech101")
     assert list(grid.data(None)) == ["train"]

@@ -41,7 +41,7 @@ def write(self: Store, kind: str, entry: str, arrays: Any, notes: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-vars(grid)["extract"] = witnessed(extract, lambda source, split: f"extract {source.name}")
+vars(grid)["extract"] = witnessed(extract, lambda source, split, **_: f"extract {source.name}")
 finetune.finetune = witnessed(
     finetune.finetune,
     lambda source, train, test, recipe, seed, **_: f"fine-tune {source.name}, seed {seed}",
