@@ -22,7 +22,7 @@ from sklearn.datasets import load_sample_images
 
 from hastelib import finetune, models
 from hastelib.data import Preprocessing
-from hastelib.data.images import rgb
+from hastelib.data.images import opened, rgb
 from hastelib.features import Features, threaded
 from hastelib.metrics import Sample
 
@@ -61,7 +61,7 @@ def measure(name: str, folder: Path) -> dict[str, object]:
         return models.wrap(name, module, see)
 
     def decode() -> torch.Tensor:
-        return torch.stack([see(rgb(Image.open(io.BytesIO(file)))) for file in files])
+        return torch.stack([see(rgb(opened({"bytes": file}))) for file in files])
 
     source = load()
     batch = source.inputs(decode()[torch.arange(BATCH) % len(files)])

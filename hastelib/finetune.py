@@ -60,6 +60,14 @@ def seeded(seed: int, threads: int, precision: str = "float32") -> Iterator[None
         yield
 
 
+def optimiser_of(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """What changes the weights of a network, as the recipe has it."""
+    own, rate, decay = module.parameters(), recipe.learning_rate, recipe.weight_decay
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(own, rate, recipe.momentum, weight_decay=decay)
+    return torch.optim.Adam(own, rate, weight_decay=decay, fused=True)
+
+
 class _Training:
     """A network in training, whole: what a checkpoint must hold to go on as if unbroken."""
 
@@ -68,16 +76,11 @@ class _Training:
     ) -> None:
         self.gpu = torch.device(device).type == "cuda"
         self.order = torch.Generator().manual_seed(seed)
-        rate, decay = recipe.learning_rate, recipe.weight_decay
-        self.optimiser: torch.optim.Optimizer = (
-            torch.optim.SGD(module.parameters(), rate, recipe.momentum, weight_decay=decay)
-            if recipe.optimiser == "sgd"
-            else torch.optim.Adam(module.parameters(), rate, weight_decay=decay, fused=True)
-        )
+        self.optimiser = optimiser_of(module, recipe)
         self.parts: dict[str, Any] = {"module": module, "optimiser": self.optimiser}
         if recipe.schedule == "onecycle":
             self.parts["onecycle"] = torch.optim.lr_scheduler.OneCycleLR(
-                self.optimiser, rate, total_steps=steps, cycle_momentum=False
+                self.optimiser, recipe.learning_rate, total_steps=steps, cycle_momentum=False
             )
         elif recipe.schedule == "plateau":
             self.parts["plateau"] = torch.optim.lr_scheduler.ReduceLROnPlateau(

@@ -225,7 +225,7 @@ def class_specific(embeddings: Array, labels: ArrayLike, covariance: str = "sphe
     """
     checks.choice("covariance", covariance, COVARIANCES)
     X, index, counts = checks.embedded(embeddings, labels, least=1)
-    groups = linalg.groups(index, counts)
+    groups, given = linalg.groups(index, counts), checks.labels("labels", labels, len(X))
     tied = X.new_empty(X.shape if covariance == "tied" else 0, dtype=torch.float64)
     squares = X.new_empty(len(X), dtype=torch.float64)
     for rows in groups:
@@ -233,7 +233,7 @@ def class_specific(embeddings: Array, labels: ArrayLike, covariance: str = "sphe
         if covariance == "tied":
             tied[rows] = own
         elif covariance == "full":
-            squares[rows] = _full(own, int(checks.labels("labels", labels, None)[rows[0]]))
+            squares[rows] = _full(own, int(given[rows[0]]))
         elif covariance == "ledoit_wolf":
             squares[rows] = _shrunk(own)
         else:

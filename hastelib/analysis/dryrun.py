@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,7 +18,7 @@ from hastelib.data.base import LEAST
 from hastelib.data.official import SETS, Official, Set
 from hastelib.data.scenes import STEP
 from hastelib.features import autocast, default_device, kernels
-from hastelib.finetune import describe
+from hastelib.finetune import describe, optimiser_of
 from hastelib.grid import Grid, signature_paths, taught_on
 from hastelib.hooks import call, placed, tensor
 from hastelib.models.language import TextClassifier
@@ -107,9 +106,8 @@ def _absent(grid: Grid, target: str | None) -> str:
         return "" if (data_folder() / kept.train).exists() else f"from {hub}"
     if of is None:
         return ""
-    root = data_folder() / Path(spec.path or spec.name)
-    files = [file for file in of.files if file.missing(root)]
-    if root.is_dir() and not files:
+    files = [file for file in of.files if file.missing(spec.root)]
+    if spec.root.is_dir() and not files:
         return ""
     size = sum(file.size or 0 for file in files)
     by_hand = "" if files and all(file.url for file in files) else " by hand"
@@ -164,10 +162,8 @@ def _probe(base: str, suite: Suite, device: str) -> tuple[float, float, float]:
             ids = torch.randint(0, 50, (count, suite.tokens), device=device)
             inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         own = [*module.parameters()]
-        sgd = recipe.optimiser == "sgd"
-        optimiser = (
-            torch.optim.SGD(own, 1e-6, recipe.momentum) if sgd else torch.optim.Adam(own, 1e-6)
-        )
+        # At a rate that leaves the random weights about where they are.
+        optimiser = optimiser_of(module, recipe.model_copy(update={"learning_rate": 1e-6}))
         held = {x.untyped_storage().data_ptr(): 0 for x in own}
 
         def keep(x: Tensor) -> Tensor:
@@ -199,6 +195,6 @@ def _probe(base: str, suite: Suite, device: str) -> tuple[float, float, float]:
         forward()
         speeds = 1 / step, count / seconds(forward)
     # Weights, their gradients, the momentum (of Adam two), and what the backward pass needs.
-    weights = sum(x.nbytes for x in own) * (3 if sgd else 4)
+    weights = sum(x.nbytes for x in own) * (3 if recipe.optimiser == "sgd" else 4)
     memory = weights + sum(held.values()) * recipe.batch_size / count
     return *speeds, memory / 2**30

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 
 FOLDER = Path(__file__).parents[2] / "book" / "paper_tables"
 
@@ -44,14 +45,20 @@ def row(ours: pd.DataFrame, printed: pd.DataFrame, target: str, units: int) -> p
         printed: of :func:`read`, Pearson's r.
         target: as a suite calls it: ``oxford_pets`` is Oxford-IIIT in Table 1.
         units: how many models, or class subsets, the printed ones are correlated over. Their
-            interval is Fisher's: the hyperbolic tangent of artanh r -+ 1.96 / sqrt(units - 3).
+            interval is :func:`fisher`'s.
     """
     theirs = printed[printed["target"].map(_plain) == _plain(target)]
     value = theirs.set_index(["metric", "variant"])["value"]
     value = value[value.index.isin(ours.index)]
-    z, reach = np.arctanh(value.clip(-0.9995, 0.9995)), 1.96 / np.sqrt(units - 3)
-    theirs = pd.DataFrame({"value": value, "low": np.tanh(z - reach), "high": np.tanh(z + reach)})
+    low, high = fisher(value.clip(-0.9995, 0.9995), units)
+    theirs = pd.DataFrame({"value": value, "low": low, "high": high})
     return pd.concat({"Here": ours.reindex(value.index), "Paper": theirs}, axis=1)
+
+
+def fisher(r: Any, n: Any, level: float = 0.95) -> tuple[Any, Any]:
+    """Fisher's interval of a correlation r over n pairs: tanh(artanh r -+ z / sqrt(n - 3))."""
+    reach = scipy.stats.norm.ppf((1 + level) / 2) / np.sqrt(n - 3)
+    return np.tanh(np.arctanh(r) - reach), np.tanh(np.arctanh(r) + reach)
 
 
 def _plain(name: str) -> str:

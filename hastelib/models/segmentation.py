@@ -8,7 +8,6 @@ are the same for every source and every batch size.
 from __future__ import annotations
 
 import copy
-import functools
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -22,7 +21,7 @@ from torchvision.models.segmentation import FCN
 from hastelib.data.images import Preprocessing
 from hastelib.data.scenes import IGNORE, NO_CLASS, Pictures
 from hastelib.glyphs.networks import GLYPHS, CifarResNet
-from hastelib.hooks import Reader, Structure, placed, structure
+from hastelib.hooks import Reader, Structure, placed
 from hastelib.models.catalogue import POCKET
 from hastelib.models.catalogue import load as load_classifier
 from hastelib.models.source import Source, fingerprint
@@ -80,11 +79,12 @@ def small_fcn(classifier: CifarResNet, classes: int) -> FCN:
 
 
 class Trunk(nn.Module):
-    """A classifier of images up to its last map, as the backbone of an FCN."""
+    """A classifier of images up to its last map, as the backbone of an FCN; ``layers`` to tap."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, layers: tuple[str, ...]) -> None:
         super().__init__()
         self.network: Any = network
+        self.layers = tuple(f"backbone.network.{name}" for name in layers)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """The last map (n, d, h', w'), as ``out``."""
@@ -100,12 +100,13 @@ def convolutional(classifier: Source) -> FCN:
     bilinearly to the input's size.
     """
     network: Any = copy.deepcopy(classifier.module)
-    assert classifier.structure.head is not None
-    old = network.get_submodule(classifier.structure.head)
+    read = classifier.structure
+    assert read.head is not None
+    old = network.get_submodule(read.head)
     head = nn.Conv2d(old.weight.shape[1], old.weight.shape[0], 1)
     head.load_state_dict({"weight": old.weight.view_as(head.weight), "bias": old.bias})
     network.classifier = nn.Identity()  # all of them call it so
-    return FCN(Trunk(network), head)
+    return FCN(Trunk(network, read.layers), head)
 
 
 @dataclass(frozen=True)
@@ -119,15 +120,12 @@ class SegmentationSource(Source):
 
     unit: ClassVar[str] = "scene"
 
-    @functools.cached_property
+    @property
     def structure(self) -> Structure:
         """The last convolution, and the stages of the backbone but the first."""
         backbone: Any = self.module.backbone
         if isinstance(backbone, Trunk):
-            with torch.random.fork_rng(devices=[]):
-                inputs = torch.randn(2, 3, 224, 224)
-            found = structure(backbone.network.eval(), inputs, "classifier")
-            return Structure("classifier", tuple(f"backbone.network.{n}" for n in found.layers))
+            return Structure("classifier", backbone.layers)
         stages = [f"backbone.{name}" for name in backbone if name.startswith("layer")]
         return Structure("classifier.4", tuple(stages[1:]))
 
