@@ -1,11 +1,8 @@
 r"""What bounds LEEP: the two sides of the HASTE paper's Lemmas 1 and 2, and what is true of them.
 
-From below (Lemma 2) LEEP is bounded by the log-likelihood of the most probable source class alone;
-from above (Lemma 1) by the best average log-likelihood :math:`l(w, k^*)` of a classifier k out of
-a family :math:`\mathcal K` on top of the frozen source. The family decides whether the lemma
-holds: :func:`mixture_head` contains LEEP's own predictor, :func:`linear_head` need not.
-All of them apply to a hard subset by handing over its rows. Arguments (``probs`` (n, z), whose rows
-sum to 1; ``labels`` (n,) integers), precision and errors are those of :mod:`hastelib.metrics`.
+From below (Lemma 2) that is the log-likelihood of the most probable source class alone; from above
+(Lemma 1) the best one of a classifier out of a family on top of the frozen source. Arguments,
+precision and errors are those of :mod:`hastelib.metrics`; a hard subset is its rows.
 """
 
 from __future__ import annotations
@@ -18,10 +15,10 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from hastelib import checks
+from hastelib import checks, linalg
 from hastelib.checks import ArrayLike
 from hastelib.linalg import Embedded
-from hastelib.metrics.predictions import empirical_conditional, nce
+from hastelib.metrics import nce
 
 NEWTON_STEPS = 200
 HALVINGS = 40  # of a Newton step, until it goes downhill
@@ -34,12 +31,11 @@ class SeparableDataWarning(RuntimeWarning):
 
 @dataclass(frozen=True)
 class Optimum:
-    """The best head of a family.
+    """The best head of a family: its average log-likelihood, in nats, and how good that is.
 
     Attributes:
-        log_likelihood: average log-likelihood of the head found, in nats; 0 where ``separable``.
-        gap: how far at most the objective (the log-likelihood, less the penalty where there is
-            one) lies below its supremum.
+        log_likelihood: 0 where ``separable``.
+        gap: how far at most what is maximised lies below its supremum.
         separable: the supremum is 0, and no head attains it.
     """
 
@@ -56,52 +52,20 @@ def leep_lower_bound(probs: ArrayLike, labels: ArrayLike, joint: str = "soft") -
         \mathrm{LEEP} \ge \frac1n \sum_i \log \hat P(y_i \mid z_i) + \frac1n \sum_i \log p_{i z_i},
         \qquad z_i = \operatorname*{arg\,max}_z p_{iz}.
 
-    With the ``soft`` joint distribution of :func:`hastelib.metrics.leep` it always holds, for one
-    term of LEEP's inner sum is no more than the sum. Lemma 2's proof (A.1) calls the first mean
-    NCE, which it is not: NCE counts. With :func:`hastelib.metrics.nce` proper (``joint="hard"``),
-    as the lemma is stated, it does not hold.
+    With the ``soft`` joint distribution of :func:`hastelib.metrics.leep` it always holds. With
+    :func:`hastelib.metrics.nce`, which counts (``joint="hard"``), as first mean, as the lemma is
+    stated, it does not.
     """
     checks.choice("joint", joint, ("soft", "hard"))
     p = checks.probabilities("probs", probs)
-    index, counts = checks.classes("labels", checks.labels("labels", labels, len(p), p.device))
+    index, counts = checks.classes("labels", labels, p)
     most = p.argmax(1)
     if joint == "hard":
         given = nce(most, index)
     else:
-        given = float(empirical_conditional(p, index, len(counts))[index, most].log().mean())
+        sums = linalg.class_sums(p, index, len(counts))
+        given = float((sums[index, most] / sums.sum(0)[most]).log().mean())
     return given + float(p.amax(1).log().mean())
-
-
-def mixture_head(
-    probs: ArrayLike, labels: ArrayLike, tolerance: float | int = 1e-4, steps: int = 5000
-) -> Optimum:
-    r"""The best head that passes through the source's classes, LEEP's own family.
-
-    .. math::
-
-        \max_{A} \frac1n \sum_i \log \sum_z A_{y_i z}\, p_{iz}, \qquad
-        A_{yz} \ge 0, \quad \sum_y A_{yz} = 1.
-
-    LEEP is the value at :math:`A = \hat P(y \mid z)`, so over this family Lemma 1 holds. The
-    problem is concave. Expectation maximisation climbs from LEEP, which is itself one step from
-    any A that is the same for all z, until the gap is no more than ``tolerance``, in nats, or for
-    so many steps. The gap is that of Frank and Wolfe, with the derivative :math:`g_{yz}`:
-    :math:`\sum_z \max_y g_{yz} - \sum_{yz} A_{yz} g_{yz}`, the last sum being 1.
-    """
-    tolerance, steps = checks.positive("tolerance", tolerance), checks.whole("steps", steps, 1)
-    p = checks.probabilities("probs", probs)
-    index, counts = checks.classes("labels", checks.labels("labels", labels, len(p), p.device))
-    p = p[:, p.sum(0) > 0]
-    head = empirical_conditional(p, index, len(counts))
-    for _ in range(steps):
-        likelihood = (head[index] * p).sum(1)
-        slope = p.new_zeros(head.shape).index_add_(0, index, p / (len(p) * likelihood[:, None]))
-        gap = float(slope.amax(0).sum()) - 1
-        if gap <= tolerance:
-            break
-        head = head * slope
-        head = head / head.sum(0)
-    return Optimum(min(float(likelihood.log().mean()), 0.0), max(gap, 0.0))
 
 
 def optimal_log_likelihood(
@@ -114,9 +78,8 @@ def optimal_log_likelihood(
         l(w, k^*) = \sup_{W, b} \frac1n \sum_i \log
         \frac{e^{W_{y_i} \cdot f_i + b_{y_i}}}{\sum_y e^{W_y \cdot f_i + b_y}}
 
-    (the HASTE paper, Eqs. 7-8, with :math:`\mathcal K` the linear heads with a bias, over the
-    classes present); exactly 0 where a linear head separates the classes. Arguments and errors
-    are those of :func:`linear_head`, which also gives the gap.
+    (the HASTE paper, Eqs. 7-8, with a bias, over the classes present); exactly 0 where a head
+    separates the classes. ``l2`` is that of :func:`linear_head`.
 
     Warns:
         SeparableDataWarning: the supremum is 0 and not attained.
@@ -137,17 +100,12 @@ def linear_head(
 ) -> Optimum:
     r"""The linear head of largest likelihood, to a certified gap.
 
-    Damped Newton steps in coordinates in which the embeddings are white. The gap is that to the
-    dual problem: minus the log-likelihood is at least the mean entropy of any distributions q_i
-    whose residuals :math:`q_i - e_{y_i}` are orthogonal to the embeddings and sum to 0, and a
-    Newton step turns the head's predictions into such.
-
-    Classes are separable where a head puts every sample's own class first: found at once where
-    the samples are affinely independent (the rule for d >= n - 1), else on the way, since every
-    head with a mean loss below log(2) / n is one.
-
-    With a penalty ``l2`` the head maximises the log-likelihood less :math:`\frac{l_2}{2} |W|^2`
-    (the bias is free). The search stops at a gap of ``tolerance``, in nats.
+    With a penalty ``l2`` it maximises the log-likelihood less :math:`\frac{l_2}{2} |W|^2` (the bias
+    is free). Damped Newton steps stop at a gap of ``tolerance``, in nats, to the dual problem: minus
+    the log-likelihood is at least the mean entropy of any distributions q_i whose residuals
+    :math:`q_i - e_{y_i}` are orthogonal to the embeddings and sum to 0, as a Newton step makes of
+    the predictions. Classes are separable where samples are affinely independent, the rule for
+    d >= n - 1, or where a head on the way puts every sample's own class first.
     """
     if not (isinstance(l2, int | float) and 0 <= l2 < math.inf):
         raise checks.refuse("l2", "a number of at least 0", repr(l2))
@@ -227,9 +185,9 @@ def _newton_step(
 ) -> tuple[Float64[Tensor, "k c"], Float64[Tensor, "n c"]]:
     """Minus the inverse Hessian times the slope, and what it does to the predictions.
 
-    Solved outright where the head is small, which classes that only touch want, else by conjugate
-    gradients to a relative precision, with the Hessian's diagonal as preconditioner. The Hessian
-    is singular along heads that are the same for all classes, to which the slope is orthogonal.
+    Outright where the head is small, which classes that only touch want, else by conjugate
+    gradients, with the diagonal as preconditioner. The Hessian is singular along heads that are the
+    same for all classes, to which the slope is orthogonal.
     """
 
     def moved(step: Float64[Tensor, "k c"]) -> Float64[Tensor, "n c"]:

@@ -28,11 +28,8 @@ class Table(Protocol):
 ArrayLike = np.ndarray | Tensor | Sequence[Any] | Table
 T = TypeVar("T")
 
-LARGEST = 1e152
-"""What is larger in absolute value is refused where it is squared: float64 would overflow."""
-TOLERANCE = 1e-3
-"""How far a row of probabilities may be from summing to 1 before it is refused; as much as
-rounding them can do where that is more, which of the usual types is so in bfloat16 alone."""
+LARGEST = 1e152  # what is larger is refused where it is squared: float64 would overflow
+TOLERANCE = 1e-3  # how far a row of probabilities may be from summing to 1
 
 
 def refuse(name: str, expected: str, got: object) -> ValueError:
@@ -42,29 +39,50 @@ def refuse(name: str, expected: str, got: object) -> ValueError:
 
 def stored(
     name: str, value: ArrayLike, shape: str = "(n, d)", finite: bool = True
-) -> Float[Tensor, "n d"]:
-    """A matrix that is not empty, in the float type it came in: to be converted piece by piece.
+) -> Float[Tensor, "..."]:
+    """A matrix, or ``(n,)`` a vector, that is not empty, in the float type it came in.
 
     Without ``finite`` it is left to the caller to see to that.
     """
-    return _real(name, value, shape, 2, double=False, finite=finite)
+    tensor = _tensor(name, value)
+    if tensor.itemsize == 1 and tensor.is_floating_point():  # with which torch cannot reckon
+        tensor = tensor.float()
+    if tensor.ndim != len(shape.split(", ")):
+        raise refuse(name, f"shape {shape}", describe(tensor))
+    if 0 in tensor.shape:
+        raise refuse(name, f"shape {shape} with nothing empty", describe(tensor))
+    if not tensor.is_floating_point():
+        tensor = tensor.double()
+    # One pass without a buffer: the sum is finite unless an entry is not, or it overflows.
+    if finite and not torch.isfinite(tensor.sum()) and not (there := torch.isfinite(tensor)).all():
+        first = (~there).nonzero()[0].tolist()
+        raise refuse(name, "finite numbers", f"{tensor[tuple(first)].item()} at {first}")
+    return tensor
+
+
+def moderate(name: str, tensor: Tensor) -> None:
+    """Refuse numbers whose squares would overflow."""
+    if tensor.dtype == torch.float64:
+        size = max(abs(float(end)) for end in tensor.aminmax())  # without a copy
+        if size > LARGEST:
+            raise refuse(name, f"numbers between -{LARGEST:g} and {LARGEST:g}", f"{size:.4g}")
 
 
 def vector(name: str, value: ArrayLike) -> Float64[Tensor, " n"]:
     """A finite vector of at least one number, as float64."""
-    numbers = _real(name, value, "(n,)", 1)
-    _moderate(name, numbers)
+    numbers = stored(name, value, "(n,)").double()
+    moderate(name, numbers)
     return numbers
 
 
 def probabilities(name: str, value: ArrayLike) -> Float64[Tensor, "n z"]:
     """A matrix whose rows are distributions; renormalised, since low precision rounds them."""
-    probs = _real(name, value, "(n, z)", 2)
+    probs = stored(name, value, "(n, z)").double()
     if (probs < 0).any():
         raise refuse(name, "probabilities of at least 0", f"{probs.min().item():.6g}")
     tolerance = TOLERANCE
     if isinstance(value, Tensor) and value.is_floating_point():
-        tolerance = max(tolerance, torch.finfo(value.dtype).eps / 2)
+        tolerance = max(tolerance, torch.finfo(value.dtype).eps / 2)  # more in bfloat16 alone
     total = probs.sum(1, keepdim=True)
     off = (total - 1).abs()
     if (off > tolerance).any():
@@ -74,29 +92,28 @@ def probabilities(name: str, value: ArrayLike) -> Float64[Tensor, "n z"]:
     return probs / total
 
 
-def labels(
-    name: str, value: ArrayLike, rows: int | None, device: torch.device | None = None
-) -> Int64[Tensor, " n"]:
-    """Class labels, non-negative integers, as int64: ``rows`` of them, or any number for None."""
+def labels(name: str, value: ArrayLike, of: Tensor | None = None) -> Int64[Tensor, " n"]:
+    """Class labels, non-negative integers, as int64: one for each row ``of`` a tensor, beside it."""
     tensor = _tensor(name, value, whole=True)
-    if tensor.ndim != 1 or (rows is not None and len(tensor) != rows):
-        shape = "(n,)" if rows is None else f"({rows},)"
+    if tensor.ndim != 1 or (of is not None and len(tensor) != len(of)):
+        shape = "(n,)" if of is None else f"({len(of)},)"
         raise refuse(name, f"shape {shape}, one label a sample", describe(tensor))
     if len(tensor) == 0:
         raise refuse(name, "at least one sample", describe(tensor))
     if tensor.dtype == torch.uint8 and (tensor == 255).any():
         remedy = "leave those rows out, or give wider integers where it is a class"
         raise refuse(name, "classes", f"255, in bytes the mark of no class; {remedy}")
-    tensor = tensor.to(device=device, dtype=torch.int64)
+    tensor = tensor.to(device=None if of is None else of.device, dtype=torch.int64)
     if (tensor < 0).any():
         raise refuse(name, "labels of at least 0", int(tensor.min()))
     return tensor
 
 
 def classes(
-    name: str, tensor: Int64[Tensor, " n"], least: int = 1
+    name: str, value: ArrayLike, of: Tensor | None = None, least: int = 1
 ) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " c"]]:
-    """The labels renumbered 0 to c - 1 over the classes present, and the size of each class."""
+    """:func:`labels` renumbered 0 to c - 1 over the classes present, and each class's size."""
+    tensor = labels(name, value, of)
     if tensor.max() < 64 * len(tensor):  # counting takes a fifth of the time of sorting
         table = torch.bincount(tensor)
         present = table.nonzero()[:, 0]
@@ -115,17 +132,6 @@ def aligned(first: str, x: ArrayLike, second: str, y: ArrayLike) -> None:
     if a is not None and hasattr(a, "equals") and hasattr(b, "equals") and not a.equals(b):
         expected = f"the index of {first}, since rows are matched by position"
         raise refuse(second, expected, "another; use reindex, or to_numpy() where that is meant")
-
-
-def embedded(
-    embeddings: ArrayLike, target: ArrayLike, least: int = 2, name: str = "embeddings"
-) -> tuple[Float[Tensor, "n d"], Int64[Tensor, " n"], Int64[Tensor, " c"]]:
-    """Embeddings, as they are stored, and the argument ``labels``: class indices and sizes."""
-    aligned(name, embeddings, "labels", target)
-    F = stored(name, embeddings)
-    _moderate(name, F)
-    y = labels("labels", target, len(F), F.device)
-    return (F, *classes("labels", y, least))
 
 
 def several(name: str, values: Iterable[T]) -> list[T]:
@@ -215,29 +221,3 @@ def _tensor(name: str, value: object, whole: bool = False) -> Tensor:
     if not shared or min(array.strides, default=0) < 0:
         array = np.array(array, wanted, order="C")
     return torch.from_numpy(array)
-
-
-def _real(
-    name: str, value: ArrayLike, shape: str, ndim: int, double: bool = True, finite: bool = True
-) -> Tensor:
-    tensor = _tensor(name, value)
-    if tensor.itemsize == 1 and tensor.is_floating_point():  # with which torch cannot reckon
-        tensor = tensor.float()
-    if tensor.ndim != ndim:
-        raise refuse(name, f"shape {shape}", describe(tensor))
-    if 0 in tensor.shape:
-        raise refuse(name, f"shape {shape} with nothing empty", describe(tensor))
-    if double or not tensor.is_floating_point():
-        tensor = tensor.to(torch.float64)
-    # One pass without a buffer: the sum is finite unless an entry is not, or it overflows.
-    if finite and not torch.isfinite(tensor.sum()) and not (there := torch.isfinite(tensor)).all():
-        first = (~there).nonzero()[0].tolist()
-        raise refuse(name, "finite numbers", f"{tensor[tuple(first)].item()} at {first}")
-    return tensor
-
-
-def _moderate(name: str, tensor: Tensor) -> None:
-    if tensor.dtype != torch.float64:
-        return
-    if (size := max(abs(float(end)) for end in tensor.aminmax())) > LARGEST:  # without a copy
-        raise refuse(name, f"numbers between -{LARGEST:g} and {LARGEST:g}", f"{size:.4g}")

@@ -1,11 +1,9 @@
 r"""How hard a target sample is for a source, and which samples are the hardest.
 
 *Class-agnostic* hardness (the HASTE paper, Eqs. 1-2) is the distance to the source data,
-*class-specific* hardness (Eqs. 3-4) the distance to the sample's own class. Arrays are NumPy or
-torch, of any float type, on any device; results come back in that kind and on that device, as
-float64, indices as int64. Inputs are never changed. Bad input raises ``ValueError`` with the
-argument's name, what was expected and what came: shapes that are wrong or disagree, NaN or
-infinity, negative or non-integer labels, an empty set, a fraction outside (0, 1].
+*class-specific* hardness (Eqs. 3-4) that to the sample's own class. Results come back in the kind
+and on the device of the first array, as float64, indices as int64. Inputs, their precision and the
+``ValueError`` of bad ones are as in :mod:`hastelib.metrics`.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from torch import Tensor
 
 from hastelib import checks, linalg
 from hastelib.checks import ArrayLike
-from hastelib.linalg import Factors
+from hastelib.linalg import Embedded, Factors
 from hastelib.metrics import VARIANCE_FLOOR
 
 Array = TypeVar("Array", np.ndarray, Tensor)
@@ -49,9 +47,8 @@ def _unit_blocks(
 class Signature:
     """All that class-agnostic hardness needs of the source data: its mean embeddings.
 
-    It stands in for the source set: two vectors a layer and a count, which can be filled batch by
-    batch, merged, kept in a file and shipped. Made by :func:`source_signature`. Methods that are
-    given other layers or widths than its own raise ``ValueError``.
+    It can be filled batch by batch, merged, kept in a file and shipped in place of the data. Made by
+    :func:`source_signature`. Other layers or widths than its own raise ``ValueError``.
 
     Attributes:
         sums: for each layer the sum (d_l,) of the unit embeddings, float64 (the cosine needs it).
@@ -128,14 +125,7 @@ class Signature:
 
 
 def source_signature(layers: Iterable[ArrayLike]) -> Signature:
-    """The signature of source data; add further batches with :meth:`Signature.update`.
-
-    Args:
-        layers: for each layer the embeddings (m, d_l) of the same m source samples.
-
-    Raises:
-        ValueError: bad input, as the module says.
-    """
+    """The signature of source data: the embeddings (m, d_l) of m samples in each of L layers."""
     values = checks.several("layers", layers)
     tensors = checks.matrices("layers", values)
     sums = []
@@ -162,10 +152,9 @@ def class_agnostic(
         H(x) = 1 - \frac1L \sum_{l=1}^L \frac1M \sum_{i=1}^M \cos(e_l(x_i^s), e_l(x))
         = 1 - \frac1L \sum_{l=1}^L \left\langle m_l, \frac{e_l(x)}{|e_l(x)|} \right\rangle .
 
-    An embedding of norm 0 has cosine 0, and the scale of an embedding does not matter. The paper
-    calls Eq. 1 a cosine and prints a dot product: ``similarity="dot"`` is as printed, with
-    :math:`e_l` in place of the unit embeddings on both sides; its range is not bounded, and the
-    order is all that counts.
+    An embedding of norm 0 has cosine 0. The paper calls Eq. 1 a cosine and prints a dot product:
+    ``similarity="dot"`` has :math:`e_l` in place of the unit embeddings on both sides; its range is
+    not bounded, and the order is all that counts.
 
     Args:
         layers: for each layer the embeddings (n, d_l) of the same n target samples.
@@ -173,10 +162,7 @@ def class_agnostic(
         similarity: ``cosine`` or ``dot``.
 
     Returns:
-        (n,) hardness, by the cosine between 0 and 2, in the kind of the first layer.
-
-    Raises:
-        ValueError: bad input; other layers or widths than the signature's.
+        (n,) hardness, by the cosine between 0 and 2.
     """
     checks.choice("similarity", similarity, ("cosine", "dot"))
     values = checks.several("layers", layers)
@@ -200,8 +186,8 @@ def class_specific(embeddings: Array, labels: ArrayLike, covariance: str = "sphe
 
     with the mean :math:`\mu_c` of the class and, by ``covariance``, as :math:`\Sigma_c`
 
-    - ``spherical``: the class's mean variance times the identity, the variance at least 1e-4.
-      Every class has a mean squared hardness of d (unless the floor acts);
+    - ``spherical``: the class's mean variance, at least 1e-4, times the identity: every class has
+      the mean squared hardness d (unless the floor acts);
     - ``diagonal``: the class's variances, each at least 1e-4;
     - ``ledoit_wolf``: the class's covariance, Ledoit-Wolf shrunk;
     - ``tied``: the covariance within all classes pooled, Ledoit-Wolf shrunk;
@@ -209,27 +195,18 @@ def class_specific(embeddings: Array, labels: ArrayLike, covariance: str = "sphe
       samples in general position every one is at :math:`\sqrt{N_c - 1}` exactly, so such classes
       are refused, as are those of a rank below d.
 
-    All covariances are biased (divided by the number of samples). A class of one sample, or of
-    identical ones, has hardness 0.
-
-    Args:
-        embeddings: (n, d).
-        labels: (n,) integers.
-        covariance: one of the five.
-
-    Returns:
-        (n,) hardness of at least 0, in the kind of the embeddings.
-
-    Raises:
-        ValueError: bad input, as the module says; a class that ``full`` cannot serve.
+    All are biased (divided by the number of samples). From (n, d) embeddings and (n,) labels the
+    (n,) hardness, 0 in a class of one sample or of identical ones.
     """
     checks.choice("covariance", covariance, COVARIANCES)
-    X, index, counts = checks.embedded(embeddings, labels, least=1)
-    groups, given = linalg.groups(index, counts), checks.labels("labels", labels, len(X))
+    data = Embedded(embeddings, labels, least=1)
+    X, given = data.F, checks.labels("labels", labels)
     tied = X.new_empty(X.shape if covariance == "tied" else 0, dtype=torch.float64)
     squares = X.new_empty(len(X), dtype=torch.float64)
-    for rows in groups:
-        own = linalg.centred(X[rows].double())
+    for rows in linalg.groups(data.index, data.counts):
+        own = X[rows].double()
+        own = own - own[0]  # which makes identical rows exactly zero
+        own.sub_(own.mean(0))
         if covariance == "tied":
             tied[rows] = own
         elif covariance == "full":
@@ -278,12 +255,8 @@ def hardest(scores: Array, fraction: float | int, labels: ArrayLike | None = Non
             sample of each: the classes are controlled, as Sec. 4.1 of the paper words it.
 
     Returns:
-        (k,) int64 indices, k being fraction times n, less 1e-9 for its rounding, rounded up (by
-        class, that of each class), in the kind of the scores. Of equally hard samples the one of
-        lower index comes first.
-
-    Raises:
-        ValueError: bad input, as the module says, or a fraction that leaves no sample.
+        (k,) indices, k being fraction times n (of a class), less 1e-9 for its rounding, rounded up.
+        Of equally hard samples the one of lower index comes first.
     """
     values = checks.vector("scores", scores)
     fraction = checks.positive("fraction", fraction, most=1)
@@ -294,7 +267,7 @@ def hardest(scores: Array, fraction: float | int, labels: ArrayLike | None = Non
             raise checks.refuse("fraction", f"at least one of {len(values)} samples", fraction)
         return checks.like(scores, order[:k])
     checks.aligned("scores", scores, "labels", labels)
-    ranked = checks.labels("labels", labels, len(values), values.device)[order]
+    ranked = checks.labels("labels", labels, values)[order]
     kept = torch.zeros_like(order, dtype=torch.bool)
     for name in ranked.unique():
         own = (ranked == name).nonzero()[:, 0]

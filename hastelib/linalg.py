@@ -1,8 +1,7 @@
 r"""Linear algebra that several scores share, always on the smaller of the two Gram matrices.
 
-With the singular value decomposition :math:`F = U \Sigma V^T` everything wanted from an
-(n, d) matrix follows from the eigenvectors of :math:`F F^T` (n x n) or of :math:`F^T F` (d x d),
-whichever is smaller. Where n > d the matrix is read in blocks of rows, in the float type it came
+Everything wanted from an (n, d) matrix :math:`F = U \Sigma V^T` follows from the eigenvectors of
+:math:`F F^T` or :math:`F^T F`. Where n > d it is read in blocks of rows, in the float type it came
 in: no copy of it is made.
 """
 
@@ -47,12 +46,6 @@ def groups(index: Index, counts: Counts) -> tuple[Tensor, ...]:
     return torch.split(torch.argsort(index, stable=True), counts.tolist())
 
 
-def centred(F: Float64[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
-    """F less its mean row. Taking off a row first makes identical rows exactly zero."""
-    F = F - F[0]
-    return F.sub_(F.mean(0))
-
-
 def eigenpairs(gram: Float64[Tensor, "m m"], shape: tuple[int, int]) -> Pairs:
     """Those above max(n, d) eps times the largest, the numerical rank, ascending."""
     values, vectors = torch.linalg.eigh(gram)
@@ -61,15 +54,21 @@ def eigenpairs(gram: Float64[Tensor, "m m"], shape: tuple[int, int]) -> Pairs:
 
 
 class Factors:
-    """A matrix, and what follows from the eigenpairs of its smaller Gram matrix, found once.
+    """A matrix F (n, d) of any float type, and what follows from its smaller Gram matrix.
 
-    It is X = (F - offset) / scale, so that nothing over- or underflows, with the scale the largest
-    absolute entry of F, 1 where that is 0. Where it is ``wide``, n <= d, the smaller Gram matrix is
-    that of the rows. F (n, d) is of any float type.
+    Meant is X = (F - offset) / scale, with the largest absolute entry of F as the scale, or 1
+    where that is 0, so that nothing over- or underflows. Where n <= d it is ``wide``. ``centred``
+    are the factors of F about its mean: the Gram matrix then is theirs and the mean's share, whether
+    or not they were wanted before, so that nothing cancels.
     """
 
-    def __init__(self, F: Float[Tensor, "n d"], offset: Tensor | None = None) -> None:
-        self.F, self.shape = F, (F.shape[0], F.shape[1])
+    def __init__(
+        self,
+        F: Float[Tensor, "n d"],
+        offset: Tensor | None = None,
+        centred: Factors | None = None,
+    ) -> None:
+        self.F, self.shape, self.centred = F, (F.shape[0], F.shape[1]), centred
         self.offset = F.new_zeros(1, dtype=torch.float64) if offset is None else offset
         self.scale = max(abs(float(end)) for end in F.aminmax()) or 1.0
         self.wide = self.shape[0] <= self.shape[1]
@@ -113,7 +112,13 @@ class Factors:
     @functools.cached_property
     def gram(self) -> Float64[Tensor, "m m"]:
         """The smaller Gram matrix of X: X X' where n <= d, else X'X."""
-        return self.X @ self.X.T if self.wide else self.transposed_times()
+        if self.centred is None:
+            return self.X @ self.X.T if self.wide else self.transposed_times()
+        mean = self.centred.offset / self.scale
+        if not self.wide:
+            return self.centred.gram + len(self.F) * torch.outer(mean, mean)
+        along = self.centred.X @ mean
+        return self.centred.gram + (along[:, None] + along + mean @ mean)
 
     @functools.cached_property
     def pairs(self) -> Pairs:
@@ -132,7 +137,7 @@ class Factors:
 
     def components(self, count: int) -> Float64[Tensor, "n k"]:
         """The scores of the leading ``count`` principal components of X, zeros beyond its rank."""
-        values, vectors = self.pairs[0].flip(0)[:count], self.pairs[1].flip(1)[:, :count]
+        values, vectors = self.values.flip(0)[:count], self.pairs[1].flip(1)[:, :count]
         scores = vectors * values.sqrt() if self.wide else self.times(vectors)
         return torch.nn.functional.pad(scores, (0, count - len(values)))
 
@@ -163,10 +168,9 @@ class Factors:
         return found
 
     def ledoit_wolf(self) -> tuple[float, float]:
-        """The Ledoit-Wolf shrinkage of centred samples, and the mean variance it shrinks towards.
+        """The shrinkage of X'X/n, X centred, and the mean variance (Ledoit and Wolf 2004).
 
-        The estimate is (1 - shrinkage) X'X/n + shrinkage mean I (Ledoit and Wolf 2004), as
-        scikit-learn's, but from the eigenvalues, without a d x d matrix.
+        As scikit-learn's, but from the eigenvalues, without a d x d matrix.
         """
         n, d = self.shape
         norms = torch.cat([(block**2).sum(1) for _, block in self.blocks()])
@@ -179,33 +183,16 @@ class Factors:
         return min(max(noise, 0.0), spread) / spread, mean
 
 
-class _Raw(Factors):
-    """A matrix whose Gram matrix is that about the mean and the mean's share: nothing cancels.
-
-    Always so, lest its last digits depend on what was asked for before.
-    """
-
-    def __init__(self, centred: Factors) -> None:
-        super().__init__(centred.F)
-        self.centred = centred
-
-    @functools.cached_property
-    def gram(self) -> Float64[Tensor, "m m"]:
-        """The smaller Gram matrix."""
-        mean = self.centred.offset / self.scale
-        if not self.wide:
-            return self.centred.gram + len(self.F) * torch.outer(mean, mean)
-        along = self.centred.X @ mean
-        return self.centred.gram + (along[:, None] + along + mean @ mean)
-
-
 class Embedded:
     """Checked embeddings F, of the float type they came in, and labels, as index and counts."""
 
     def __init__(
         self, embeddings: ArrayLike, labels: ArrayLike, least: int = 2, name: str = "embeddings"
     ) -> None:
-        self.F, self.index, self.counts = checks.embedded(embeddings, labels, least, name)
+        checks.aligned(name, embeddings, "labels", labels)
+        self.F = checks.stored(name, embeddings)
+        checks.moderate(name, self.F)
+        self.index, self.counts = checks.classes("labels", labels, self.F, least)
 
     @classmethod
     def of(cls, embeddings: Embeddings, labels: ArrayLike) -> Embedded:
@@ -215,7 +202,7 @@ class Embedded:
     @functools.cached_property
     def raw(self) -> Factors:
         """The factors of F."""
-        return _Raw(self.centred)
+        return Factors(self.F, centred=self.centred)
 
     @functools.cached_property
     def centred(self) -> Factors:

@@ -88,7 +88,7 @@ def _one_class(values: Any, where: str) -> tuple[Tensor, list[str]]:
         raise ValueError(f"{where}: expected a class for each sample, got masked ones; remove them")
     array = np.asarray(values)
     if array.dtype.kind in "iu" and array.size:
-        checks.labels(where, array.ravel(), None)  # no -1 and no 255 for a sample without a class
+        checks.labels(where, array.ravel())  # no -1 and no 255 for a sample without a class
     if array.ndim != 1 or array.dtype.kind == "f":
         what = "several labels a sample" if array.ndim > 1 else "real numbers"
         raise ValueError(

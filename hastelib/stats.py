@@ -1,17 +1,12 @@
-r"""How well scores rank sources: correlations with bootstrap intervals, a test of the difference of
-two of them, the regret of the first pick, and the paper's headline.
+r"""How well scores rank sources: correlations with bootstrap intervals, the regret of the first
+pick, and the paper's headline.
 
-Every correlation comes as (value, low, high): the value as SciPy has it, and a 95% percentile
-interval from resampling the units, which are pairs of a score and an accuracy, with replacement.
-The units must be independent: the sources or targets, not ensembles that share members.
-Resamples in which either side is constant have no correlation and are left out. Where an input is
-constant there is nothing to correlate: all three are NaN, with a warning. With few units the
-interval is wide and only roughly of its nominal level; with fewer than five, and where every
-resample has the same value, as in a perfect order, it is NaN.
-
-``scores`` and ``accuracies`` are (n,), one a unit, in the same order; ``resamples`` and ``seed``
-are the bootstrap's. Shapes that are wrong or disagree, NaN or infinity, no unit or no resample
-raise ``ValueError``.
+Every correlation comes as (value, low, high), with the 95% percentile interval from resampling the
+units, which are pairs of a score and an accuracy in the same order. They must be independent: the
+sources or targets, not ensembles that share members. Where an input is constant all three are NaN,
+with a warning; with fewer than five units, and where every resample has the same value, as in a
+perfect order, the interval is. Shapes that are wrong or disagree, NaN or infinity, no unit or no
+resample raise ``ValueError``.
 """
 
 from __future__ import annotations
@@ -86,51 +81,6 @@ def _correlation(
     return interval(found)
 
 
-def williams_t(r1: float, r2: float, r12: float, n: int) -> tuple[float, float]:
-    r"""Do two scores of the same units differ in their Pearson correlation with the accuracies?
-
-    Williams' test, as Steiger (1980, *Tests for comparing elements of a correlation matrix*)
-    recommends it: with :math:`\bar r = (r_1 + r_2) / 2`,
-
-    .. math::
-
-        t = (r_1 - r_2) \sqrt{\frac{(n - 1) (1 + r_{12})}
-        {2 \frac{n - 1}{n - 3} |R| + \bar r^2 (1 - r_{12})^3}}, \qquad
-        |R| = 1 - r_1^2 - r_2^2 - r_{12}^2 + 2 r_1 r_2 r_{12},
-
-    which has a t distribution with n - 3 degrees of freedom under normality.
-
-    Args:
-        r1: the first score's correlation with the accuracies.
-        r2: the second score's.
-        r12: that of the two scores.
-        n: units.
-
-    Returns:
-        t, and the two-sided p-value.
-
-    Raises:
-        ValueError: a correlation outside [-1, 1], three that no data can have, n below 4.
-    """
-    from scipy.special import stdtr  # here: scipy takes its time to load
-
-    n = checks.whole("n", n, 4)
-    for name, value in (("r1", r1), ("r2", r2), ("r12", r12)):
-        if not -1 <= value <= 1:
-            raise checks.refuse(name, "a correlation in [-1, 1]", repr(value))
-    determinant = 1 - r1**2 - r2**2 - r12**2 + 2 * r1 * r2 * r12
-    if determinant < -1e-9:
-        raise checks.refuse("r12", f"one that r1 = {r1:g} and r2 = {r2:g} leave possible", r12)
-    if r1 == r2:
-        return 0.0, 1.0
-    spread = 2 * (n - 1) / (n - 3) * max(determinant, 0.0)
-    spread += ((r1 + r2) / 2) ** 2 * (1 - r12) ** 3
-    if spread <= 0:
-        return math.copysign(math.inf, r1 - r2), 0.0
-    t = (r1 - r2) * math.sqrt((n - 1) * (1 + r12) / spread)
-    return t, float(2 * stdtr(n - 3, -abs(t)))
-
-
 def relative_improvement(base: ArrayLike, modified: ArrayLike) -> float:
     r"""The paper's headline number, in percent.
 
@@ -138,9 +88,8 @@ def relative_improvement(base: ArrayLike, modified: ArrayLike) -> float:
 
         \frac{100}{n} \sum_{i=1}^n \frac{h_i - b_i}{|b_i|}
 
-    with the (n,) correlations b of the unmodified metric, none of them 0, and h of the modified.
-    A base near 0 dominates the mean: in the paper's Table 1 one row contributes 124.9 of LEEP's
-    129.7 points.
+    with the (n,) correlations b of the plain metric, none of them 0, and h of the modified one. A
+    base near 0 dominates the mean.
     """
     b, h = _pair("base", base, "modified", modified)
     if not b.all():
@@ -155,12 +104,9 @@ def static(accuracies: ArrayLike) -> Float64[ndarray, "t s"]:
 
         s_{ti} = \frac{1}{T - 1} \sum_{t' \ne t} \frac{a_{t'i} - \bar a_{t'}}{\sigma_{t'}}
 
-    with the mean and the standard deviation of a target's accuracies over the sources. A target
-    on which all sources are equally good says nothing, and a source that a target lacks (NaN) has
-    its mean over the others.
-
-    From accuracies a, targets by sources, scores of the same shape; NaN where no other target has
-    the source.
+    with the mean and the standard deviation of a target's accuracies over the sources. A target on
+    which all are equally good says nothing; a source that a target lacks (NaN) has its mean over
+    the others, or NaN. From accuracies, targets by sources, scores of the same shape.
     """
     a = np.asarray(accuracies, float)
     there = ~np.isnan(a)
@@ -188,13 +134,10 @@ def replicates(
     """The correlation of the units as they are, then that of each bootstrap resample.
 
     Which units a resample holds depends on their number and the seed alone, so two calls are
-    paired: their difference is a bootstrap of the difference. The statistic is ``pearson``,
-    ``spearman``, ``kendall``, ``weighted_kendall`` or ``regret``, the accuracy lost by taking the
-    unit with the highest score (the mean over those tied).
-
-    Returns:
-        (1 + resamples,) values, NaN where either side is constant (the regret is not), and in all
-        resamples of fewer than five units.
+    paired. The statistic is ``pearson``, ``spearman``, ``kendall``, ``weighted_kendall`` or
+    ``regret``, the accuracy lost by taking the unit with the highest score (the mean over those
+    tied). (1 + resamples,) values, NaN where either side is constant (the regret is not), and in
+    all resamples of fewer than five units.
     """
     checks.choice("statistic", statistic, STATISTICS)
     x, y = _pair("scores", scores, "accuracies", accuracies)
@@ -213,11 +156,10 @@ def replicates(
 
 
 def interval(sample: Float64[ndarray, " b"]) -> tuple[float, float, float]:
-    """The value, which comes first in the sample, and the middle 95% of the resamples.
+    """The value, which comes first in the sample, and the middle 95% of the resamples but for NaN.
 
-    NaN among the resamples is left out. Without a value, where fewer than half of the resamples
-    have one, or where all have the same, as those of a perfect order do, the interval is NaN: it
-    would repeat the value and make it look certain.
+    The interval is NaN without a value, where fewer than half of the resamples have one, or where
+    all have the same: it would make the value look certain.
     """
     there = sample[1:][~np.isnan(sample[1:])]
     none = np.isnan(sample[0]) or len(there) < max(1, len(sample[1:]) / 2)
@@ -273,8 +215,7 @@ def _concordance(
 ) -> Float64[ndarray, " b"]:
     """Kendall's tau of each resample, the pair of units i and j counted w_i o_j + o_i w_j times.
 
-    What a resample holds of each unit, how often and with which sum of weights, says all of it:
-    sums over its pairs are quadratic forms in that.
+    Sums over pairs are quadratic forms in how often a unit is drawn and its sum of weights.
     """
     sign_x, sign_y = (np.sign(v[:, None] - v) for v in (x, y))
 

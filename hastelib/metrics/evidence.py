@@ -6,7 +6,6 @@ import functools
 import math
 import warnings
 
-import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
@@ -17,6 +16,9 @@ from hastelib.linalg import Embedded, Embeddings
 
 Points = Float64[Tensor, " m"]
 Curves = Float64[Tensor, "*c m"]
+Spectrum = tuple[Float64[Tensor, " r"], Float64[Tensor, "c r"], Float64[Tensor, " c"], int]
+"""Of F the eigenvalues of F F' that are not 0, the squared components of each class's indicator
+along their eigenvectors, its squared norm outside the column space, and n."""
 DECADES = 10
 POINTS = 200
 PRECISION = 1e-7  # of the maximum's place in log t, of which its value has the square
@@ -28,48 +30,23 @@ class UnboundedEvidenceWarning(RuntimeWarning):
     """The evidence still rises where the search ends: the embedding fits the labels exactly."""
 
 
-class Problem:
-    """Labels against embeddings, ``scale`` times a matrix, in the eigenbasis of F F'.
-
-    Attributes:
-        values: (r,) eigenvalues that are not 0, the largest of them 1.
-        energy: (c, r) squared components of each class's indicator y along their eigenvectors.
-        rest: (c,) squared norm of y outside the column space of F.
-        scale: of the eigenvalues: they are those of F F' / scale.
-    """
-
-    def __init__(
-        self, values: Tensor, energy: Tensor, rest: Tensor, shape: tuple[int, int], scale: float
-    ) -> None:
-        largest = float(values[-1]) if len(values) else 1.0
-        self.values, self.energy, self.rest = values / largest, energy, rest
-        (self.n, self.d), self.scale = shape, largest * scale**2
-
-
-def _problem(embeddings: Embeddings, labels: ArrayLike) -> Problem:
-    given = Embedded.of(embeddings, labels)
+def _spectrum(given: Embedded) -> Spectrum:
+    """That of the embeddings divided by their scale."""
     found = given.raw
     energies = found.energies(given.index, given.counts)
     rest = found.rest(given.index, given.counts, energies)
-    return Problem(found.values, energies, rest, found.shape, found.scale)
+    return found.values, energies, rest, len(given.F)
 
 
-def _evidence(problem: Problem, t: Points, misfit: Curves) -> Curves:
+def _evidence(spectrum: Spectrum, t: Points, misfit: Curves) -> Curves:
     """Log evidence per sample at t, alpha at its best, from y'(tI + FF')^-1 y."""
-    n, values = problem.n, problem.values
+    values, _, _, n = spectrum
     log_det = (t[:, None] + values).log().sum(1) + (n - len(values)) * t.log()
     return -0.5 * (math.log(2 * math.pi) + (misfit / n).log() + log_det / n + 1)
 
 
-def _grid(problem: Problem, log_t: Points) -> Curves:
-    """Log evidence per sample of every class at every t, alpha at its best."""
-    t = log_t.exp()
-    misfit = problem.energy @ (1 / (t + problem.values[:, None])) + problem.rest[:, None] / t
-    return _evidence(problem, t, misfit)
-
-
 def _refined(
-    problem: Problem, which: Int64[Tensor, " m"], low: Points, high: Points, at: Points
+    spectrum: Spectrum, which: Int64[Tensor, " m"], low: Points, high: Points, at: Points
 ) -> Points:
     """The log evidence of class ``which`` at its maximum for log t between low and high.
 
@@ -77,8 +54,8 @@ def _refined(
     it. With s_k = t / (t + lambda_k), and s = 1 outside the column space, twice the slope is the
     mean of s weighted with the terms of the misfit, less its plain mean.
     """
-    n, values = problem.n, problem.values
-    energy, rest = problem.energy[which], problem.rest[which]
+    values, energy, rest, n = spectrum
+    energy, rest = energy[which], rest[which]
     null, dots = n - len(values), functools.partial(torch.einsum, "mr,mr->m")  # without a buffer
     for _ in range(STEPS):
         t = at.exp()
@@ -97,7 +74,7 @@ def _refined(
         if ((at - before).abs() <= PRECISION).all():
             break
     t = at.exp()
-    return _evidence(problem, t, (energy / (t[:, None] + values)).sum(1) + rest / t)
+    return _evidence(spectrum, t, (energy / (t[:, None] + values)).sum(1) + rest / t)
 
 
 def logme(embeddings: Embeddings, labels: ArrayLike) -> float:
@@ -111,37 +88,36 @@ def logme(embeddings: Embeddings, labels: ArrayLike) -> float:
         y \sim \mathcal N\left(0, \tfrac1\alpha (t I + F F^T)\right), \qquad
         \mathrm{LogME} = \frac1c \sum_y \max_{\alpha, t} \frac1n \log p(y \mid F).
 
-    The best :math:`\alpha` is :math:`n / Q` with :math:`Q(t) = y^T (t I + F F^T)^{-1} y`, which
-    leaves
+    The best :math:`\alpha` is :math:`n / Q` with :math:`Q(t) = y^T (t I + F F^T)^{-1} y`, so
 
     .. math::
 
         \frac1n \log p = -\frac12 \log 2\pi - \frac12 \log \frac{Q(t)}{n} - \frac12
-        - \frac{1}{2n} \log \det (t I + F F^T),
+        - \frac{1}{2n} \log \det (t I + F F^T)
 
-    maximised over :math:`\log t`, with t between 1e-10 and 1e10 times the largest eigenvalue of
-    :math:`F^T F`: on a grid of 200 points and then in every bracket that can hold the maximum
-    (there may be several). One eigendecomposition of the smaller Gram matrix serves all classes;
-    its eigenvalues count where they are above max(n, d) eps times the largest. The score does not
-    depend on the scale of F.
-
-    Where F has a rank below n and the labels of a class lie in its column space (samples repeated
-    with their labels, for one), the evidence grows without bound as t falls. The search stops at
-    the end of its range, and warns. All-zero embeddings explain nothing and get the evidence of
-    pure noise, :math:`-\frac12 (\log (2 \pi |y|^2 / n) + 1)`.
+    is maximised over :math:`\log t`, with t between 1e-10 and 1e10 times the largest eigenvalue of
+    :math:`F^T F`: on a grid of 200 points, then in every bracket that can hold the maximum (there
+    may be several). Eigenvalues count above max(n, d) eps times the largest. The scale of F does
+    not matter; embeddings that are all zero get the evidence of pure noise.
 
     Warns:
-        UnboundedEvidenceWarning: the evidence is largest at the lower end of the range.
+        UnboundedEvidenceWarning: F has a rank below n and the labels of a class lie in its column
+            space, as where samples are repeated: the evidence grows without bound as t falls, and
+            that at the end of the range counts.
     """
-    return maximum(_problem(embeddings, labels))
+    return maximum(*_spectrum(Embedded.of(embeddings, labels)))
 
 
-def maximum(problem: Problem) -> float:
+def maximum(
+    values: Float64[Tensor, " r"], energy: Float64[Tensor, "c r"], rest: Points, n: int
+) -> float:
     """The mean over the classes of the largest evidence."""
-    values = problem.values
+    values = values / values[-1:]
+    spectrum = values, energy, rest, n
     ends = DECADES * math.log(10)
     log_t = torch.linspace(-ends, ends, POINTS, dtype=values.dtype, device=values.device)
-    grid = _grid(problem, log_t)
+    t = log_t.exp()
+    grid = _evidence(spectrum, t, energy @ (1 / (t + values[:, None])) + rest[:, None] / t)
     best = grid.max(1).values
 
     # The second derivative by log t is at least -1/4 whatever the data, so no maximum is more
@@ -158,33 +134,19 @@ def maximum(problem: Problem) -> float:
     left, right = (grid - before)[which, point], (grid - after)[which, point]
     start = log_t[point] + step / 2 * (left - right) / (left + right)
     start = torch.where((start > low) & (start < high), start, (low + high) / 2)
-    found = _refined(problem, which, low, high, start)
+    found = _refined(spectrum, which, low, high, start)
     refined = best.scatter_reduce(0, which, found, "amax")
 
-    if len(values) < problem.n:
-        unbounded = int(((grid[:, 0] >= refined) & (grid[:, 0] > grid[:, 1] + FLAT)).sum())
-        if unbounded:
-            warnings.warn(
-                f"embeddings of rank {len(values)} fit the labels of {unbounded} of {len(best)} "
-                f"classes exactly on {problem.n} samples (are some repeated?): the evidence grows "
-                f"without bound, and its value at the end of the range, t = 1e-{DECADES}, counts",
-                UnboundedEvidenceWarning,
-                stacklevel=3,
-            )
+    unbounded = int(((grid[:, 0] >= refined) & (grid[:, 0] > grid[:, 1] + FLAT)).sum())
+    if unbounded and len(values) < n:
+        warnings.warn(
+            f"embeddings of rank {len(values)} fit the labels of {unbounded} of {len(best)} "
+            f"classes exactly on {n} samples (are some repeated?): the evidence grows without "
+            f"bound, and its value at the end of the range, t = 1e-{DECADES}, counts",
+            UnboundedEvidenceWarning,
+            stacklevel=3,
+        )
     return float(refined.mean())
-
-
-def logme_profile(
-    embeddings: ArrayLike, labels: ArrayLike, log_t: ArrayLike
-) -> np.ndarray | Tensor:
-    r"""The evidence that :func:`logme` maximises, as a curve for each class.
-
-    From (m,) natural logarithms of t, in units of the largest eigenvalue of F'F, the (c, m) log
-    evidence per sample with the best alpha, a row for each class present in ascending order, in
-    the kind of the embeddings.
-    """
-    problem, points = _problem(embeddings, labels), checks.vector("log_t", log_t)
-    return checks.like(embeddings, _grid(problem, points.to(problem.values.device)))
 
 
 def logme_fixed_point(embeddings: Embeddings, labels: ArrayLike) -> float:
@@ -206,16 +168,15 @@ def logme_fixed_point(embeddings: Embeddings, labels: ArrayLike) -> float:
         - \frac12 \sum_{k=1}^{\min(n, d)} \log (\alpha + \beta \lambda_k)
         - \frac\beta2 |y - F m|^2 - \frac\alpha2 |m|^2 - \frac n2 \log 2\pi\right).
 
-    Three things are wrong with it. Where n < d, the rule for hard subsets, the log determinant
-    lacks d - n terms :math:`\log \alpha`, and the value is no evidence at all. The iteration
-    finds one stationary point of several, or none in 11 rounds. And the constants make it depend
-    on the scale of F. Embeddings that are all zero are refused.
+    Where n < d the log determinant lacks d - n terms :math:`\log \alpha`, and this is no evidence
+    at all; the iteration finds one stationary point of several, or none; and the constants make it
+    depend on the scale of F. Embeddings that are all zero are refused.
     """
-    given = _problem(embeddings, labels)
-    values, energy, rest = given.values * given.scale, given.energy, given.rest
-    n, d = given.n, given.d
+    given = Embedded.of(embeddings, labels)
+    values, energy, rest, n = _spectrum(given)
     if not len(values):
         raise checks.refuse("embeddings", "a number that is not 0", "only zeros")
+    values, d = values * given.raw.scale**2, given.F.shape[1]
     alpha, beta = torch.ones_like(rest), torch.ones_like(rest)
     evidence = torch.full_like(rest, -math.inf)
     active = torch.ones_like(rest, dtype=torch.bool)

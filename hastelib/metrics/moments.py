@@ -10,8 +10,8 @@ from torch import Tensor
 from hastelib import checks, linalg
 from hastelib.checks import ArrayLike
 from hastelib.linalg import Embedded
-from hastelib.metrics.evidence import Problem, maximum
-from hastelib.metrics.separation import saturated
+from hastelib.metrics.embeddings import saturated
+from hastelib.metrics.evidence import maximum
 
 EXACT = 1e-13  # the share of a class's squared norm below which a fit counts as exact
 
@@ -19,17 +19,13 @@ EXACT = 1e-13  # the share of a class's squared norm below which a fit counts as
 class Moments:
     r"""What LogME, the H-score and a PCA need of the samples, added up batch by batch.
 
-    The number of samples, their mean, the Gram matrix about it and the sums of the classes, as they
-    are met: :math:`O(d^2 + cd)` memory. Two of them merge into that of all their samples (Chan et
-    al. 1982), so that workers may share a pass.
+    That is their number and mean, the Gram matrix about it and the sums of the classes:
+    :math:`O(d^2 + cd)` memory. Two merge into that of all their samples (Chan et al. 1982).
 
-    The scores equal :func:`hastelib.metrics.logme` and :func:`hastelib.metrics.h_score` to 1e-8,
-    with two exceptions. What a fit leaves of the labels, where that is next to nothing, is not in
-    the moments: where it is a share s below 1e-7 of a class's size, LogME is good to about
-    1e-15 / s, and below 1e-13 the fit counts as exact. And where the mean lies r times the spread
-    from the origin, the Gram matrix that LogME needs, in memory too, loses :math:`r^2` in
-    precision: with r above 300 the two differ by up to :math:`10^{-13} r^2`. Both refuse fewer than
-    two classes, and warn where those functions do.
+    The scores equal :func:`logme` and :func:`h_score` to 1e-8, and refuse and warn as they do, with
+    two exceptions. Where a fit leaves a share s below 1e-7 of a class's labels, LogME is good to
+    about 1e-15 / s, and below 1e-13 the fit counts as exact. And where the mean lies r > 300 times
+    the spread from the origin, it is good to :math:`10^{-13} r^2`.
 
     Attributes:
         n: the number of samples so far.
@@ -49,7 +45,7 @@ class Moments:
     def update(self, batch: ArrayLike, labels: ArrayLike) -> Moments:
         """Add samples, (m, d) embeddings and (m,) integers, and return self."""
         given, more = Embedded(batch, labels, least=1, name="batch"), Moments()
-        found, y = given.centred, checks.labels("labels", labels, None)
+        found, y = given.centred, checks.labels("labels", labels)
         more.n, more.classes, more._counts = len(y), y.unique().tolist(), given.counts
         more._torch, more._scale = isinstance(batch, Tensor), found.scale
         more._mean, more._gram = found.offset / found.scale, found.transposed_times()
@@ -100,24 +96,22 @@ class Moments:
         return values, (sums @ vectors).square_().div_(values)
 
     def logme(self) -> float:
-        """:func:`hastelib.metrics.logme` of all samples."""
+        """LogME of all samples."""
         values, energies = self._factored(centred=False)
         rest = self._counts - energies.sum(1)
         rest[rest < (EXACT if len(values) < self.n else torch.inf) * self._counts] = 0
-        return maximum(Problem(values, energies, rest, (self.n, len(self._mean)), self._scale))
+        return maximum(values, energies, rest, self.n)
 
     def h_score(self) -> float:
-        """:func:`hastelib.metrics.h_score` of all samples, without shrinkage."""
+        """The H-score of all samples, without shrinkage."""
         values, energies = self._factored(centred=True)
         saturated(len(values), self.n)
         return min(float((energies / self._counts[:, None]).sum()), len(self.classes) - 1.0)
 
     def pca(self, components: int) -> tuple[np.ndarray | Tensor, ...]:
-        """The principal components of all samples, so many at most, no more than the rank.
+        """The leading principal components, as many as there are, in the kind of the first batch.
 
-        Returns:
-            The mean (d,), the axes (k, d) and the variances (k,) along them, divided by n - 1, the
-            largest first; in the kind of the first batch.
+        The mean (d,), the axes (k, d) and the variances (k,) along them, divided by n - 1.
         """
         count = checks.whole("components", components, 1)
         if self.n < 2:

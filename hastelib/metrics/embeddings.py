@@ -1,0 +1,240 @@
+"""Metrics of how the classes lie in the embedding: GBC, H-score, TransRate; and what a user would
+run by hand on it, nearest neighbours and a linear probe.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from hastelib import checks, linalg
+from hastelib.checks import ArrayLike
+from hastelib.linalg import Embedded, Embeddings
+
+VARIANCE_FLOOR = 1e-4
+"""The least class variance in :func:`gbc` and in :func:`hastelib.hardness.class_specific`."""
+NEIGHBOURS = 5
+FOLDS = 5
+PENALTIES = tuple(10.0**k for k in range(-3, 2))
+
+
+class SaturatedScoreWarning(UserWarning):
+    """The score is the same whatever the labels: there are too few samples for the dimensions."""
+
+
+def gbc(
+    embeddings: Embeddings,
+    labels: ArrayLike,
+    covariance: str = "spherical",
+    components: int | None = 64,
+    log_det: str = "exact",
+) -> float:
+    r"""Gaussian Bhattacharyya coefficient: how little the classes overlap (Pandy et al. 2022).
+
+    .. math::
+
+        \mathrm{GBC} = -\sum_{i \ne j} e^{-D_B(i, j)}, \qquad
+        D_B(i, j) = \frac18 \sum_k \frac{(\mu_{ik} - \mu_{jk})^2}{s_k}
+        + \frac12 \sum_k \log \frac{s_k}{\sqrt{s_{ik}\, s_{jk}}},
+        \qquad s_k = \frac{s_{ik} + s_{jk}}{2},
+
+    over ordered pairs of classes, at most 0. The :math:`s_{ik}` are the biased variances of class
+    i, each at least 1e-4, with ``covariance="diagonal"``; with ``"spherical"``, the paper's, all
+    are their mean, and the second sum is :math:`\frac d2 \log (s / \sqrt{s_i s_j})`. The authors'
+    code counts that logarithm once, not d times: ``log_det="published"`` in place of ``"exact"``.
+    The embeddings are first projected on their leading min(``components``, d, n - 1) principal
+    components, unless that is None.
+    """
+    checks.choice("covariance", covariance, ("spherical", "diagonal"))
+    checks.choice("log_det", log_det, ("exact", "published"))
+    given = Embedded.of(embeddings, labels)
+    X = given.F
+    if components is not None:
+        kept = min(checks.whole("components", components, 1), X.shape[1], len(X) - 1)
+        X = given.centred.components(kept) * given.centred.scale
+    means, spreads = [], []
+    for rows in linalg.groups(given.index, given.counts):  # a class at a time stays in the cache
+        part = X.index_select(0, rows).double()
+        means.append(part.mean(0))
+        spreads.append((part - means[-1]).square_().mean(0))
+    mu, variances = torch.stack(means), torch.stack(spreads)
+    if covariance == "spherical":
+        variances = variances.mean(1, keepdim=True)
+    variances = variances.clamp(min=VARIANCE_FLOOR)
+    weight = X.shape[1] / variances.shape[1] if log_det == "exact" else 1.0
+    total = 0.0
+    for i in range(len(mu) - 1):
+        shared = (variances[i] + variances[i + 1 :]) / 2
+        distance = ((mu[i] - mu[i + 1 :]) ** 2 / shared).sum(1) / 8
+        logs = shared.log() - (variances[i].log() + variances[i + 1 :].log()) / 2
+        total += float((-distance - weight / 2 * logs.sum(1)).exp().sum())
+    return 0.0 - 2 * total
+
+
+def h_score(embeddings: Embeddings, labels: ArrayLike, shrinkage: str | None = None) -> float:
+    r"""H-score: the variance between classes of the whitened embedding (Bao et al. 2019).
+
+    .. math::
+
+        H = \operatorname{tr}\left(\operatorname{cov}(f)^{+} \operatorname{cov}(g)\right),
+
+    where g replaces each embedding f by the mean of its class; both covariances divide by n - 1,
+    and the pseudo-inverse keeps the eigenvalues above max(n, d) eps times the largest. It lies
+    between 0, of embeddings that are all the same, and c - 1, which it is whatever the labels where
+    the centred embeddings have rank n - 1, the rule for n <= d. With ``shrinkage="ledoit_wolf"``
+    (Ibrahim et al. 2021)
+
+    .. math::
+
+        H_\alpha = (1 - \delta) \operatorname{tr}\left(S^{-1} \operatorname{cov}(g)\right),
+        \qquad S = (1 - \delta)\, \Sigma + \delta\, \frac{\operatorname{tr} \Sigma}{d} I,
+
+    with the biased covariance :math:`\Sigma` and the Ledoit-Wolf shrinkage :math:`\delta`.
+
+    Warns:
+        SaturatedScoreWarning: without shrinkage, where the labels do not matter.
+    """
+    checks.choice("shrinkage", shrinkage, (None, "ledoit_wolf"))
+    given = Embedded.of(embeddings, labels)
+    found, n = given.centred, len(given.F)
+    if shrinkage is None and given is not embeddings:  # a grid of scores needs no warning for each
+        saturated(len(found.values), n)
+    # The share of each left singular vector that lies between the classes.
+    between = (found.energies(given.index, given.counts) / given.counts[:, None]).sum(0)
+    if shrinkage is None:
+        return min(float(between.sum()), len(given.counts) - 1.0)
+    shrunk, mean = found.ledoit_wolf()
+    variances = (1 - shrunk) * found.values / n + shrunk * mean
+    return float((1 - shrunk) * (between * found.values / variances).sum()) / (n - 1)
+
+
+def saturated(rank: int, n: int) -> None:
+    """Warn the caller's caller where the H-score is c - 1 whatever the labels."""
+    if rank == n - 1:
+        warnings.warn(
+            f"{n} embeddings of rank {rank} when centred have the H-score c - 1 whatever their "
+            "labels: take more samples than dimensions, or shrinkage='ledoit_wolf'",
+            SaturatedScoreWarning,
+            stacklevel=3,
+        )
+
+
+def transrate(
+    embeddings: Embeddings, labels: ArrayLike, eps: float | int = 1e-4, weighted: bool = False
+) -> float:
+    r"""TransRate: the coding rate of all embeddings less that within classes (Huang et al. 2022).
+
+    .. math::
+
+        \mathrm{TrR} = R(Z) - \frac1c \sum_{j=1}^c R(Z_j), \qquad
+        R(Z) = \frac12 \log \det \left(I + \frac{Z^T Z}{n \epsilon}\right),
+
+    in nats, with the embeddings Z centred over all samples, those of class j in :math:`Z_j`, and
+    each set's own n; :math:`\epsilon` is in squared units of the embedding. It can be negative;
+    ``weighted`` by the classes' shares :math:`n_j / n` in place of :math:`1 / c` it cannot.
+    """
+    eps = checks.positive("eps", eps)
+    given = Embedded.of(embeddings, labels)
+    whole, counts = given.centred, given.counts
+    total = _coding_rate(whole.gram, len(given.F), whole.scale, eps)
+    rates = []
+    for rows in linalg.groups(given.index, counts):
+        Z = whole.rows(rows)
+        gram = Z @ Z.T if len(Z) <= Z.shape[1] else Z.T @ Z
+        rates.append(_coding_rate(gram, len(Z), whole.scale, eps))
+    if not weighted:
+        return total - sum(rates) / len(rates)
+    within = sum(int(n) * rate for n, rate in zip(counts, rates, strict=True)) / len(given.F)
+    return max(total - within, 0.0)  # rounding may lead below 0
+
+
+def _coding_rate(gram: Float64[Tensor, "m m"], n: int, scale: float, eps: float) -> float:
+    """Half the log determinant of I + scale^2 gram / (n eps), gram that of n samples."""
+    # Of the two factors one may over- or underflow, their product with a gram of ones does not.
+    inner = gram * (scale / n / eps) * scale
+    inner.diagonal().add_(1)
+    return float(torch.linalg.slogdet(inner).logabsdet) / 2
+
+
+def knn(embeddings: Embeddings, labels: ArrayLike) -> float:
+    r"""Leave-one-out accuracy, in [0, 1], of the 5 nearest neighbours by the cosine.
+
+    Each sample gets the class that most of its min(5, n - 1) most similar other samples have. Of
+    equally similar samples the one of lower index counts, of classes with as many votes the one of
+    lower label. An embedding of norm 0 has cosine 0. No n x n matrix is formed.
+    """
+    given = Embedded.of(embeddings, labels)
+    found, index, n = given.raw, given.index, len(given.F)
+    k = min(NEIGHBOURS, n - 1)
+    norms = torch.cat([block.norm(dim=1) for _, block in found.blocks()])
+    inverse = torch.where(norms > 0, 1 / norms, 0.0)
+    right = 0
+    for chosen in torch.arange(n, device=index.device).split(linalg.BLOCK):
+        own = found.rows(chosen) * inverse[chosen, None]
+        cosines = own.new_empty(len(chosen), n)
+        for rows, block in found.blocks():
+            cosines[:, rows] = own @ block.T
+        cosines *= inverse
+        cosines.scatter_(1, chosen[:, None], -torch.inf)
+        least, nearest = cosines.topk(k)
+        for row in ((cosines >= least[:, -1:]).sum(1) > k).nonzero()[:, 0]:
+            nearest[row] = cosines[row].argsort(descending=True, stable=True)[:k]
+        votes = torch.zeros(len(chosen), len(given.counts), dtype=torch.int8, device=index.device)
+        votes.scatter_add_(1, index[nearest], torch.ones_like(nearest, dtype=torch.int8))
+        right += int((votes.argmax(1) == index[chosen]).sum())
+    return right / n
+
+
+def linear_probe(embeddings: Embeddings, labels: ArrayLike, seed: int = 0) -> float:
+    r"""Accuracy of a ridge classifier on the frozen embedding, cross-validated in 5 folds.
+
+    The indicators of the classes are regressed on the embeddings, with a free intercept; the
+    largest prediction is the class:
+
+    .. math::
+
+        W = (X^T X + \alpha I)^{-1} X^T Y,
+
+    with X and Y centred over the training folds. One :math:`\alpha` serves all folds: of 0.001,
+    0.01, ..., 10 times the mean eigenvalue of the whole centred :math:`X^T X`, the one of least
+    squared error on the folds left out. Folds are stratified: the samples of each class, shuffled
+    by the seed, are dealt out in turn; with fewer than 5 samples each is a fold. The score, in
+    [0, 1], is the share of samples that are classified rightly when left out.
+    """
+    given = Embedded.of(embeddings, labels)
+    found, index, counts, n = given.centred, given.index, given.counts, len(given.F)
+    rows: Callable[[Tensor], Tensor] = found.rows
+    gram = found.gram
+    if found.wide:  # the ridge does not mind a rotation, and there are fewer than n components
+        rows = found.components(len(found.values)).__getitem__
+        gram = torch.diag(found.values.flip(0))
+    shuffled = np.random.default_rng(checks.whole("seed", seed, 0)).permutation(n)
+    order = torch.as_tensor(shuffled, device=index.device)
+    fold = torch.empty_like(index)
+    fold[order[index[order].argsort(stable=True)]] = torch.arange(n, device=index.device) % FOLDS
+    folds = [(fold == i).nonzero()[:, 0] for i in range(min(FOLDS, n))]
+    sums = [linalg.class_sums(rows(part), index[part], len(counts)) for part in folds]
+    whole = torch.stack(sums).sum(0)
+    mean = float(gram.trace()) / max(len(gram), 1)
+    errors, right = [0.0] * len(PENALTIES), [0] * len(PENALTIES)
+    for part, own in zip(folds, sums, strict=True):
+        Z, trained = rows(part), n - len(part)
+        sizes = counts - torch.bincount(index[part], minlength=len(counts))
+        centre = (whole - own).sum(0) / trained
+        inner = gram - Z.T @ Z - trained * torch.outer(centre, centre)
+        cross = (whole - own - sizes[:, None] * centre).T
+        Z -= centre
+        for i, penalty in enumerate(PENALTIES):
+            shifted = inner.clone()
+            shifted.diagonal().add_(penalty * mean or 1.0)
+            weights = torch.cholesky_solve(cross, torch.linalg.cholesky(shifted))
+            predicted = Z @ weights + sizes / trained
+            wanted = predicted.gather(1, index[part, None])
+            errors[i] += float((predicted**2).sum() - 2 * wanted.sum()) + len(part)
+            right[i] += int((predicted.argmax(1) == index[part]).sum())
+    return right[int(np.argmin(errors))] / n
