@@ -65,7 +65,7 @@ class Row:
 
 @dataclass
 class Features:
-    """What ``hastelib.metrics.score_all`` takes, and source embeddings."""
+    """What ``hastelib.metrics.Sample`` takes, and source embeddings."""
 
     embedding: torch.Tensor
     probs: torch.Tensor

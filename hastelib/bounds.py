@@ -12,7 +12,7 @@ import warnings
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 from torch import Tensor
 
 from hastelib import checks, linalg
@@ -55,6 +55,9 @@ def leep_lower_bound(probs: ArrayLike, labels: ArrayLike, joint: str = "soft") -
     With the ``soft`` joint distribution of :func:`hastelib.metrics.leep` it always holds. With
     :func:`hastelib.metrics.nce`, which counts (``joint="hard"``), as first mean, as the lemma is
     stated, it does not.
+
+    >>> round(leep_lower_bound([[1, 0], [0.4, 0.6]], [0, 1]), 3)
+    -0.424
     """
     checks.choice("joint", joint, ("soft", "hard"))
     p = checks.probabilities("probs", probs)
@@ -68,97 +71,83 @@ def leep_lower_bound(probs: ArrayLike, labels: ArrayLike, joint: str = "soft") -
     return given + float(p.amax(1).log().mean())
 
 
-def optimal_log_likelihood(
-    embeddings: ArrayLike, labels: ArrayLike, l2: float | int = 0.0
-) -> float:
+def optimal_log_likelihood(embeddings: ArrayLike, labels: ArrayLike) -> float:
     r"""The best average log-likelihood of a linear head on frozen embeddings, l(w, k*) of Lemma 1.
 
-    .. math::
-
-        l(w, k^*) = \sup_{W, b} \frac1n \sum_i \log
+    .. math:: l(w, k^*) = \sup_{W, b} \frac1n \sum_i \log
         \frac{e^{W_{y_i} \cdot f_i + b_{y_i}}}{\sum_y e^{W_y \cdot f_i + b_y}}
 
     (the HASTE paper, Eqs. 7-8, with a bias, over the classes present); exactly 0 where a head
-    separates the classes. ``l2`` is that of :func:`linear_head`.
+    separates the classes.
 
     Warns:
         SeparableDataWarning: the supremum is 0 and not attained.
+
+    >>> round(optimal_log_likelihood([[-1], [0], [1]], [0, 1, 0]), 4)
+    -0.6365
     """
-    found = linear_head(embeddings, labels, l2)
+    found = linear_head(embeddings, labels)
     if found.separable:
         warnings.warn(
             "a linear head separates the classes: the log-likelihood has the supremum 0, which no "
-            "head attains (more dimensions than samples?); l2 > 0 makes the best head finite",
+            "head attains (more dimensions than samples?)",
             SeparableDataWarning,
             stacklevel=2,
         )
     return found.log_likelihood
 
 
-def linear_head(
-    embeddings: ArrayLike, labels: ArrayLike, l2: float | int = 0.0, tolerance: float | int = 1e-8
-) -> Optimum:
-    r"""The linear head of largest likelihood, to a certified gap.
+def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int = 1e-8) -> Optimum:
+    r"""The linear head of largest likelihood, to a certified gap of ``tolerance``, in nats.
 
-    With a penalty ``l2`` it maximises the log-likelihood less :math:`\frac{l_2}{2} |W|^2` (the bias
-    is free). Damped Newton steps stop at a gap of ``tolerance``, in nats, to the dual problem: minus
-    the log-likelihood is at least the mean entropy of any distributions q_i whose residuals
-    :math:`q_i - e_{y_i}` are orthogonal to the embeddings and sum to 0, as a Newton step makes of
-    the predictions. Classes are separable where samples are affinely independent, the rule for
-    d >= n - 1, or where a head on the way puts every sample's own class first.
+    The gap of damped Newton steps is that to the dual problem: minus the log-likelihood is at least
+    the mean entropy of any distributions q_i whose residuals :math:`q_i - e_{y_i}` are orthogonal
+    to the embeddings and sum to 0, as a Newton step makes of the predictions. Classes are separable
+    where samples are affinely independent, the rule for d >= n - 1, or where a head on the way puts
+    every sample's own class first.
+
+    >>> linear_head([[0], [1], [2]], [0, 0, 1])
+    Optimum(log_likelihood=0.0, gap=0.0, separable=True)
     """
-    if not (isinstance(l2, int | float) and 0 <= l2 < math.inf):
-        raise checks.refuse("l2", "a number of at least 0", repr(l2))
     tolerance = checks.positive("tolerance", tolerance)
     given = Embedded(embeddings, labels, least=1)
-    n, found = len(given.F), given.centred
+    n, found, index = len(given.F), given.centred, given.index[:, None]
     if len(given.counts) == 1:
         return Optimum(0.0, 0.0)
-    if l2 == 0 and len(found.values) == n - 1:
+    if len(found.values) == n - 1:
         return Optimum(0.0, 0.0, separable=True)
+    # Coordinates in which the embeddings are white, and one for the bias.
     A = torch.nn.functional.pad(math.sqrt(n) * found.left(), (0, 1), value=1.0)
-    ridge = torch.nn.functional.pad(l2 * n / (found.values * found.scale**2), (0, 1))
-    return _newton(A, given.index[:, None], ridge[:, None], tolerance)
-
-
-def _newton(
-    A: Float64[Tensor, "n k"], index: Int64[Tensor, "n 1"], ridge: Tensor, tolerance: float
-) -> Optimum:
-    """The head on the white coordinates A."""
-    n, Y = len(A), torch.nn.functional.one_hot(index[:, 0]).double()
+    Y = torch.nn.functional.one_hot(given.index).double()
 
     def loss(head: Float64[Tensor, "k c"]) -> tuple[float, Float64[Tensor, "n c"]]:
         logits = A @ head
-        own = logits.gather(1, index)[:, 0]
-        value = (logits.logsumexp(1) - own).mean() + (ridge * head**2).sum() / 2
-        return float(value), logits
+        return float((logits.logsumexp(1) - logits.gather(1, index)[:, 0]).mean()), logits
 
     head = A.new_zeros(A.shape[1], Y.shape[1])
-    head[-1] = Y.mean(0).log()  # the free intercepts start at the classes' shares
+    head[-1] = Y.mean(0).log()  # the biases start at the classes' shares
     value, logits = loss(head)
     gap = expected = math.inf
     for _ in range(NEWTON_STEPS):
         # Separable where every sample's own class is first, by more than rounding.
         lead = logits.gather(1, index) - logits.scatter(1, index, -math.inf).amax(1, keepdim=True)
-        if not ridge.any() and (lead > 1e-9 * (1 + logits.abs().amax())).all():
+        if (lead > 1e-9 * (1 + logits.abs().amax())).all():
             return Optimum(0.0, 0.0, separable=True)
         Q = logits.softmax(1)
-        slope = A.T @ (Q - Y) / n + ridge * head
+        slope = A.T @ (Q - Y) / n
         # Far from the maximum a rough step does; the dual problem wants an exact one.
         near = expected <= 100 * tolerance
-        step, moved = _newton_step(A, Q, ridge, slope, 1e-10 if near else 1e-2)
+        step, moved = _newton_step(A, Q, slope, 1e-10 if near else 1e-2)
         # The predictions after the step to first order have residuals as the dual problem wants
         # them, and are distributions where no entry is negative. Near infinity some are, by a
         # little: cut off, they put the residuals out, which is charged at the largest logit.
         dual = Q + moved
         short = -float(dual.clamp(max=0).sum()) / n
         if near and short <= tolerance:
-            there = head + step
-            off = A.T @ (dual - Y) / n + ridge * there  # what rounding left of the residuals
+            off = A.T @ (dual - Y) / n  # what rounding left of the residuals
             dual = dual.clamp(min=0)
-            entropy = -torch.xlogy(dual, dual).sum(1).mean()
-            bound = float(entropy - (ridge * there**2).sum() / 2)
-            charged = short * float(logits.abs().max()) + float((off * there).abs().sum())
+            bound = -float(torch.xlogy(dual, dual).sum(1).mean())
+            charged = short * float(logits.abs().max()) + float((off * (head + step)).abs().sum())
             gap = min(gap, value - bound + charged)
             if gap <= tolerance:
                 break
@@ -172,14 +161,12 @@ def _newton(
         else:
             break  # nothing but rounding is left
         head, value = head + size * step, trial
-    likelihood = min(float((ridge * head**2).sum() / 2) - value, 0.0)
-    return Optimum(likelihood, max(gap, 0.0))
+    return Optimum(min(-value, 0.0), max(gap, 0.0))
 
 
 def _newton_step(
     A: Float64[Tensor, "n k"],
     Q: Float64[Tensor, "n c"],
-    ridge: Float64[Tensor, "k 1"],
     slope: Float64[Tensor, "k c"],
     precision: float,
 ) -> tuple[Float64[Tensor, "k c"], Float64[Tensor, "n c"]]:
@@ -194,13 +181,13 @@ def _newton_step(
         change = A @ step
         return Q * (change - (Q * change).sum(1, keepdim=True))
 
-    scale = (A**2).T @ (Q * (1 - Q)) / len(A) + ridge
+    scale = (A**2).T @ (Q * (1 - Q)) / len(A)
     scale += 1e-12 * scale.max()
     if slope.numel() <= DENSE:
         blocks = torch.einsum("nk,nl,nc->ckl", A, A, Q) / len(A)
         joint = torch.einsum("nk,nc->nck", A, Q).reshape(len(A), -1)
         hessian = torch.block_diag(*blocks) - joint.T @ joint / len(A)
-        hessian += torch.diag(ridge[:, 0].repeat(Q.shape[1]) + 1e-12 * scale.max())
+        hessian.diagonal().add_(1e-12 * scale.max())
         step = torch.linalg.solve(hessian, -slope.T.reshape(-1)).view(Q.shape[1], -1).T
         return step, moved(step)
     step, residual = torch.zeros_like(slope), -slope
@@ -210,7 +197,7 @@ def _newton_step(
     for _ in range(slope.numel()):
         if product <= enough or product == 0:
             break
-        image = A.T @ moved(direction) / len(A) + ridge * direction
+        image = A.T @ moved(direction) / len(A)
         length = product / float((direction * image).sum())
         step = step + length * direction
         residual = residual - length * image

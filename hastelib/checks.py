@@ -1,6 +1,6 @@
-"""What callers hand over: checked, named in every complaint, and made float64 tensors.
+"""What callers hand over: checked, named in every complaint, and made tensors.
 
-Nothing here changes its input: tensors that come out may share its memory, and are only read.
+They may share its memory, and are only read.
 """
 
 from __future__ import annotations
@@ -8,24 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Real
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-
-@runtime_checkable
-class Table(Protocol):
-    """What NumPy can read, such as a frame or a column of pandas."""
-
-    def __array__(self, *given: Any, **named: Any) -> np.ndarray: ...
-
-
 # Loose on purpose: a wrong shape or type is to meet the ValueError below, also where annotations
 # are enforced. The strict shapes stand on what happens inside.
-ArrayLike = np.ndarray | Tensor | Sequence[Any] | Table
+ArrayLike = npt.ArrayLike | Tensor
 T = TypeVar("T")
 
 LARGEST = 1e152  # what is larger is refused where it is squared: float64 would overflow
@@ -93,7 +86,7 @@ def probabilities(name: str, value: ArrayLike) -> Float64[Tensor, "n z"]:
 
 
 def labels(name: str, value: ArrayLike, of: Tensor | None = None) -> Int64[Tensor, " n"]:
-    """Class labels, non-negative integers, as int64: one for each row ``of`` a tensor, beside it."""
+    """Class labels, as int64: one for each row ``of`` a tensor, on its device."""
     tensor = _tensor(name, value, whole=True)
     if tensor.ndim != 1 or (of is not None and len(tensor) != len(of)):
         shape = "(n,)" if of is None else f"({len(of)},)"

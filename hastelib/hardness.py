@@ -47,8 +47,8 @@ def _unit_blocks(
 class Signature:
     """All that class-agnostic hardness needs of the source data: its mean embeddings.
 
-    It can be filled batch by batch, merged, kept in a file and shipped in place of the data. Made by
-    :func:`source_signature`. Other layers or widths than its own raise ``ValueError``.
+    Made by :func:`source_signature`; filled batch by batch, merged, kept in a file, shipped in
+    place of the data. Other layers or widths than its own raise ``ValueError``.
 
     Attributes:
         sums: for each layer the sum (d_l,) of the unit embeddings, float64 (the cosine needs it).
@@ -72,17 +72,21 @@ class Signature:
 
     def update(self, layers: Iterable[ArrayLike]) -> Signature:
         """Add source samples, as :func:`source_signature` takes them, and return the signature."""
-        more = source_signature(layers)
-        self._fits("layers", more.sums)
-        return self.merge(more)
+        return self.merge(source_signature(layers), "layers")
 
-    def merge(self, other: Signature) -> Signature:
+    def merge(self, other: Signature, name: str = "other") -> Signature:
         """Add the samples of another signature to this one, and return it."""
-        self._fits("other", other.sums)
+        self.fits(name, other.sums)
         for mine, more in ((self.sums, other.sums), (self.raw, other.raw)):
             mine[:] = [a + b.to(a.device) for a, b in zip(mine, more, strict=True)]
         self.count += other.count
         return self
+
+    def fits(self, name: str, layers: list[Tensor]) -> None:
+        """Refuse layers of other widths."""
+        expected, widths = ([x.shape[-1] for x in each] for each in (self.sums, layers))
+        if widths != expected:
+            raise checks.refuse(name, f"layers of widths {expected}, as the signature's", widths)
 
     def arrays(self) -> dict[str, Tensor]:
         """Named tensors: ``layer.0``, ``raw.0`` and so on, the sums; ``count``, one int64."""
@@ -110,22 +114,21 @@ class Signature:
         """Read what :meth:`save` wrote, else ``ValueError``; tensors lie on the CPU."""
         try:
             with safe_open(path, framework="pt") as file:
-                notes, names = file.metadata() or {}, file.keys()
-                arrays = {name: file.get_tensor(name) for name in names}
+                notes = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             found = cls.of(arrays, notes.pop("kind", "torch"))
-            found.notes = notes
-            return found
         except (SafetensorError, ValueError) as error:
             raise checks.refuse("path", "a file of Signature.save", f"{path} ({error})") from error
-
-    def _fits(self, name: str, columns: list[Tensor]) -> None:
-        expected, widths = ([x.shape[-1] for x in each] for each in (self.sums, columns))
-        if widths != expected:
-            raise checks.refuse(name, f"layers of widths {expected}, as the signature's", widths)
+        found.notes = notes
+        return found
 
 
 def source_signature(layers: Iterable[ArrayLike]) -> Signature:
-    """The signature of source data: the embeddings (m, d_l) of m samples in each of L layers."""
+    """The signature of source data: of each layer the embeddings (m, d_l) of the same m samples.
+
+    >>> source_signature([np.array([[3.0, 4.0]])]).means
+    [array([0.6, 0.8])]
+    """
     values = checks.several("layers", layers)
     tensors = checks.matrices("layers", values)
     sums = []
@@ -147,27 +150,21 @@ def class_agnostic(
     The mean over source samples of a dot product with a unit embedding is the dot product with
     the mean unit embedding :math:`m_l`, so nothing of size M x N is formed:
 
-    .. math::
-
-        H(x) = 1 - \frac1L \sum_{l=1}^L \frac1M \sum_{i=1}^M \cos(e_l(x_i^s), e_l(x))
+    .. math:: H(x) = 1 - \frac1L \sum_{l=1}^L \frac1M \sum_{i=1}^M \cos(e_l(x_i^s), e_l(x))
         = 1 - \frac1L \sum_{l=1}^L \left\langle m_l, \frac{e_l(x)}{|e_l(x)|} \right\rangle .
 
-    An embedding of norm 0 has cosine 0. The paper calls Eq. 1 a cosine and prints a dot product:
-    ``similarity="dot"`` has :math:`e_l` in place of the unit embeddings on both sides; its range is
-    not bounded, and the order is all that counts.
+    From each layer's embeddings (n, d_l), (n,) numbers between 0 and 2; an embedding of norm 0 has
+    cosine 0. The paper calls Eq. 1 a cosine and prints a dot product: ``similarity="dot"`` has
+    :math:`e_l` in place of the unit embeddings on both sides. It has no bounds; its order counts.
 
-    Args:
-        layers: for each layer the embeddings (n, d_l) of the same n target samples.
-        signature: of the source data, by the same network.
-        similarity: ``cosine`` or ``dot``.
-
-    Returns:
-        (n,) hardness, by the cosine between 0 and 2.
+    >>> signature = source_signature([np.array([[3.0, 4.0]])])
+    >>> class_agnostic([np.array([[6.0, 8.0], [-4.0, 3.0]])], signature).round(3)
+    array([0., 1.])
     """
     checks.choice("similarity", similarity, ("cosine", "dot"))
     values = checks.several("layers", layers)
     tensors = checks.matrices("layers", values)
-    signature._fits("layers", tensors)
+    signature.fits("layers", tensors)
     found, cosine = [], similarity == "cosine"
     for x, total in zip(tensors, signature.sums if cosine else signature.raw, strict=True):
         mean = (total / signature.count).to(x.device)
@@ -180,9 +177,7 @@ def class_agnostic(
 def class_specific(embeddings: Array, labels: ArrayLike, covariance: str = "spherical") -> Array:
     r"""Class-specific hardness: the Mahalanobis distance to the own class (Eqs. 3-4).
 
-    .. math::
-
-        H(x) = \sqrt{(x - \mu_c)^T \Sigma_c^{-1} (x - \mu_c)}
+    .. math:: H(x) = \sqrt{(x - \mu_c)^T \Sigma_c^{-1} (x - \mu_c)}
 
     with the mean :math:`\mu_c` of the class and, by ``covariance``, as :math:`\Sigma_c`
 
@@ -197,6 +192,9 @@ def class_specific(embeddings: Array, labels: ArrayLike, covariance: str = "sphe
 
     All are biased (divided by the number of samples). From (n, d) embeddings and (n,) labels the
     (n,) hardness, 0 in a class of one sample or of identical ones.
+
+    >>> class_specific(np.array([[0.0], [1.0], [5.0], [7.0]]), [0, 0, 0, 1]).round(3)
+    array([0.926, 0.463, 1.389, 0.   ])
     """
     checks.choice("covariance", covariance, COVARIANCES)
     data = Embedded(embeddings, labels, least=1)
@@ -206,7 +204,7 @@ def class_specific(embeddings: Array, labels: ArrayLike, covariance: str = "sphe
     for rows in linalg.groups(data.index, data.counts):
         own = X[rows].double()
         own = own - own[0]  # which makes identical rows exactly zero
-        own.sub_(own.mean(0))
+        own -= own.mean(0)
         if covariance == "tied":
             tied[rows] = own
         elif covariance == "full":
@@ -232,9 +230,9 @@ def _shrunk(residuals: Float64[Tensor, "n d"]) -> Float64[Tensor, " n"]:
 def _full(residuals: Float64[Tensor, "n d"], label: int) -> Float64[Tensor, " n"]:
     """Squared Mahalanobis distances under the covariance as it is."""
     n, d = residuals.shape
-    expected = f"more than d + 1 = {d + 1} samples in each class for covariance 'full'"
     remedy = "choose another covariance, such as 'ledoit_wolf', or fewer dimensions"
     if n <= d + 1:
+        expected = f"more than d + 1 = {d + 1} samples in each class for covariance 'full'"
         why = "with so few in general position every sample is at sqrt(N_c - 1) exactly"
         got = f"{n} in class {label}: {why}, which ranks nothing; {remedy}"
         raise checks.refuse("labels", expected, got)
@@ -248,15 +246,12 @@ def _full(residuals: Float64[Tensor, "n d"], label: int) -> Float64[Tensor, " n"
 def hardest(scores: Array, fraction: float | int, labels: ArrayLike | None = None) -> Array:
     r"""The indices of the hardest samples, the hardest first (the HASTE paper, Algorithm 1).
 
-    Args:
-        scores: (n,) hardness.
-        fraction: of the samples to keep, in (0, 1].
-        labels: (n,) integers. Where they are given that share of every class is kept, at least one
-            sample of each: the classes are controlled, as Sec. 4.1 of the paper words it.
+    They are the ``fraction``, in (0, 1], of n scores, less 1e-9 for its rounding, rounded up; of
+    equally hard samples the one of lower index comes first. With (n,) ``labels`` they are that
+    share of every class, at least one sample: the classes are controlled, as Sec. 4.1 words it.
 
-    Returns:
-        (k,) indices, k being fraction times n (of a class), less 1e-9 for its rounding, rounded up.
-        Of equally hard samples the one of lower index comes first.
+    >>> hardest(np.array([0.1, 0.9, 0.5, 0.7]), 0.5)
+    array([1, 3])
     """
     values = checks.vector("scores", scores)
     fraction = checks.positive("fraction", fraction, most=1)

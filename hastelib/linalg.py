@@ -57,9 +57,9 @@ class Factors:
     """A matrix F (n, d) of any float type, and what follows from its smaller Gram matrix.
 
     Meant is X = (F - offset) / scale, with the largest absolute entry of F as the scale, or 1
-    where that is 0, so that nothing over- or underflows. Where n <= d it is ``wide``. ``centred``
-    are the factors of F about its mean: the Gram matrix then is theirs and the mean's share, whether
-    or not they were wanted before, so that nothing cancels.
+    where that is 0, so that nothing over- or underflows. Where n <= d it is ``wide``. With the
+    ``centred`` factors of F the Gram matrix is theirs and the mean's share: nothing cancels, nor
+    do the last digits depend on what was asked for before.
     """
 
     def __init__(

@@ -72,7 +72,7 @@ def gbc(x: ndarray, labels: ndarray, covariance: str, components: int | None) ->
 
 def log_evidence(F: ndarray, y: ndarray, log_t: float) -> float:
     """Of y ~ N(0, (tI + FF') / alpha) per sample, with the best alpha, on dense n x n."""
-    n = len(y)
+    n, y = len(y), y.astype(float)
     K = math.exp(log_t) * np.eye(n) + F @ F.T
     alpha = n / (y @ np.linalg.solve(K, y))
     sign, log_det = np.linalg.slogdet(K / alpha)
@@ -98,11 +98,8 @@ def best_log_t(F: ndarray, y: ndarray, decades: float = 10) -> float:
 
 
 def logme(F: ndarray, labels: ndarray) -> float:
-    found = []
-    for c in sorted(set(labels.tolist())):
-        y = (labels == c).astype(float)
-        found.append(log_evidence(F, y, best_log_t(F, y)))
-    return float(np.mean(found))
+    each = [labels == c for c in sorted(set(labels.tolist()))]
+    return float(np.mean([log_evidence(F, y, best_log_t(F, y)) for y in each]))
 
 
 def logme_fixed_point(F: ndarray, labels: ndarray) -> float:

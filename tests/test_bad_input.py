@@ -28,7 +28,7 @@ from hastelib import bounds, data, hardness, metrics, models, plugins, records, 
 from hastelib.engine import Job, run
 from hastelib.features import default_device
 from hastelib.grid import Grid
-from hastelib.metrics import Moments
+from hastelib.metrics import Moments, Sample
 from hastelib.models import weights
 from hastelib.store import Store
 
@@ -39,14 +39,10 @@ P = RANDOM.dirichlet(np.ones(3), size=8)
 TORCH = torch.tensor(X)
 UNITS = np.arange(6.0)
 NESTED = torch.nested.nested_tensor([TORCH[0], TORCH[1]], layout=torch.jagged)
-EMBEDDED = (
-    metrics.logme,
-    metrics.logme_fixed_point,
-    metrics.h_score,
-    metrics.transrate,
-    metrics.knn,
-    metrics.linear_probe,
-)
+EMBEDDED = [
+    getattr(metrics, name)
+    for name in ("logme", "logme_fixed_point", "h_score", "transrate", "knn", "linear_probe")
+]
 SOURCE = hardness.source_signature([X, X[:, :2]])
 
 
@@ -76,6 +72,10 @@ def of_suite(**changes: Any) -> Call:
         return of_text(yaml.safe_dump(values | changes))(here)
 
     return load
+
+
+def of_choice(**changes: Any) -> Call:
+    return lambda _: suites.load("glyphs").select(**changes)
 
 
 def of_text(text: str) -> Call:
@@ -146,7 +146,9 @@ def unsigned(here: Path) -> Path:
 
 
 IMAGES = torch.zeros(3, 3, 8, 8)
+SHUFFLING = DataLoader(TensorDataset(IMAGES), shuffle=True)
 FRAME = pd.DataFrame(X)
+COLUMN: Any = FRAME[0]
 SHUFFLED = pd.Series(Y, index=range(8)[::-1])
 RECIPE = {"epochs": 1, "learning_rate": 0.1}
 LETTERS = {"kind": "glyphs", "characters": "A-C", "train": 2, "test": 1}
@@ -156,10 +158,7 @@ BOMB = "a: &a [x, x]\n" + "".join(
 )
 
 ARRAYS: list[tuple[Call, str]] = [
-    (
-        lambda _: metrics.gbc(X[:, 0], Y),
-        r"embeddings: expected shape \(n, d\), got float64 .*\(8,\)",
-    ),
+    (lambda _: metrics.gbc(X[:, 0], Y), r"embeddings: expected shape \(n, d\), got .*\(8,\)"),
     (lambda _: metrics.gbc(X[:0], Y[:0]), r"embeddings: .* with nothing empty, got .*\(0, 3\)"),
     (lambda _: metrics.gbc(X[:, :0], Y), r"embeddings: .* nothing empty, got .*\(8, 0\)"),
     (lambda _: metrics.gbc(spoilt(X, (7, 0), -np.inf), Y), r"finite .* got -inf at \[7, 0\]"),
@@ -174,10 +173,7 @@ ARRAYS: list[tuple[Call, str]] = [
     (lambda _: metrics.gbc(pd.DataFrame({"a": ["x"] * 8}), Y), "embeddings: .* real numbers"),
     (lambda _: metrics.gbc(TORCH.to_sparse(), Y), "a dense tensor of plain numbers, got a sparse"),
     (lambda _: metrics.gbc(TORCH.to("meta"), Y), "tensor of plain numbers, got a meta one"),
-    (
-        lambda _: metrics.gbc(NESTED, Y),
-        "got a nested one",
-    ),
+    (lambda _: metrics.gbc(NESTED, Y), "got a nested one"),
     (lambda _: metrics.gbc(scipy.sparse.csr_matrix(X), Y), r"csr_matrix; give its toarray\(\)"),
     (lambda _: metrics.gbc(np.ma.masked_array(X, X > 1), Y), "an array without a mask, got masked"),
     (lambda _: metrics.gbc(X * 1e300, Y), r"embeddings: expected numbers between -1e\+152 and"),
@@ -186,15 +182,9 @@ ARRAYS: list[tuple[Call, str]] = [
     (lambda _: metrics.gbc(FRAME, SHUFFLED), "labels: expected the index of embeddings.*reindex"),
     (lambda _: metrics.leep(FRAME.abs(), SHUFFLED), "labels: expected the index of probs"),
     (lambda _: metrics.nce(pd.Series(Y), SHUFFLED), "labels: expected the index of source_labels"),
-    (
-        lambda _: hardness.hardest(FRAME[0], 0.5, SHUFFLED),  # type: ignore[type-var]
-        "labels: expected the index of scores",
-    ),
+    (lambda _: hardness.hardest(COLUMN, 0.5, SHUFFLED), "labels: expected the index of scores"),
     (lambda _: stats.pearson(FRAME[0], SHUFFLED), "accuracies: expected the index of scores"),
-    (
-        lambda _: metrics.gbc(X, Y[:7]),
-        r"labels: expected shape \(8,\), one label a sample, got .*7",
-    ),
+    (lambda _: metrics.gbc(X, Y[:7]), r"labels: expected shape \(8,\), one label a sample"),
     (lambda _: metrics.gbc(X, Y[:, None]), r"labels: expected shape \(8,\)"),
     (lambda _: metrics.gbc(X, Y.astype(float)), "labels: expected integer class labels, got float"),
     (lambda _: metrics.gbc(X, torch.tensor(Y).half()), "integer class labels, got float16"),
@@ -206,14 +196,8 @@ ARRAYS: list[tuple[Call, str]] = [
     (lambda _: metrics.gbc(X, pd.array([0, 1, None, 0] * 2, dtype="Int64")), "labels: .*masked"),
     (lambda _: metrics.leep(P[0], Y), r"probs: expected shape \(n, z\)"),
     (lambda _: metrics.leep(P[:0], Y[:0]), "probs: .*nothing empty"),
-    (
-        lambda _: metrics.leep(spoilt(P, (1, 1), np.nan), Y),
-        "probs: expected finite numbers, got nan",
-    ),
-    (
-        lambda _: metrics.leep(P * 1.002, Y),
-        r"rows that sum to 1 \(within 0.001\), got 1.002 in row",
-    ),
+    (lambda _: metrics.leep(spoilt(P, (1, 1), np.nan), Y), "probs: expected finite .*, got nan"),
+    (lambda _: metrics.leep(P * 1.002, Y), r"that sum to 1 \(within 0.001\), got 1.002 in row"),
     (lambda _: metrics.leep(np.log(P), Y), "probs: expected probabilities of at least 0"),
     (lambda _: metrics.leep([[1.5, -0.5]], Y[:1]), "probs: .*at least 0, got -0.5"),
     (lambda _: metrics.leep(P, Y[1:]), r"labels: expected shape \(8,\)"),
@@ -233,44 +217,21 @@ ARRAYS: list[tuple[Call, str]] = [
     (lambda _: metrics.transrate(X, Y, eps=0), "eps: expected a positive number, got 0"),
     (lambda _: metrics.transrate(X, Y, eps=math.inf), "eps: expected a positive number"),
     (lambda _: metrics.logme_fixed_point(X * 0, Y), "embeddings: .*got only zeros"),
-    (lambda _: metrics.n_leep(X, Y, energy=1.5), r"energy: .*\(0, 1\], got 1.5"),
-    (lambda _: metrics.n_leep(X, Y, gaussians=0), "gaussians: .*at least 1, got 0"),
-    (lambda _: metrics.n_leep(X, Y, covariance="round"), "covariance: expected one of 'full'"),
-    (lambda _: metrics.n_leep(X * 0 + 1, Y), "embeddings: .*differ, got identical"),
-    (lambda _: metrics.logme_profile(X, Y, [np.nan]), "log_t: expected finite numbers"),
-    (lambda _: metrics.score_all(Made(), ["leap"]), "names: .*'leep', .*got 'leap'"),
-    (lambda _: metrics.score_all(Made(), "leep"), "names: expected a list"),
+    (lambda _: Sample(Made()).scores(["leap"]), "names: .*'leep', .*got 'leap'"),
+    (lambda _: Sample(Made()).scores("leep"), "names: expected a list"),
     (lambda _: Moments().update(X, Y).update(X[:, :2], Y), "batch: expected embeddings of width 3"),
-    (
-        lambda _: Moments().update(X, Y).merge(Moments().update(X[:, :2], Y)),
-        "other: .*width 3, got 2",
-    ),
+    (lambda _: Moments().update(X, Y).merge(Moments().update(X[:, :2], Y)), "other: .*3, got 2"),
     (lambda _: Moments().update(spoilt(X, (2, 1), np.nan), Y), "batch: expected finite numbers"),
     (lambda _: Moments().update(X, Y[1:]), r"labels: expected shape \(8,\)"),
     (lambda _: Moments().logme(), "labels: expected at least 2 classes, got"),
     (lambda _: Moments().update(X, Y * 0).h_score(), "labels: expected at least 2 classes, got"),
     (lambda _: Moments().pca(2), "batch: expected at least 2 samples, got 0 so far"),
-    *[
-        (
-            lambda _, f=f: f(spoilt(X, (2, 1), np.nan), Y),
-            r"got nan at \[2, 1\]",
-        )
-        for f in EMBEDDED
-    ],
-    *[
-        (
-            lambda _, f=f: f(X, Y * 0 + 6),
-            "2 classes, got only class 6 in 8 sam",
-        )
-        for f in EMBEDDED
-    ],
+    *[(lambda _, f=f: f(spoilt(X, (2, 1), np.nan), Y), r"nan at \[2, 1\]") for f in EMBEDDED],
+    *[(lambda _, f=f: f(X, Y * 0 + 6), "got only class 6 in 8 samples") for f in EMBEDDED],
     # hardness
     (lambda _: hardness.source_signature([]), "layers: expected at least one matrix"),
     (lambda _: hardness.source_signature(X), "layers: expected a list of matrices, got float64"),
-    (
-        lambda _: hardness.source_signature(TORCH),
-        "layers: expected a list of matrices, got float64",
-    ),
+    (lambda _: hardness.source_signature(TORCH), "layers: expected a list of matrices, got"),
     (lambda _: hardness.source_signature([X[0]]), r"layers\[0\]: expected shape \(n, d\)"),
     (lambda _: hardness.source_signature([X, X[:0]]), r"layers\[1\]: expected .* nothing empty"),
     (lambda _: hardness.class_agnostic([X, X[:3]], SOURCE), r"as many rows in each, got \[8, 3\]"),
@@ -278,10 +239,7 @@ ARRAYS: list[tuple[Call, str]] = [
     (lambda _: hardness.class_agnostic([X], SOURCE), r"layers: expected layers of widths \[3, 2\]"),
     (lambda _: SOURCE.update([X, X]), r"layers: expected layers of widths \[3, 2\]"),
     (lambda _: SOURCE.merge(hardness.source_signature([X])), "other: expected layers of widths"),
-    (
-        lambda _: hardness.class_agnostic([X, X[:, :2]], SOURCE, "sine"),
-        "similarity: .*'cosine', 'dot'",
-    ),
+    (lambda _: hardness.class_agnostic([X, X[:, :2]], SOURCE, "sine"), "similarity: .*cosine"),
     (lambda _: hardness.class_specific(X[0], Y), r"embeddings: expected shape \(n, d\)"),
     (lambda _: hardness.class_specific(X * np.nan, Y), "embeddings: expected finite numbers"),
     (lambda _: hardness.class_specific(X, Y[1:]), r"labels: expected shape \(8,\)"),
@@ -297,39 +255,25 @@ ARRAYS: list[tuple[Call, str]] = [
     (lambda _: hardness.hardest(UNITS, 1e-12), "fraction: expected at least one of 6 samples"),
     (lambda here: hardness.Signature.load(here / "none"), "none"),
     (of_file(b"short", hardness.Signature.load), "path: expected a file of Signature.save"),
-    (
-        lambda here: hardness.Signature.load(unsigned(here)),
-        "layer.0, raw.0, ... and count, got .'w'",
-    ),
+    (lambda here: hardness.Signature.load(unsigned(here)), "raw.0, ... and count, got .'w'"),
     # statistics
     (lambda _: stats.pearson(UNITS[:0], UNITS[:0]), "scores: expected .* nothing empty"),
     (lambda _: stats.kendall(UNITS[None], UNITS), r"scores: expected shape \(n,\), got .*\(1, 6\)"),
-    (
-        lambda _: stats.spearman(UNITS, UNITS[1:]),
-        "accuracies: expected as many numbers as scores, 6",
-    ),
+    (lambda _: stats.kendall(UNITS, UNITS[1:]), "accuracies: .* as many numbers as scores, 6"),
     (lambda _: stats.pearson(UNITS, UNITS * np.nan), r"accuracies: .*finite.*got nan at \[0\]"),
     (lambda _: stats.weighted_kendall(UNITS + np.inf, UNITS), "scores: expected finite numbers"),
     (lambda _: stats.pearson(UNITS * 1e300, UNITS), r"scores: expected numbers between -1e\+152"),
     (lambda _: stats.pearson(UNITS, UNITS, resamples=0), "resamples: .* at least 1, got 0"),
     (lambda _: stats.pearson(UNITS, UNITS, seed=-1), "seed: expected an integer of at least 0"),
     (lambda _: stats.replicates("mean", UNITS, UNITS), "statistic: expected one of 'pearson'"),
-    (lambda _: stats.williams_t(1.5, 0.0, 0.0, 9), r"r1: .*\[-1, 1\], got 1.5"),
-    (lambda _: stats.williams_t(0.9, -0.9, 0.9, 9), "r12: expected one that r1 = 0.9"),
-    (lambda _: stats.williams_t(0.1, 0.2, 0.3, 3), "n: .*at least 4, got 3"),
-    (
-        lambda _: stats.relative_improvement([0.1, 0.0], [0.1, 0.2]),
-        r"base: .* of 0, got 0 at \[1\]",
-    ),
+    (lambda _: stats.relative_improvement([0.1, 0.0], [0.1, 0.2]), r"base: .*, got 0 at \[1\]"),
     (lambda _: stats.relative_improvement([0.1, 0.2], [0.1]), "modified: .* as base, 2, got 1"),
     (lambda _: stats.relative_improvement([0.1], [math.nan]), "modified: expected finite numbers"),
     # bounds
     (lambda _: bounds.optimal_log_likelihood(UNITS, Y[:6]), r"embeddings: .*\(n, d\)"),
-    (lambda _: bounds.linear_head(X, Y, l2=-1), "l2: .*at least 0, got -1"),
     (lambda _: bounds.linear_head(X, Y, tolerance=0), "tolerance: .*positive"),
     (lambda _: bounds.leep_lower_bound(X * 0 + 1, Y), "probs: .*sum to 1"),
     (lambda _: bounds.leep_lower_bound(P, Y, "firm"), "joint: .*'soft', 'hard'"),
-    (lambda _: bounds.mixture_head(P, Y, steps=0), "steps: .*at least 1"),
 ]
 
 FILES: list[tuple[Call, str]] = [
@@ -351,45 +295,27 @@ FILES: list[tuple[Call, str]] = [
     (set_to(lambda _: suites.load("glyphs"), HASTE_PARAMS="HERE"), "no suites in .*HASTE_PARAMS"),
     (lambda _: suites.find("glyps"), "unknown suite 'glyps'; choose one of: glyphs"),
     (lambda _: suites.find(target="grek"), "unknown target 'grek'; choose one of: .*greek"),
-    (lambda _: suites.load("glyphs").select(epoch=2), "unknown parameter 'epoch'; choose .*epochs"),
-    (lambda _: suites.load("glyphs").select(fraction=0.0), "hardness.fraction: .*greater than 0"),
-    (lambda _: suites.load("glyphs").select(source="a@b"), "sources .* or hardness_source"),
-    (
-        lambda _: suites.load("glyphs").select(hardness_source="densenet121@pocket"),
-        "source data of suite glyphs are not what 'densenet121@pocket' was trained on",
-    ),
+    (of_choice(epoch=2), "unknown parameter 'epoch'; choose .*epochs"),
+    (of_choice(fraction=0.0), "hardness.fraction: .*greater than 0"),
+    (of_choice(source="a@b"), "sources .* or hardness_source"),
+    (of_choice(hardness_source="densenet121@pocket"), "are not what 'densenet121@pocket' was trai"),
     # rows
     (lambda here: records.read(here / "rows.csv"), "rows.csv"),
     (of_file(b"schema,section\n3,5.1\n", records.read), "file: .*missing suite, target"),
     (lambda _: records.check(pd.DataFrame([row(schema=1)])), "expected schema 3, got 1; run the"),
-    (
-        lambda _: records.check(pd.DataFrame([row(score=math.inf)])),
-        "expected a finite score, or nan",
-    ),
-    (
-        lambda _: records.check(pd.DataFrame([row(score=math.nan)])),
-        "expected a finite score, or nan",
-    ),
-    (
-        lambda _: records.check(pd.DataFrame([row(reason="none")])),
-        "expected a finite score, or nan",
-    ),
+    (lambda _: records.check(pd.DataFrame([row(score=math.inf)])), "a finite score, or nan"),
+    (lambda _: records.check(pd.DataFrame([row(score=math.nan)])), "a finite score, or nan"),
+    (lambda _: records.check(pd.DataFrame([row(reason="none")])), "a finite score, or nan"),
     (lambda _: records.check(pd.DataFrame([row(accuracy=1.2)])), r"accuracies in \[0, 1\]"),
     (lambda _: records.check(pd.DataFrame([row(accuracy=math.nan)])), "of at least one seed"),
     (lambda _: records.check(pd.DataFrame([row(seeds=0)])), "of at least one seed"),
-    (
-        lambda _: records.check(pd.DataFrame([row(), row(score=3.0)])),
-        "each row once, got several of",
-    ),
+    (lambda _: records.check(pd.DataFrame([row(), row(score=3.0)])), "each row once, got several"),
     # the cache
     (entry, "cannot write to .*HASTE_CACHE"),
     # jobs
     *[
-        (
-            set_to(lambda _: run([Job("a", print)]), HASTE_SCHEDULER=where),
-            f"scheduler '{where}'; ch",
-        )
-        for where in ("nowhere", "0", "processes:2", "-1")
+        (set_to(lambda _: run([Job("a", print)]), HASTE_SCHEDULER=to), f"scheduler '{to}'; choose")
+        for to in ("nowhere", "0", "processes:2", "-1")
     ],
     (lambda here: run([Job("a", print)], f"{here}/s.json"), "no scheduler file .*s.json; start"),
     (lambda _: run([Job("a", print), Job("a", print)]), r"each name once, got several of \['a'\]"),
@@ -397,27 +323,15 @@ FILES: list[tuple[Call, str]] = [
     (set_to(lambda _: default_device(), HASTE_DEVICE="gpu"), "HASTE_DEVICE: .*cpu, cuda.*'gpu'"),
     # networks
     (lambda _: models.parse("resnet50@glyphs"), "unknown glyphs network 'resnet50'; .*densenet16"),
-    (
-        lambda _: models.parse("ResNet51_Weights.DEFAULT"),
-        "weights 'ResNet51_Weights'; .*ResNet50_W",
-    ),
+    (lambda _: models.parse("ResNet51_Weights.DEFAULT"), "weights 'ResNet51_Weights'; .*ResNet50"),
     (lambda here: grid(here).data("greek#99999999"), "a class subset after #, from 0 to 9999"),
     (lambda _: models.parse("resnet20"), "write torchvision/NAME"),
     (lambda _: models.parse(""), "unknown source ''"),
     (lambda _: models.parse("resnet8@glyph"), "unknown weights 'glyph'; .*glyphs"),
     (lambda _: models.parse("resnet21@pocket"), "unknown pocket network 'resnet21'; .*densenet121"),
-    (
-        lambda _: models.parse("resnet51@IMAGENET1K_V1"),
-        "torchvision network 'resnet51'; .*resnet50",
-    ),
-    (
-        lambda _: models.parse("resnet50@IMAGENET"),
-        "weights of resnet50 'IMAGENET'; .*IMAGENET1K_V2",
-    ),
-    (
-        set_to(lambda _: models.load("resnet18@x.pt"), HASTE_WEIGHTS="HERE"),
-        "no weight file x.pt in",
-    ),
+    (lambda _: models.parse("resnet51@IMAGENET1K_V1"), "network 'resnet51'; .*resnet50"),
+    (lambda _: models.parse("resnet50@IMAGENET"), "of resnet50 'IMAGENET'; .*IMAGENET1K_V2"),
+    (set_to(lambda _: models.load("resnet18@x.pt"), HASTE_WEIGHTS="HERE"), "no weight file x.pt"),
     (lambda here: grid(here, "resnet9@glyphs"), "unknown glyphs network 'resnet9'; choose one of"),
     (lambda here: grid(here).check("resnet8@glyphs+klingon"), "unknown target 'klingon'"),
     (lambda here: grid(here).data("greek#two"), "a class subset after #, from 0 to 9999"),
@@ -446,12 +360,7 @@ FILES: list[tuple[Call, str]] = [
     (inputs((IMAGES * math.nan, torch.arange(3))), "gives NaN or infinity on this batch"),
     (inputs((IMAGES, torch.arange(3)), layers=["layer9"]), "the network has no module layer9"),
     (inputs((IMAGES, torch.arange(3)), pool="max"), "pool: expected mean or cls"),
-    (
-        lambda _: hastelib.features(
-            nn.Linear(1, 1), DataLoader(TensorDataset(IMAGES), shuffle=True)
-        ),
-        "got a DataLoader with a RandomSampler; build it with shuffle=False",
-    ),
+    (lambda _: hastelib.features(nn.Linear(1, 1), SHUFFLING), "a RandomSampler; build it with shu"),
     (lambda _: data.Preprocessing(8, 8).normalise(IMAGES), "pixels: expected bytes .* got float32"),
     # ranking
     (ranked(labels=-Y), "labels: expected labels of at least 0, got -1"),
@@ -467,14 +376,8 @@ FILES: list[tuple[Call, str]] = [
     (ranked(hard=["hard"]), "unknown hard variant 'hard'"),
     (ranked(budget="half"), "budget: expected None or halving"),
     # data
-    (
-        lambda here: data.load(data.Folder(kind="folder", path=f"{here}/x")),
-        "no folder .*/x. It should",
-    ),
-    (
-        lambda here: data.load(data.Folder(kind="folder", path=str(here))),
-        "one folder of images per class",
-    ),
+    (lambda here: data.load(data.Folder(kind="folder", path=f"{here}/x")), "no folder .*/x. It"),
+    (lambda here: data.load(data.Folder(kind="folder", path=str(here))), "folder of images per"),
 ]
 
 
@@ -535,21 +438,14 @@ def test_common_forms_of_weights_are_read(tmp_path: Path) -> None:
     assert weights.read_state(tmp_path / "w.safetensors").keys() == state.keys()
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        X.astype(np.longdouble),
-        X.astype(">f8"),
-        X[::-1][::-1],
-        FRAME,
-        X.tolist(),
-        np.ma.masked_array(X, X > 9),
-        TORCH.requires_grad_(),
-    ],
-    ids=["longdouble", "big-endian", "strided", "pandas", "lists", "no mask", "gradient"],
-)
-def test_odd_arrays_that_are_fine(given: Any) -> None:
-    assert metrics.gbc(given, pd.Series(Y)) == pytest.approx(metrics.gbc(X, Y), rel=1e-12)
+ODD: dict[str, Any] = {"longdouble": X.astype(np.longdouble), "big-endian": X.astype(">f8")}
+ODD |= {"strided": X[::-1][::-1], "pandas": FRAME, "lists": X.tolist()}
+ODD |= {"no mask": np.ma.masked_array(X, X > 9), "gradient": TORCH.requires_grad_()}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_arrays_that_are_fine(kind: str) -> None:
+    assert metrics.gbc(ODD[kind], pd.Series(Y)) == pytest.approx(metrics.gbc(X, Y), rel=1e-12)
 
 
 def test_names_of_classes_are_labels_of_a_ranking(tmp_path: Path) -> None:

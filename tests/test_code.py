@@ -97,7 +97,7 @@ def test_no_other_edit_counts(folder: Path) -> None:
 
 def test_it_is_the_same_in_every_process() -> None:
     """Whatever the hash seed, and whether or not types are checked (as in these tests)."""
-    asked = "METRICS['n_leep'], METRICS['gbc'], extract, models.Source"
+    asked = "METRICS['linear_probe'], METRICS['gbc'], extract, models.Source"
     lines = "from hastelib import code, models; from hastelib.features import extract"
     lines += "; from hastelib.metrics import METRICS"
     done = subprocess.run(
@@ -107,22 +107,22 @@ def test_it_is_the_same_in_every_process() -> None:
         text=True,
         check=True,
     )
-    here = METRICS["n_leep"], METRICS["gbc"], extract, models.Source
+    here = METRICS["linear_probe"], METRICS["gbc"], extract, models.Source
     assert done.stdout.strip() == code.of(*here)
 
 
 def test_versions_count_where_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     def all_of() -> list[str]:
         code._known.cache_clear()
-        reached = (METRICS["leep"],), (METRICS["n_leep"],), (extract, models.Source)
+        reached = (METRICS["leep"],), (METRICS["linear_probe"],), (extract, models.Source)
         return [code.of(*things) for things in reached]
 
     before = all_of()
     for package in (torchvision, PIL):
         with monkeypatch.context() as patch:
             patch.setattr(package, "__version__", "0.1")
-            leep, n_leep, features = all_of()
-        assert [leep, n_leep] == before[:2]
+            leep, probe, features = all_of()
+        assert [leep, probe] == before[:2]
         assert features != before[2]
     monkeypatch.setattr(torch, "__version__", "0.1")
     assert not {*all_of()} & {*before}

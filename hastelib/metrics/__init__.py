@@ -19,7 +19,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable
-from typing import Protocol, runtime_checkable
+from typing import Any
 
 import torch
 
@@ -42,7 +42,6 @@ from hastelib.metrics.predictions import e_leep, eep, leep, ms_leep, nce
 __all__ = [
     "METRICS",
     "VARIANCE_FLOOR",
-    "Features",
     "Moments",
     "Sample",
     "SaturatedScoreWarning",
@@ -62,31 +61,19 @@ __all__ = [
 ]
 
 
-@runtime_checkable
-class Features(Protocol):
-    """What a source makes of n target samples; :class:`hastelib.features.Features` is one."""
-
-    @property
-    def embedding(self) -> ArrayLike:
-        """(n, d), the classifier's input."""
-
-    @property
-    def probs(self) -> ArrayLike | None:
-        """(n, z), the probabilities of the source's classes, or None where it has none."""
-
-    @property
-    def labels(self) -> ArrayLike:
-        """(n,) integers, the target's classes."""
-
-
 class Sample:
-    """:class:`Features` of some target samples, with what several metrics share computed once.
+    """What a source makes of some target samples, and what several metrics share, computed once.
 
-    GBC's principal components, the H-score and TransRate share the Gram matrix of the centred
-    embeddings, LogME takes its own from that.
+    Made of :class:`hastelib.features.Features` or its like: ``embedding`` (n, d), the classifier's
+    input, ``probs`` (n, z) of the source's classes or None, ``labels`` (n,).
+
+    >>> from types import SimpleNamespace
+    >>> made = SimpleNamespace(embedding=[[0], [1], [2]], probs=None, labels=[0, 0, 1])
+    >>> Sample(made).scores(["h_score"])
+    {'h_score': (0.75, '')}
     """
 
-    def __init__(self, features: Features) -> None:
+    def __init__(self, features: Any) -> None:
         self.embedding, self.labels = features.embedding, features.labels
         self._probs = features.probs
 

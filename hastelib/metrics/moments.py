@@ -30,6 +30,10 @@ class Moments:
     Attributes:
         n: the number of samples so far.
         classes: their labels, as they were met.
+
+    >>> first, second = Moments().update([[0], [1]], [0, 0]), Moments().update([[2], [3]], [1, 1])
+    >>> round(first.merge(second).h_score(), 3)
+    0.8
     """
 
     def __init__(self) -> None:

@@ -53,6 +53,9 @@ def eep(probs: ArrayLike, labels: ArrayLike) -> np.ndarray | Tensor:
     .. math:: \mathrm{EEP}_i = \sum_z \hat P(y_i \mid z)\, p_{iz},
 
     (n,) probabilities above 0, in the kind of ``probs``.
+
+    >>> eep([[1, 0], [0.5, 0.5]], [0, 1]).round(3)
+    array([0.667, 0.667])
     """
     return checks.like(probs, _expected("probs", probs, labels))
 
@@ -60,14 +63,15 @@ def eep(probs: ArrayLike, labels: ArrayLike) -> np.ndarray | Tensor:
 def leep(probs: ArrayLike, labels: ArrayLike) -> float:
     r"""Log expected empirical prediction (Nguyen et al. 2020; the HASTE paper, Eq. 6).
 
-    .. math::
-
-        \mathrm{LEEP} = \frac{1}{n} \sum_{i=1}^n \log \sum_{z} \hat P(y_i \mid z)\, p_{iz},
+    .. math:: \mathrm{LEEP} = \frac{1}{n} \sum_{i=1}^n \log \sum_{z} \hat P(y_i \mid z)\, p_{iz},
         \qquad
         \hat P(y \mid z) = \frac{\sum_{i : y_i = y} p_{iz}}{\sum_i p_{iz}},
 
     where the source gives its class z for sample i the probability :math:`p_{iz}`. A source class
     without mass contributes nothing.
+
+    >>> round(leep([[1, 0], [0.5, 0.5]], [0, 1]), 3)
+    -0.405
     """
     return _mean_log(_expected("probs", probs, labels))
 
@@ -76,6 +80,9 @@ def ms_leep(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> float:
     r"""Multi-source LEEP of an ensemble, the sum of its members' (Agostinelli et al. 2022).
 
     HASTE-MS-LEEP is the same sum with each member's :func:`leep` on its own hard subset.
+
+    >>> round(ms_leep([[[1, 0], [0.5, 0.5]], [[0.5, 0.5], [0, 1]]], [0, 1]), 3)
+    -0.811
     """
     return sum(_mean_log(eep) for eep in _several(probs_list, labels))
 
@@ -83,10 +90,11 @@ def ms_leep(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> float:
 def e_leep(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> float:
     r"""Ensemble LEEP, the log of S members' mean prediction (Agostinelli et al. 2022).
 
-    .. math::
-
-        \text{E-LEEP} = \frac{1}{n} \sum_{i=1}^n \log \frac{1}{S} \sum_{s=1}^S
+    .. math:: \text{E-LEEP} = \frac{1}{n} \sum_{i=1}^n \log \frac{1}{S} \sum_{s=1}^S
         \sum_{z} \hat P_s(y_i \mid z)\, p^{(s)}_{iz}
+
+    >>> round(e_leep([[[1, 0], [0.5, 0.5]], [[0.5, 0.5], [0, 1]]], [0, 1]), 3)
+    -0.405
     """
     return _mean_log(torch.stack(_several(probs_list, labels)).mean(0))
 
@@ -94,13 +102,14 @@ def e_leep(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> float:
 def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
     r"""Negative conditional entropy of the labels given hard source labels (Tran et al. 2019).
 
-    .. math::
-
-        \mathrm{NCE} = -H(Y \mid Z)
+    .. math:: \mathrm{NCE} = -H(Y \mid Z)
         = \sum_{y, z} \frac{n_{yz}}{n} \log \frac{n_{yz}}{n_z},
 
     with :math:`n_{yz}` samples of target label y and source label z, the (n,) most probable classes
     of the source, and :math:`0 \log 0 = 0`.
+
+    >>> round(nce([0, 0, 1, 1], [0, 1, 2, 2]), 3)
+    -0.347
     """
     checks.aligned("source_labels", source_labels, "labels", labels)
     source, counts = checks.classes("source_labels", source_labels)
