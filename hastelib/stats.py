@@ -107,9 +107,8 @@ def static(accuracies: ArrayLike) -> Float64[ndarray, "t s"]:
     which all are equally good says nothing; a source that a target lacks (NaN) has its mean over
     the others, or NaN. From accuracies, targets by sources, scores of the same shape.
 
-    >>> static([[0.5, 0.7], [0.2, 0.1]]).round(3)
-    array([[ 1., -1.],
-       [-1.,  1.]])
+    >>> static([[0.5, 0.7], [0.2, 0.1]]).round(3).tolist()
+    [[1.0, -1.0], [-1.0, 1.0]]
     """
     a = np.asarray(accuracies, float)
     there = ~np.isnan(a)
