@@ -76,14 +76,13 @@ class Signature:
 
     def merge(self, other: Signature, name: str = "other") -> Signature:
         """Add the samples of another signature to this one, and return it."""
-        self.fits(name, other.sums)
+        self._fits(name, other.sums)
         for mine, more in ((self.sums, other.sums), (self.raw, other.raw)):
             mine[:] = [a + b.to(a.device) for a, b in zip(mine, more, strict=True)]
         self.count += other.count
         return self
 
-    def fits(self, name: str, layers: list[Tensor]) -> None:
-        """Refuse layers of other widths."""
+    def _fits(self, name: str, layers: list[Tensor]) -> None:
         expected, widths = ([x.shape[-1] for x in each] for each in (self.sums, layers))
         if widths != expected:
             raise checks.refuse(name, f"layers of widths {expected}, as the signature's", widths)
@@ -164,7 +163,7 @@ def class_agnostic(
     checks.choice("similarity", similarity, ("cosine", "dot"))
     values = checks.several("layers", layers)
     tensors = checks.matrices("layers", values)
-    signature.fits("layers", tensors)
+    signature._fits("layers", tensors)
     found, cosine = [], similarity == "cosine"
     for x, total in zip(tensors, signature.sums if cosine else signature.raw, strict=True):
         mean = (total / signature.count).to(x.device)

@@ -620,7 +620,6 @@ def test_low_precision_comes_in_and_float64_is_computed(kind: torch.dtype) -> No
 
 X, Y = problem(0, 8, 3, classes=2)
 P = predictions(0, 8, 3)
-EMBEDDED = ["gbc", "logme", "logme_fixed_point", "h_score", "transrate", "knn", "linear_probe"]
 
 
 def spoilt(values: ndarray, at: tuple[int, ...], value: float) -> ndarray:
