@@ -72,7 +72,7 @@ class Preprocessing:
 
 
 class Batches(Protocol):
-    """A split as a network sees it, whatever its modality: what extraction and training need.
+    """A split as a network sees it: what extraction and training need.
 
     ``order`` is (n,), the sample at each place of the batches that are not shuffled; None where
     they come in the order of the split.
@@ -113,14 +113,34 @@ def cores() -> int:
     return max(1, (there or 1) // int(os.environ.get("HASTE_WORKERS", "1")))
 
 
-def encoded(pixels: np.ndarray) -> dict[str, bytes | None]:
-    """An (h, w, 3) image or an (h, w) mask as uncompressed bytes of a file.
+def encoded(pixels: np.ndarray, kind: str = "PPM") -> dict[str, bytes | None]:
+    """An (h, w, 3) image or an (h, w) mask as a file, by default uncompressed.
 
-    They, and the fingerprint, are the same on every machine.
+    Its bytes, and so the fingerprint, are then the same on every machine.
     """
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PPM")
+    Image.fromarray(pixels).save(file, kind)
     return {"bytes": file.getvalue(), "path": None}
+
+
+def table(
+    images: Iterable[Any], labels: Iterable[Any], names: Sequence[str], masks: Any = None
+) -> datasets.Dataset:
+    """A split of images, as paths, files or pixels, and labels.
+
+    Where there are ``masks`` too a label lists the classes in one.
+    """
+    kind: Any = datasets.ClassLabel(names=[*names])
+    features = {"image": datasets.Image()}
+    columns = {"image": images, "label": [*labels]}
+    if masks is not None:
+        columns["mask"], features["mask"] = masks, datasets.Image()
+        kind = datasets.List(kind)
+    for name in features:
+        files = (encoded(x) if isinstance(x, np.ndarray) else x for x in columns[name])
+        columns[name] = [str(x) if isinstance(x, Path) else x for x in files]
+    features = datasets.Features(features | {"label": kind})
+    return datasets.Dataset.from_dict(columns, features=features)
 
 
 def paths(split: datasets.Dataset, column: str = "image") -> list[str | None]:
