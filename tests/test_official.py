@@ -155,9 +155,8 @@ def test_another_file_is_refused(official, name: str):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(
-        data.MissingDataError, match=rf"it has the md5 \w+, not {(file.checksum or '')[4:]}"
-    ):
+    wanted = str(file.checksum).removeprefix("md5:")
+    with pytest.raises(data.MissingDataError, match=rf"it has the md5 \w+, not {wanted}"):
         data.load(spec(name))
     assert not [p for p in (official.data / name).rglob("*") if p.name != ".lock"]
     path.write_bytes(bytes(content) + b"more")  # of another size
