@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import datasets
 import numpy as np
@@ -45,12 +45,10 @@ class MissingDataError(FileNotFoundError):
 
 
 def load(spec: Spec, store: Store | None = None, whole: bool = False) -> datasets.DatasetDict:
-    """The splits ``train`` and ``test`` of a data set.
+    """The splits ``train`` and ``test`` of a data set; ``store`` keeps drawings and decoded masks.
 
-    ``spec`` is from a suite, or built by hand: ``Folder(kind="folder", path="...")``; ``store``
-    keeps drawings and decoded masks. Without an official test split it is split 80/20, stratified,
-    with the specification's ``seed`` (0 where it has none); but ``whole`` (source data, to which
-    nothing is fine-tuned) leaves all in ``train``.
+    Without an official test split it is split 80/20, stratified, with the specification's ``seed``
+    (0 where it has none); but ``whole`` (source data) leaves all in ``train``.
 
     Raises:
         MissingDataError: the data are neither there nor to be had.
@@ -83,9 +81,8 @@ def data_folder() -> Path:
 
 def class_names(split: datasets.Dataset) -> list[str]:
     """The names of the classes; of a split with masks, of all classes that a mask may hold."""
-    feature = split.features["label"]
-    names: list[str] = getattr(feature, "feature", feature).names
-    return names
+    feature: Any = split.features["label"]
+    return getattr(feature, "feature", feature).names
 
 
 def labels_of(split: datasets.Dataset) -> np.ndarray:
@@ -121,14 +118,10 @@ def relabelled(data: datasets.Dataset, labels: np.ndarray, names: list[str]) -> 
 
 
 def class_subsets(classes: int, seed: int = 0) -> Iterator[tuple[int, ...]]:
-    """Distinct random sets of classes, each with all its samples, until there is no other.
+    """Distinct random sets of ascending class indices, until there is no other.
 
     A size is drawn between 40% (rounded up, at least 2) and 100% of the classes, each as likely,
-    then a set of that size; sets that came before are passed over. The sequence depends on the
-    seed alone, so the third set is the third however many are asked for.
-
-    Yields:
-        Ascending class indices.
+    then a set of that size that did not come before. The sequence depends on the seed alone.
 
     Raises:
         ValueError: fewer than two ``classes``.
@@ -165,11 +158,7 @@ def subset_classes(data: datasets.DatasetDict) -> Iterator[tuple[int, ...]]:
 def subset_rows(
     data: datasets.DatasetDict, which: int
 ) -> tuple[tuple[int, ...], dict[str, np.ndarray]]:
-    """The classes of subset ``which``, counted from 0, and its rows in each split, ascending.
-
-    Raises:
-        ValueError: there are not so many.
-    """
+    """The classes of subset ``which``, counted from 0, and its rows in each split, ascending."""
     kept = next(itertools.islice(subset_classes(data), which, None), None)
     count = len(class_names(data["train"]))
     if kept is None:

@@ -24,11 +24,10 @@ _SILENT = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 class Folder(Spec):
-    """Your own images: a folder of class folders (``kind: folder``).
+    """Your own images (``kind: folder``): ``path`` holds one folder per class, or ``train`` and
+    ``test`` with such folders; without, they are split 80/20, stratified, with ``seed``.
 
-    ``path`` holds one folder per class, or a ``train`` and a ``test`` folder of such folders;
-    relative paths start at ``HASTE_DATA``. Without ``test`` the images are split 80/20,
-    stratified, with ``seed``.
+    Relative paths start at ``HASTE_DATA``.
     """
 
     kind: Literal["folder"]
@@ -61,8 +60,7 @@ def image_folder(path: str | Path) -> datasets.Dataset:
         MissingDataError: there is no such folder.
         ValueError: it has no class folders, or one has no image.
     """
-    root = Path(path).expanduser()
-    root = _halves(root).get("train", root)
+    root = _halves(root := Path(path).expanduser()).get("train", root)
     taken, left = _images(root)
     said = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
     if (empty := [name for name, files in taken.items() if not files]) or not taken:
@@ -105,8 +103,7 @@ def _images(root: Path) -> tuple[dict[str, list[Path]], Counter[str]]:
     seen = set[str]()  # the folders that were read, so that a loop of links elsewhere ends
     base = os.path.realpath(root)
 
-    def reason(path: Path) -> str:
-        """Why a file or folder is left out; empty where it is not."""
+    def reason(path: Path) -> str:  # why it is left out
         if _hidden(path.name):
             return "hidden"
         inside = path.is_symlink() and Path(os.path.realpath(path)).is_relative_to(base)

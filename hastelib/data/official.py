@@ -92,7 +92,7 @@ class Scenes(Strict):
     images: str
     masks: str
     splits: tuple[str, str] = ("train", "val")
-    names: str | None = None
+    names: str = ""
     above: int | None = None
 
     def decode(self, file: Image.Image) -> np.ndarray:
@@ -108,28 +108,23 @@ class Scenes(Strict):
             classes[[int(c, 16) for c in of.split()] if isinstance(of, str) else of] = index
         return classes[pixels @ np.array([1 << 16, 1 << 8, 1]) if colours else pixels]
 
-    def rows(self, root: Path) -> Rows:
-        """The images and masks of both splits; also of names of which one is missing."""
-        return {split: self._pairs(root, split) for split in SPLITS}
-
-    def _pairs(self, root: Path, split: Split) -> list[tuple[Path, Path]]:
+    def pairs(self, root: Path, split: Split) -> list[tuple[Path, Path]]:
+        """The images and masks of a split, whether they are there or not."""
         images, masks, listed = (
-            (pattern or "").replace("SPLIT", self.splits[split == "test"])
+            pattern.replace("SPLIT", self.splits[split == "test"])
             for pattern in (self.images, self.masks, self.names)
         )
-        both = _matches(root, images), _matches(root, masks)
-        names = sorted(both[0].keys() | both[1].keys())
+        found = {pattern: _matches(root, pattern) for pattern in (images, masks)}
+        names = sorted({*found[images], *found[masks]})
         if listed:
             names = (root / listed).read_text("utf-8").split()
         elif "SPLIT" not in self.images:
             names = _of_camvid(names, split)
-        return sorted(
-            (
-                both[0].get(name, root / images.replace("NAME", name)),
-                both[1].get(name, root / masks.replace("NAME", name)),
-            )
-            for name in names
+        image, mask = (
+            [files.get(name, root / pattern.replace("NAME", name)) for name in names]
+            for pattern, files in found.items()
         )
+        return sorted(zip(image, mask, strict=True))
 
 
 def _matches(root: Path, pattern: str) -> dict[str, Path]:
@@ -211,15 +206,9 @@ def _imagenet(root: Path) -> Found:
     return found.classes, {"train": found.samples}
 
 
+_IMAGES = _cub200_2011, _cub200_2010, _stanford_dogs, _flowers102, _oxford_pets, _caltech101
 READERS: dict[str, Callable[[Path], Found]] = {
-    "cub200_2011": _cub200_2011,
-    "cub200_2010": _cub200_2010,
-    "stanford_dogs": _stanford_dogs,
-    "flowers102": _flowers102,
-    "oxford_pets": _oxford_pets,
-    "caltech101": _caltech101,
-    "imagenette": _imagenette,
-    "imagenet": _imagenet,
+    reader.__name__[1:]: reader for reader in (*_IMAGES, _imagenette, _imagenet)
 }
 
 
@@ -227,11 +216,9 @@ READERS: dict[str, Callable[[Path], Found]] = {
 
 
 class Set(Strict):
-    """A row of the table: a data set as its authors publish it.
+    """A row of the table; ``read`` is one of :data:`READERS`, or says itself how a set lies on disk.
 
-    ``read`` is one of :data:`READERS`, or what its name stands for there. ``train`` and ``test``
-    count images or texts in the splits used, None where its parts are published one by one;
-    ``cite`` is its key in the book's bibliography.
+    ``train`` and ``test`` count the samples, None where its parts are published one by one.
     """
 
     title: str
@@ -276,9 +263,10 @@ class Set(Strict):
     def found(self, root: Path) -> Found:
         """The names of the classes and the rows, whose files are all there, as they lie there."""
         if isinstance(self.read, Scenes):
-            names, rows = [*self.read.values], self.read.rows(root)
+            names = [*self.read.values]
+            rows: Rows = {split: self.read.pairs(root, split) for split in SPLITS}
         else:
-            names, rows = READERS[self.read](root)
+            names, rows = READERS[str(self.read)](root)
         for split, some in rows.items():
             if not some:
                 raise LookupError(f"the {split} split has no images")
@@ -290,12 +278,8 @@ class Set(Strict):
         return names, rows
 
 
-SETS = {
-    name: Set.model_validate(values)
-    for name, values in yaml.safe_load(
-        Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
-    ).items()
-}
+_TABLE = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+SETS = {name: Set.model_validate(values) for name, values in _TABLE.items()}
 """Name -> what is known of a data set."""
 
 
@@ -341,11 +325,12 @@ class Official(Spec):
             raise MissingDataError(
                 f"{of.title}: what lies in {root} is damaged or half unpacked ({said}); {remedy}"
             ) from error
-        if isinstance(of.read, Scenes):
-            how = names, of.read.decode, store, self.name
-            found = {split: decoded(some, *how, split) for split, some in rows.items()}
-        else:
-            found = {split: table(*zip(*some, strict=True), names) for split, some in rows.items()}
+        found: Splits = {}
+        for split, some in rows.items():
+            if isinstance(of.read, Scenes):
+                found[split] = decoded(some, names, of.read.decode, store, self.name, split)
+            else:
+                found[split] = table([x for x, _ in some], [y for _, y in some], names)
         count, classes = sum(map(len, found.values())), len(class_names(found["train"]))
         if of.train and (count, classes) != (whole := of.train + (of.test or 0), of.classes):
             warnings.warn(

@@ -54,8 +54,7 @@ class Published(base.Spec):
         for split, path in paths.items():
             data = self._downloaded(split, missing) if missing else read(path)
             place = f"{self.train}: the {split} split"
-            having(data, {content, self.label, *self.where}, place)
-            complete(data.data.column(content).is_null(), place, content)
+            having(data, {content, self.label, *self.where}, place, content)
             for column, value in self.where.items():
                 data = self._where(data, column, value)
             data = data.select_columns([content, self.label])
@@ -109,7 +108,7 @@ class Parquet(Published):
     content = "image"
 
     def finished(self, data: datasets.Dataset, split: Split) -> datasets.Dataset:
-        """The split, its images as such."""
+        """Its images as such."""
         return pictures(data, "image", self.train)
 
 
@@ -148,9 +147,8 @@ class Texts(Published):
 class Masks(base.Spec):
     """Parquet files with columns ``image`` and ``mask``, under ``HASTE_DATA`` (``kind: masks``).
 
-    ``train`` and ``test`` are paths under ``HASTE_DATA``, or patterns of several files. A mask is
-    an image of one channel whose values count through ``names``; ``ignore`` lists the values that
-    stand for no class.
+    ``train`` and ``test`` are as above. A mask is an image of one channel whose values count
+    through ``names``; ``ignore`` lists the values that stand for no class.
     """
 
     kind: Literal["masks"]
@@ -166,16 +164,13 @@ class Masks(base.Spec):
 
     def _read(self, place: str) -> datasets.Dataset:
         data = read(place)
-        having(data, {"image", "mask"}, place)
-        for column in ("image", "mask"):
-            complete(data.data.column(column).is_null(), place, column)
-            data = pictures(data, column, place)
+        having(data, {"image", "mask"}, place, "image", "mask")
+        data = pictures(pictures(data, "image", place), "mask", place)
         masks = []
         for row, (image, mask) in enumerate(zip(data["image"], data["mask"], strict=True)):
             values, where = np.asarray(mask), f"{place}, row {row}"
             if values.ndim != 2:
-                got = f"shape {values.shape}"
-                raise ValueError(f"{where}: expected a mask of one channel, got {got}")
+                raise ValueError(f"{where}: expected a mask of one channel, got {values.shape}")
             if image.size != mask.size:
                 raise ValueError(f"{where}: the image has size {image.size}, its mask {mask.size}")
             values = np.where(np.isin(values, self.ignore), IGNORE, values)
@@ -218,10 +213,12 @@ def read(path: str) -> datasets.Dataset:
         raise ValueError(f"cannot read {names} as Parquet ({error}); fetch it again") from error
 
 
-def having(data: datasets.Dataset, wanted: set[str], place: str) -> None:
-    """``ValueError`` where the data lack a column."""
+def having(data: datasets.Dataset, wanted: set[str], place: str, *full: str) -> None:
+    """``ValueError`` where the data lack a column, or rows of those that must be ``full``."""
     if missing := sorted(wanted - set(data.column_names)):
         raise ValueError(f"{place} has no column {missing}; it has {sorted(data.column_names)}")
+    for column in full:
+        complete(data.data.column(column).is_null(), place, column)
 
 
 def complete(empty: Any, place: str, what: str) -> None:

@@ -120,5 +120,6 @@ class _Writer:
 
     def text(self) -> str:
         strength = self.random.beta(3, 2)
-        count = self.random.integers(*self.rules["clauses"], endpoint=True)
+        least, most = self.rules["clauses"]
+        count = self.random.integers(least, most, endpoint=True)
         return " ".join(self.clause(strength) for _ in range(count))

@@ -46,12 +46,11 @@ _INK: dict[str, tuple[Range, Range]] = {
 class Scenes(Drawn):
     """Characters strewn over a ground, with exact masks (``kind: scenes``).
 
-    The classes are the background and the ``kinds`` of characters, see :data:`KINDS`. The rest is
-    a style: the ``palette`` of ground and ink; ``density``, the least and the most characters in a
-    scene; ``scale``, the least and the most height of one, as a share of the scene's; ``clutter``
-    (strokes of background in the colour of ink) and ``degradation`` (blur, noise and lost
-    contrast), each from 0 to 1. ``train`` and ``test`` count scenes of ``height`` x ``width``
-    pixels; two styles have no scene in common.
+    The classes are the background and the ``kinds`` of characters. ``train`` and ``test`` count
+    scenes of ``height`` x ``width`` pixels; two styles have none in common. A style is: the
+    ``palette`` of ground and ink; ``density``, the least and the most characters in a scene;
+    ``scale``, the least and the most height of one, as a share of the scene's; ``clutter`` (strokes
+    in the colour of ink) and ``degradation`` (blur, noise, lost contrast), each from 0 to 1.
     """
 
     kind: Literal["scenes"]
