@@ -163,7 +163,8 @@ def _lists(name: str, rows: dict[str, list[tuple[str, int]]]) -> Files:
         for split in ("train", "val")
     )
     if name == "cub200_2011":
-        lists = {"images": train + test, "train_test_split": [1] * len(train) + [0] * len(test)}
+        half = [1] * len(train) + [0] * len(test)
+        lists: Files = {"images": train + test, "train_test_split": half}
         return {
             f"CUB_200_2011.tgz/CUB_200_2011/{of}.txt": [f"{i} {x}" for i, x in enumerate(some, 1)]
             for of, some in lists.items()
@@ -221,7 +222,7 @@ def _hub(name: str, each: int) -> tuple[Files, Counts]:
     if name == "pacs_sketch":
         names, each = NAMES["sketches"], max(2 * each, 5)
         photos = [Image.fromarray(picture(y, i)) for y in range(len(names)) for i in range(each)]
-        content = {"image": photos, "domain": ["sketch"] * len(photos)}
+        content: Files = {"image": photos, "domain": ["sketch"] * len(photos)}
         return {"pacs/sketch.parquet": _table(names, each, content)}, _fifth(len(names), each)
     place = "tweet_eval/emotion" if name == "tweet_eval" else name
     names, made = NAMES[place], Files()
@@ -231,7 +232,7 @@ def _hub(name: str, each: int) -> tuple[Files, Counts]:
     return made, (len(names), len(names) * each, len(names) * each)
 
 
-def _table(names: list[str], each: int, columns: dict[str, list[Any]]) -> datasets.Dataset:
+def _table(names: list[str], each: int, columns: Files) -> datasets.Dataset:
     labels = [label for label in range(len(names)) for _ in range(each)]
     table = datasets.Dataset.from_dict(columns | {"label": labels})
     return table.cast_column("label", datasets.ClassLabel(names=names))
@@ -347,16 +348,16 @@ class Copies:
         for file in of.files:
             short = Path(file.name).name
             content = ((self.served if file.url else self.data) / name / short).read_bytes()
-            sums = {"size": len(content), "checksum": f"md5:{hashlib.md5(content).hexdigest()}"}
+            md5 = hashlib.md5(content).hexdigest()
             url = f"{self.server.url}/{name}/{short}" if file.url else None
-            files.append(file.model_copy(update={"url": url, **sums}))
-            for key, (known, _) in [*Flowers102._file_dict.items()]:  # checked once more
-                if known == short:
-                    self.patch.setitem(Flowers102._file_dict, key, (short, sums["checksum"][4:]))
+            told = {"url": url, "size": len(content), "checksum": f"md5:{md5}"}
+            files.append(file.model_copy(update=told))
+            for key, (file_name, _) in [*Flowers102._file_dict.items()]:  # checked once more
+                if file_name == short:
+                    self.patch.setitem(Flowers102._file_dict, key, (short, md5))
         self.patch.setitem(SETS, name, of.model_copy(update={"files": tuple(files)}))
-        told = json.loads(self.table.read_text()) if self.table.exists() else {}
-        told[name] = SETS[name].model_dump()
-        self.table.write_text(json.dumps(told))
+        known = json.loads(self.table.read_text()) if self.table.exists() else {}
+        self.table.write_text(json.dumps(known | {name: SETS[name].model_dump()}))
 
 
 if "HASTE_COPIES" in os.environ:  # as a plugin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 import os
 import shutil
 import zlib
@@ -189,58 +190,51 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def of(path: Path) -> Folder:
+    return Folder(kind="folder", path=str(path))
+
+
 def test_folder_is_split(folder: Path):
-    splits = data.load(Folder(kind="folder", path=str(folder)))
+    splits = data.load(of(folder))
     assert {name: len(split) for name, split in splits.items()} == {"train": 16, "test": 4}
     assert splits["train"].features["label"].names == ["cat", "dog"]
 
 
 def test_source_data_stay_whole(folder: Path, tmp_path_factory):
     """A signature is of all source images, not of the 80% that a target is fine-tuned on."""
-    spec = Folder(kind="folder", path=str(folder))
+    spec = of(folder)
     whole = data.load(spec, whole=True)
     assert data.fingerprint(whole["train"]) == data.fingerprint(image_folder(folder))
     assert list(whole) == ["train"]
     both = tmp_path_factory.mktemp("both")
     for half in ("train", "test"):  # a split that is there stays
         shutil.copytree(folder, both / half)
-    assert list(data.load(Folder(kind="folder", path=str(both)), whole=True)) == ["train", "test"]
+    assert list(data.load(of(both), whole=True)) == ["train", "test"]
 
 
 def test_folder_with_its_own_split(tmp_path: Path):
-    for half in ("train", "test"):
+    for half in ("Train", "TEST"):  # in any case
         for name in ("cat", "dog"):
             (tmp_path / half / name).mkdir(parents=True)
             (tmp_path / half / name / "0.png").write_bytes(_png(1))
-    (tmp_path / "test" / "dog" / "1.png").write_bytes(_png(2))
-    spec = Folder(kind="folder", path=str(tmp_path))
-    splits = data.load(spec)
+    (tmp_path / "TEST/dog/1.png").write_bytes(_png(2))
+    splits = data.load(of(tmp_path))
     assert {name: len(split) for name, split in splits.items()} == {"train": 2, "test": 3}
-    (tmp_path / "test" / "cow").mkdir()
-    (tmp_path / "test" / "cow" / "0.png").write_bytes(_png(1))
+    files = [str(tmp_path / "Train" / name / "0.png") for name in ("cat", "dog")]
+    assert data.paths(image_folder(tmp_path)) == files  # of a folder with splits the train split
+    (tmp_path / "TEST/cow").mkdir()
+    (tmp_path / "TEST/cow/0.png").write_bytes(_png(1))
     with pytest.raises(ValueError, match=r"differ in the classes \['cow'\]"):
-        data.load(spec)
+        data.load(of(tmp_path))
     (tmp_path / "val").mkdir()
     with pytest.raises(ValueError, match="exactly train and test; rename or move"):
-        data.load(spec)
-
-
-def test_splits_in_any_case(folder: Path):
-    for half in ("Train", "TEST"):
-        shutil.copytree(folder / "cat", folder / half / "cat")
-        shutil.copytree(folder / "dog", folder / half / "dog")
-    shutil.rmtree(folder / "cat")
-    shutil.rmtree(folder / "dog")
-    splits = data.load(Folder(kind="folder", path=str(folder)))
-    assert {name: len(split) for name, split in splits.items()} == {"train": 20, "test": 20}
-    files = [str(path) for path in sorted((folder / "Train").rglob("*.png"))]
-    assert data.paths(image_folder(folder)) == files  # of a folder with splits the train split
+        data.load(of(tmp_path))
 
 
 def test_one_class_is_refused(folder: Path):
     shutil.rmtree(folder / "dog")
     with pytest.raises(ValueError, match=r"at least two classes, got \['cat'\]"):
-        data.load(Folder(kind="folder", path=str(folder)))
+        data.load(of(folder))
 
 
 def test_every_format_that_pillow_reads_is_an_image(folder: Path):
@@ -292,9 +286,8 @@ def test_rows_tell_their_files(folder: Path):
     (folder / "cat" / "3.png").rename(folder / "cat" / "in" / "3.png")
     split = image_folder(folder)
     found = data.paths(split)
-    assert [Path(str(path)).relative_to(folder).parts[0] for path in found] == ["cat"] * 10 + [
-        "dog"
-    ] * 10
+    classes = [Path(str(path)).relative_to(folder).parts[0] for path in found]
+    assert classes == ["cat"] * 10 + ["dog"] * 10
     assert found[9] == str(folder / "cat" / "in" / "3.png")
     assert data.paths(split.select([9])) == [found[9]]
 
@@ -307,16 +300,16 @@ def test_a_file_name_that_is_not_utf8(folder: Path):
 
 def test_missing_and_empty_folders(tmp_path: Path):
     with pytest.raises(data.MissingDataError, match=r"no folder .*one folder of images per class"):
-        data.load(Folder(kind="folder", path=str(tmp_path / "none")))
+        data.load(of(tmp_path / "none"))
     with pytest.raises(ValueError, match="one folder of images per class"):
-        data.load(Folder(kind="folder", path=str(tmp_path)))
+        data.load(of(tmp_path))
     (tmp_path / "cat").mkdir()
     with pytest.raises(ValueError, match="cat"):
-        data.load(Folder(kind="folder", path=str(tmp_path)))
+        data.load(of(tmp_path))
 
 
 def test_fingerprint_of_files_follows_their_contents(folder: Path):
-    spec = Folder(kind="folder", path=str(folder))
+    spec = of(folder)
     before = data.fingerprint(data.load(spec)["train"])
     for path in folder.rglob("*.png"):
         path.write_bytes(_png(77))
@@ -334,7 +327,7 @@ def _images(split: datasets.Dataset, monkeypatch, in_memory: bool) -> data.Image
 
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_batches_cover_the_split_in_order(folder: Path, monkeypatch, in_memory: bool):
-    split = data.load(Folder(kind="folder", path=str(folder)))["train"]
+    split = data.load(of(folder))["train"]
     images = _images(split, monkeypatch, in_memory)
     batches = list(images.batches(5))
     assert [len(labels) for _, labels in batches] == [5, 5, 5, 1]
@@ -347,7 +340,7 @@ def test_batches_cover_the_split_in_order(folder: Path, monkeypatch, in_memory: 
 
 
 def test_shuffled_batches_follow_their_generator(folder: Path, monkeypatch):
-    images = _images(data.load(Folder(kind="folder", path=str(folder)))["train"], monkeypatch, True)
+    images = _images(data.load(of(folder))["train"], monkeypatch, True)
 
     def order(seed: int) -> list[int]:
         generator = torch.Generator().manual_seed(seed)
@@ -358,7 +351,7 @@ def test_shuffled_batches_follow_their_generator(folder: Path, monkeypatch):
 
 
 def test_last_batch_of_one_can_be_left_out(folder: Path, monkeypatch):
-    images = _images(data.load(Folder(kind="folder", path=str(folder)))["train"], monkeypatch, True)
+    images = _images(data.load(of(folder))["train"], monkeypatch, True)
     assert [len(y) for _, y in images.batches(5, drop_single=True)] == [5, 5, 5]
     assert [len(y) for _, y in images.batches(6, drop_single=True)] == [6, 6, 4]
 
@@ -366,7 +359,7 @@ def test_last_batch_of_one_can_be_left_out(folder: Path, monkeypatch):
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_corrupt_image_is_named(folder: Path, monkeypatch, in_memory: bool):
     (folder / "cat" / "3.png").write_bytes(_png(1)[:40])
-    splits = data.load(Folder(kind="folder", path=str(folder)))
+    splits = data.load(of(folder))
     read = [_images(split, monkeypatch, in_memory).batches(4) for split in splits.values()]
     with pytest.raises(ValueError, match=r"^image \d+ of things .*3\.png.* cannot be decoded"):
         list(itertools.chain(*read))
@@ -455,12 +448,39 @@ def test_pixels_are_those_of_the_first_version_of_torchvisions_transforms(interp
     random = np.random.default_rng(0)
     sizes = [(30, 47), (64, 64), (101, 20), (9, 200)]
     images = [Image.fromarray(random.integers(0, 256, (*s, 3), np.uint8)) for s in sizes]
-    kind = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=["a", "b"]))
-    columns = {"image": images, "label": [0] * len(images)}
-    split = datasets.Dataset.from_dict(columns, features=kind)
+    split = table(images, [0] * len(images), ["a", "b"])
     mode = InterpolationMode(interpolation)
     for resize, crop in ((32, 28), (20, 64)):
         seen = data.Images(split, Preprocessing(resize, crop, interpolation=interpolation))
         for row, image in enumerate(images):
             expected = np.asarray(v1.center_crop(v1.resize(image, resize, mode), [crop, crop]))
             assert np.array_equal(seen.sample(row)[0].permute(1, 2, 0).numpy(), expected)
+
+
+# Class subsets
+
+
+@pytest.mark.parametrize(("classes", "total"), [(2, 1), (4, 11), (6, 42), (7, 99)])
+def test_there_are_as_many_as_there_are(classes: int, total: int) -> None:
+    found = list(data.class_subsets(classes))
+    assert len(found) == len(set(found)) == total
+    assert {len(one) for one in found} == set(range(max(2, math.ceil(0.4 * classes)), classes + 1))
+    assert found == list(data.class_subsets(classes))
+    assert found != list(data.class_subsets(classes, seed=1)) or total == 1
+
+
+@pytest.mark.parametrize("classes", [25, 60, 200])
+def test_subsets_are_valid_and_sizes_even(classes: int) -> None:
+    found = list(itertools.islice(data.class_subsets(classes), 300))
+    assert len(set(found)) == 300
+    for one in found:
+        assert list(one) == sorted(set(one))
+        assert 0.4 * classes <= len(one) <= classes
+        assert set(one) <= set(range(classes))
+    sizes = [len(one) / classes for one in found]
+    assert 0.6 < sum(sizes) / 300 < 0.8  # all sizes alike, not as many as sets of a size
+
+
+def test_one_class_has_no_subsets() -> None:
+    with pytest.raises(ValueError, match="classes: expected at least 2, got 1"):
+        next(data.class_subsets(1))

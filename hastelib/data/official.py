@@ -216,7 +216,7 @@ READERS: dict[str, Callable[[Path], Found]] = {
 
 
 class Set(Strict):
-    """A row of the table; ``read`` is one of :data:`READERS`, or says itself how a set lies on disk.
+    """A row of the table; ``read`` is one of :data:`READERS`, or says how the set lies on disk.
 
     ``train`` and ``test`` count the samples, None where its parts are published one by one.
     """
