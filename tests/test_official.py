@@ -6,8 +6,6 @@ import io
 import re
 import runpy
 import shutil
-import subprocess
-import sys
 import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -356,15 +354,3 @@ def test_a_grid_takes_source_data_whole(official, tmp_path: Path):
     split = grid.data("caltech101")
     assert list(grid.data(None)) == ["train"]
     assert len(grid.data(None)["train"]) == len(split["train"]) + len(split["test"]) == 42
-
-
-def test_a_process_that_is_started_sees_the_copies_too(official):
-    official.add("cub200_2011")
-    code = (
-        "from hastelib import data, plugins; plugins.load(); "
-        "spec = data.Official(kind='official', name='cub200_2011'); "
-        "print(len(data.load(spec)['train']))"
-    )
-    command = [sys.executable, "-W", "error", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.stdout == "21\n", done.stderr

@@ -8,7 +8,6 @@ lists the classes in the mask. A split becomes :class:`Batches` for a network.
 from hastelib.data.base import (
     SPLITS,
     MissingDataError,
-    Spec,
     Split,
     Strict,
     class_names,
@@ -35,7 +34,6 @@ __all__ = [
     "Official",
     "Parquet",
     "Preprocessing",
-    "Spec",
     "Split",
     "Strict",
     "Texts",
