@@ -66,52 +66,39 @@ IMAGES = {
 }
 """Name of a set -> its classes, and where an image lies; an archive is a folder."""
 _VOC = "VOCtrainval_11-May-2012.tar/VOCdevkit/VOC2012"
-_COLOURS = (128, 128, 128), (192, 0, 128), (0, 0, 0)  # sky, archway, void
-SCENES: dict[str, tuple[int, str, str, Any, tuple[str, str]]] = {
+SCENES: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
     "voc2012": (
-        21,
         f"{_VOC}/JPEGImages/{{split}}_{{name}}.jpg",
         f"{_VOC}/SegmentationClass/{{split}}_{{name}}.png",
         (0, 1, 255),
-        ("train", "val"),
     ),
     "cityscapes": (
-        19,
         "leftImg8bit_trainvaltest.zip/leftImg8bit/{split}/ulm/{name}_leftImg8bit.png",
         "gtFine_trainvaltest.zip/gtFine/{split}/ulm/{name}_gtFine_labelIds.png",
         (7, 8, 4),  # road, sidewalk, static
-        ("train", "val"),
     ),
     "camvid": (
-        11,
         "701_StillsRaw_full.zip/701_StillsRaw_full/{name}.png",
         "LabeledApproved_full.zip/{name}_L.png",
-        _COLOURS,
-        ("", ""),
+        ((128, 128, 128), (192, 0, 128), (0, 0, 0)),  # sky, archway, void
     ),
     "bdd100k": (
-        19,
         "bdd100k_images_10k.zip/bdd100k/images/10k/{split}/{name}.jpg",
         "bdd100k_sem_seg_labels_trainval.zip/bdd100k/labels/sem_seg/masks/{split}/{name}.png",
         (0, 1, 255),
-        ("train", "val"),
     ),
     "idd": (
-        26,
         "leftImg8bit/{split}/201/{name}_leftImg8bit.{end}",
         "gtFine/{split}/201/{name}_gtFine_labellevel3Ids.png",
         (0, 1, 254),
-        ("train", "val"),
     ),
     "suim": (
-        8,
         "{split}/images/{name}.jpg",
         "{split}/masks/{name}.bmp",
         ((3, 0, 2), (255, 250, 255), (255, 255, 0)),  # water, sea-floor, fish
-        ("train_val", "TEST"),
     ),
 }
-"""Name of a set -> its classes, where an image and its mask lie, the mask's bands, the splits."""
+"""Name of a set -> where an image and its mask lie, and the bands of the mask."""
 SHAPE = (48, 64)
 """Height and width of a scene."""
 
@@ -199,10 +186,10 @@ def _fifth(classes: int, each: int) -> Counts:
 
 
 def _scenes(name: str, each: int) -> tuple[Files, Counts]:
-    classes, image, mask, values, splits = SCENES[name]
-    made: Files = {}
+    (image, mask, values), made, classes = SCENES[name], Files(), SETS[name].classes
+    splits = ("train_val", "TEST") if name == "suim" else ("train", "val")
     names, counts = [f"a_{i}" for i in range(each)], (classes, each, each)
-    if name == "camvid":
+    if name == "camvid":  # both splits in one folder
         names = [f"0001TP_{6690 + 30 * number:06}" for number in range(2 * each)]
         names += ["0006R0_f00930", "0016E5_00390", "0016E5_07959", "Seq05VD_f00000"]
         counts = classes, each + 2, each + 1
