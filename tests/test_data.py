@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import datasets
@@ -301,10 +302,8 @@ def test_a_file_name_that_is_not_utf8(folder: Path):
 def test_missing_and_empty_folders(tmp_path: Path):
     with pytest.raises(data.MissingDataError, match=r"no folder .*one folder of images per class"):
         data.load(of(tmp_path / "none"))
-    with pytest.raises(ValueError, match="one folder of images per class"):
-        data.load(of(tmp_path))
     (tmp_path / "cat").mkdir()
-    with pytest.raises(ValueError, match="cat"):
+    with pytest.raises(ValueError, match=r"one folder of images per class: no image in \['cat'\]"):
         data.load(of(tmp_path))
 
 
@@ -339,7 +338,7 @@ def test_batches_cover_the_split_in_order(folder: Path, monkeypatch, in_memory: 
     assert pixels[0, :, 8, 8].tolist() == first.tolist()
 
 
-def test_shuffled_batches_follow_their_generator(folder: Path, monkeypatch):
+def test_batches_that_are_shuffled_or_without_a_last_one(folder: Path, monkeypatch):
     images = _images(data.load(of(folder))["train"], monkeypatch, True)
 
     def order(seed: int) -> list[int]:
@@ -348,10 +347,6 @@ def test_shuffled_batches_follow_their_generator(folder: Path, monkeypatch):
 
     assert order(0) == order(0) != order(1)
     assert sorted(order(0)) == sorted(order(1))
-
-
-def test_last_batch_of_one_can_be_left_out(folder: Path, monkeypatch):
-    images = _images(data.load(of(folder))["train"], monkeypatch, True)
     assert [len(y) for _, y in images.batches(5, drop_single=True)] == [5, 5, 5]
     assert [len(y) for _, y in images.batches(6, drop_single=True)] == [6, 6, 4]
 
@@ -365,11 +360,15 @@ def test_corrupt_image_is_named(folder: Path, monkeypatch, in_memory: bool):
         list(itertools.chain(*read))
 
 
+def _seen(path: Path, transform: Callable[..., torch.Tensor]) -> torch.Tensor:
+    """What a network gets of an image file."""
+    return data.Images(table([path], [0], ["a", "b"]), transform, "things").sample(0)[0]
+
+
 def _saved(image: Image.Image, path: Path) -> torch.Tensor:
-    """The (3, 2, 2) bytes that a network gets of an image file of 2 x 2 pixels."""
+    """The (3, 2, 2) bytes that a network gets of an image of 2 x 2 pixels."""
     image.save(path)
-    split = table([path], [0], ["a", "b"])
-    return data.Images(split, Preprocessing(2, 2), "things").sample(0)[0]
+    return _seen(path, Preprocessing(2, 2))
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", "pgm"])
@@ -398,35 +397,24 @@ def test_transparency_is_composed_on_white(tmp_path: Path, mode: str):
 @pytest.mark.parametrize("transform", [Preprocessing(256, 224), lambda _: torch.zeros(3, 2, 2)])
 def test_a_sliver_is_refused_before_it_fills_the_memory(tmp_path: Path, transform):
     Image.new("L", (20000, 2)).save(tmp_path / "x.png")
-    split = table([tmp_path / "x.png"], [0], ["a", "b"])
     with pytest.raises(ValueError, match=r"x\.png.*20000 px are too long for a shorter side of 2"):
-        data.Images(split, transform, "things").sample(0)
+        _seen(tmp_path / "x.png", transform)
 
 
 def _bomb(side: int) -> bytes:
-    """A PNG file of zeros, that many pixels high and wide."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        check = zlib.crc32(kind + content).to_bytes(4, "big")
-        return len(content).to_bytes(4, "big") + kind + content + check
-
-    packer = zlib.compressobj(9)
-    row = bytes(1 + side // 8)
-    packed = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
-    header = side.to_bytes(4, "big") * 2 + b"\1\0\0\0\0"
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
-    )
+    """A PNG file whose header says that it is so many pixels high and wide."""
+    content = bytearray(_png(0))
+    content[16:24] = side.to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    return bytes(content)
 
 
 @pytest.mark.parametrize("side", [9600, 16000])  # where Pillow warns, where it refuses
 def test_a_bomb_is_not_decoded(tmp_path: Path, side: int, monkeypatch):
     (tmp_path / "x.png").write_bytes(_bomb(side))
-    assert (tmp_path / "x.png").stat().st_size < 100_000
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("it was decoded"))
-    split = table([tmp_path / "x.png"], [0], ["a", "b"])
     with pytest.raises(ValueError, match=r"x\.png.* cannot be decoded \(too many pixels"):
-        data.Images(split, SMALL, "things").sample(0)
+        _seen(tmp_path / "x.png", SMALL)
 
 
 def test_images_are_turned_upright(tmp_path: Path):
@@ -435,11 +423,11 @@ def test_images_are_turned_upright(tmp_path: Path):
     tag = image.getexif()
     tag[0x0112] = 6  # turn it clockwise
     image.save(tmp_path / "x.png", exif=tag)
-    split = table([tmp_path / "x.png"], [0], ["a", "b"])
-    seen = data.Images(split, lambda image: torch.tensor(np.asarray(image)), "things").sample(0)[0]
+    seen = _seen(tmp_path / "x.png", lambda image: torch.tensor(np.asarray(image)))
     assert seen.shape == (4, 2, 3)
     assert seen[0, 1].tolist() == [255] * 3
-    assert (np.asarray(split[0]["image"]) == seen.numpy()).all()  # as the data set itself has it
+    upright = np.asarray(table([tmp_path / "x.png"], [0], ["a", "b"])[0]["image"])
+    assert (upright == seen.numpy()).all()  # as the data set itself has it
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
