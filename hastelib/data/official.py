@@ -98,7 +98,7 @@ class Scenes(Strict):
     def decode(self, file: Image.Image) -> np.ndarray:
         """(h, w) bytes: the index of each pixel's class."""
         colours = str in map(type, self.values.values())
-        pixels = np.asarray(file.convert("RGB") if colours else file)
+        pixels = np.asarray(file.convert("RGB") if colours else file, np.int64)
         if pixels.ndim != 2 + colours:
             raise ValueError(f"expected one channel, got shape {pixels.shape}")
         if self.above is not None:
@@ -120,11 +120,11 @@ class Scenes(Strict):
             names = (root / listed).read_text("utf-8").split()
         elif "SPLIT" not in self.images:
             names = _of_camvid(names, split)
-        image, mask = (
+        both = (
             [files.get(name, root / pattern.replace("NAME", name)) for name in names]
             for pattern, files in found.items()
         )
-        return sorted(zip(image, mask, strict=True))
+        return sorted(zip(*both, strict=True))
 
 
 def _matches(root: Path, pattern: str) -> dict[str, Path]:
@@ -206,9 +206,10 @@ def _imagenet(root: Path) -> Found:
     return found.classes, {"train": found.samples}
 
 
-_IMAGES = _cub200_2011, _cub200_2010, _stanford_dogs, _flowers102, _oxford_pets, _caltech101
+_BIRDS_AND_DOGS = _cub200_2011, _cub200_2010, _stanford_dogs
+_OF_TORCHVISION = _flowers102, _oxford_pets, _caltech101, _imagenette, _imagenet
 READERS: dict[str, Callable[[Path], Found]] = {
-    reader.__name__[1:]: reader for reader in (*_IMAGES, _imagenette, _imagenet)
+    one.__name__[1:]: one for one in _BIRDS_AND_DOGS + _OF_TORCHVISION
 }
 
 
