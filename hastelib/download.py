@@ -33,14 +33,12 @@ def sha256_of(path: Path) -> str:
 def fetch(url: str, path: Path, checksum: str | None = None, size: int | None = None) -> Path:
     """Download ``url`` to ``path``, which gets its name only when size and checksum fit.
 
-    What came before an interruption lies beside it, with the suffix ``.part``, and the next call
-    goes on from there. Never more than ``size`` bytes (for None what the server announces) are
-    written. Two processes that want the same file wait for each other. A ``checksum`` is
-    ``sha256:`` or ``md5:`` and hexadecimal digits, all of them or the first.
+    An interrupted one goes on from what lies beside it, with the suffix ``.part``. At most ``size``
+    bytes (for None what the server announces) are written. A ``checksum`` is ``sha256:`` or
+    ``md5:`` and hexadecimal digits, all of them or the first.
 
     Raises:
-        DownloadError: no answer, one that is too slow, ends early or does not fit, or no place to
-            write to.
+        DownloadError: no answer, one that is too slow or does not fit, or no place to write to.
     """
     lock, part = (path.with_name(f"{path.name}.{end}") for end in ("lock", "part"))
     try:

@@ -25,10 +25,8 @@ _SILENT = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 class Folder(Spec):
     """Your own images (``kind: folder``): ``path`` holds one folder per class, or ``train`` and
-    ``test`` with such folders; without, they are split 80/20, stratified, with ``seed``.
-
-    Relative paths start at ``HASTE_DATA``.
-    """
+    ``test`` with such folders; without, they are split 80/20, stratified, with ``seed``. Relative
+    paths start at ``HASTE_DATA``."""
 
     kind: Literal["folder"]
     path: str

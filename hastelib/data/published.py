@@ -115,8 +115,7 @@ class Parquet(Published):
 class Texts(Published):
     """Texts in Parquet files (``kind: texts``); ``text`` names their column.
 
-    ``most_train`` and ``most_test`` cap the rows of a split: as many are drawn, stratified by
-    class, with ``seed``.
+    Of more than ``most_train`` or ``most_test`` rows so many are drawn, by class, with ``seed``.
     """
 
     kind: Literal["texts"]

@@ -53,10 +53,7 @@ class Drawn(Counted):
         raise NotImplementedError
 
     def load(self, store: Store) -> Splits:
-        """The splits, with ``image`` and ``label``, of scenes with ``mask``.
-
-        They are drawn anew where specification, code or tools are others.
-        """
+        """The splits, drawn anew where specification, code or tools are others."""
         code = [sha256_of(Path(__file__).with_name(f"{n}.py")) for n in ("characters", "scenes")]
         tools = [metadata.version(n) for n in ("matplotlib", "pillow", "numpy", "scikit-learn")]
 
@@ -101,10 +98,7 @@ class Glyphs(Drawn):
 
 
 class Digits(Drawn):
-    """scikit-learn's handwritten digits, real 8 x 8 scans (``kind: digits``).
-
-    Enlarged to 32 x 32; ink is dark on light, as in the drawings.
-    """
+    """scikit-learn's handwritten digits, 8 x 8 scans enlarged to 32 x 32 (``kind: digits``)."""
 
     kind: Literal["digits"]
 

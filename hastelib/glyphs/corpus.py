@@ -1,9 +1,8 @@
 """A generated corpus: short texts whose labels a grammar decides, ``corpus.yaml``.
 
-Four tasks share one vocabulary: ``topics`` (news lines of four topics, some of whose words belong
-to two), ``emotions`` (diary lines of six), ``reviews`` (several judgements, good or bad on the
-whole) and ``tweets`` (three of the six emotions and one of their own, with drawn-out words,
-hashtags and slang that no diary has).
+Four tasks share one vocabulary: ``topics`` (news lines), ``emotions`` (diary lines), ``reviews``
+(several judgements, good or bad on the whole) and ``tweets`` (three of the six emotions and one of
+their own, with drawn-out words, hashtags and slang that no diary has).
 
 Every text has a strength, drawn at random: the share of its clauses that speak for its label. The
 others say nothing or name a word of a neighbouring class (love beside joy, fear beside sadness);
@@ -34,11 +33,7 @@ TWEETED = {word for name in TASKS["tweets"]["labels"] for word in CUES[name]}
 
 
 class Corpus(Counted):
-    """Short texts written by a grammar (``kind: corpus``), see :mod:`hastelib.glyphs.corpus`.
-
-    ``task`` says what their labels are: ``topics`` of news, ``emotions`` of diary lines,
-    the sentiment of ``reviews``, or the emotions of ``tweets``, another register.
-    """
+    """Short texts written by a grammar (``kind: corpus``), see :mod:`hastelib.glyphs.corpus`."""
 
     kind: Literal["corpus"]
     task: Literal["topics", "emotions", "reviews", "tweets"]
