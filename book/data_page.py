@@ -20,9 +20,9 @@ def kind(of: Set) -> str:
 def said(file: File) -> str:
     """A file: its name and address, size and checksum."""
     name = f"`{file.name}`" if file.url is None else f"[`{file.name}`]({file.url})"
-    sums = (f"{of} {value[:8]}…" for of in ("md5", "sha256") if (value := getattr(file, of)))
     size = [f"{file.size:,} bytes"] if file.size else []
-    return ", ".join((name, *size, next(sums, "no checksum found")))
+    sums = "{} {:.8}…".format(*file.checksum.split(":")) if file.checksum else "no checksum found"
+    return ", ".join((name, *size, sums))
 
 
 def lines(section: str) -> Iterator[str]:

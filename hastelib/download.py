@@ -26,37 +26,24 @@ class DownloadError(OSError):
 
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
-    return _digest(path, "sha256")
-
-
-def _digest(path: Path, kind: str) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fetch(
-    url: str,
-    path: Path,
-    *,
-    sha256: str | None = None,
-    md5: str | None = None,
-    size: int | None = None,
-) -> Path:
+def fetch(url: str, path: Path, checksum: str | None = None, size: int | None = None) -> Path:
     """Download ``url`` to ``path``, which gets its name only when size and checksum fit.
 
-    What came before an interruption lies beside it, with the suffix ``.part``, and the next call
-    goes on from there. Never more than ``size`` bytes (for None what the server announces) are
-    written. Two processes that want the same file wait for each other. A checksum is hexadecimal,
-    or begins one.
+    An interrupted one goes on from what lies beside it, with the suffix ``.part``. At most ``size``
+    bytes (for None what the server announces) are written. A ``checksum`` is ``sha256:`` or
+    ``md5:`` and hexadecimal digits, all of them or the first.
 
     Raises:
-        DownloadError: no answer, one that is too slow, ends early or does not fit, or no place to
-            write to.
+        DownloadError: no answer, one that is too slow or does not fit, or no place to write to.
     """
     lock, part = (path.with_name(f"{path.name}.{end}") for end in ("lock", "part"))
     try:
         if path.is_file():
-            if why := _unfit(path, sha256, md5):
+            if why := _unfit(path, checksum):
                 raise ValueError(f"{path} is there, but {why}: delete it")
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +53,7 @@ def fetch(
             try:
                 if not path.exists():  # else another process had it first
                     _download(url, part, size)
-                    if why := _unfit(part, sha256, md5):
+                    if why := _unfit(part, checksum):
                         part.unlink()
                         raise ValueError(f"it {why}")
                     part.replace(path)
@@ -82,12 +69,14 @@ def fetch(
     return path
 
 
-def _unfit(path: Path, sha256: str | None, md5: str | None) -> str | None:
-    """Why a file is not the published one."""
-    for kind, wanted in (("sha256", sha256), ("md5", md5)):
-        if wanted and not (found := _digest(path, kind)).startswith(wanted):
-            return f"has the {kind} {found}, not {wanted}"
-    return None
+def _unfit(path: Path, checksum: str | None) -> str:
+    """Why a file is not the published one; empty where it is."""
+    if not checksum:
+        return ""
+    kind, _, wanted = checksum.partition(":")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, kind).hexdigest()
+    return "" if found.startswith(wanted) else f"has the {kind} {found}, not {wanted}"
 
 
 def _download(url: str, part: Path, size: int | None) -> None:
@@ -97,7 +86,7 @@ def _download(url: str, part: Path, size: int | None) -> None:
         part.unlink()
         have = 0
     if size and have == size:
-        return None
+        return
     headers = {"User-Agent": "hastelib"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
         answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), None, TIMEOUT)
@@ -106,7 +95,8 @@ def _download(url: str, part: Path, size: int | None) -> None:
         if not have or error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
         part.unlink()
-        return _download(url, part, size)
+        _download(url, part, size)
+        return
     with answer:
         if not (answer.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
             have = 0  # the server starts again
@@ -128,11 +118,12 @@ def _download(url: str, part: Path, size: int | None) -> None:
                     mark, since = have, now
         if have < most:
             raise ValueError(f"it ended after {have:,} of {most:,} bytes, which are kept")
-    return None
 
 
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a tar (compressed or not) or zip archive into a folder.
+
+    An archive in it is unpacked in its place, into a folder of its name.
 
     Raises:
         DownloadError: it is damaged, or holds a path or link that leads out of the folder.
@@ -144,9 +135,8 @@ def unpack(archive: Path, folder: Path) -> None:
                     name = PurePosixPath(member.filename.replace("\\", "/"))
                     link = stat.S_ISLNK(member.external_attr >> 16)
                     if link or name.is_absolute() or ".." in name.parts:
-                        raise ValueError(
-                            f"{member.filename!r} is a link or leads out of the folder"
-                        )
+                        what = "is a link or leads out of the folder"
+                        raise ValueError(f"{member.filename!r} {what}")
                 packed.extractall(folder, tqdm(packed.namelist(), archive.name, leave=False))
         else:
             with tarfile.open(archive) as packed:
@@ -156,3 +146,6 @@ def unpack(archive: Path, folder: Path) -> None:
         said = str(e).partition(":\n")[0]
         remedy = "delete it if it is damaged, and try again"
         raise DownloadError(f"cannot unpack {archive} ({said}); {remedy}") from e
+    for inner in [*folder.rglob("*.tar"), *folder.rglob("*.tar.gz")]:
+        unpack(inner, inner.with_name(inner.name.partition(".tar")[0]))
+        inner.unlink()

@@ -16,11 +16,8 @@ import json
 import os
 import re
 import shutil
-import tarfile
 import threading
-import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,168 +28,93 @@ from PIL import Image
 from scipy.io import savemat
 from torchvision.datasets import Flowers102
 
-from hastelib.data import official
+from hastelib.data.official import SETS, Set
 from hastelib.data.published import Published
 
-BIRDS = [
-    *("001.Black_footed_Albatross", "002.Laysan_Albatross", "003.Sooty_Albatross"),
-    *("004.Groove_billed_Ani", "005.Crested_Auklet", "006.Least_Auklet", "007.Parakeet_Auklet"),
-    "008.Rhinoceros_Auklet",
-]
-DOGS = [
-    *("n02085620-Chihuahua", "n02085782-Japanese_spaniel", "n02085936-Maltese_dog"),
-    *("n02086079-Pekinese", "n02086240-Shih-Tzu", "n02086646-Blenheim_spaniel"),
-    *("n02086910-papillon", "n02087046-toy_terrier"),
-]
-PETS = [
-    *("Abyssinian", "american_bulldog", "american_pit_bull_terrier", "basset_hound", "beagle"),
-    *("Bengal", "Birman", "Bombay"),
-]
-OBJECTS = [
-    *("Faces", "Faces_easy", "Leopards", "Motorbikes", "accordion", "airplanes", "anchor", "ant")
-]
-WORDNET = [
-    *("n01440764", "n02102040", "n02979186", "n03000684", "n03028079", "n03394916", "n03417042"),
-    *("n03425413", "n03445777", "n03888257"),
-]
-
-# --- images: a folder (or file) for each published file, which holds what is in it ---------------
-
-
-def picture(path: Path, label: int, number: int) -> Path:
-    """A photograph of 40 x 48 px, of its class's colour and pattern, with noise."""
-    random = np.random.default_rng((label, number))
-    wave = np.sin(np.arange(48)[:, None] * (label % 7 + 1) / 7 + np.arange(40) * (label % 5) / 5)
-    colour = np.random.default_rng(label).uniform(40, 215, 3)
-    pixels = colour + 30 * wave[..., None] + random.normal(0, 20, (48, 40, 3))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, "JPEG")
-    return path
-
-
-def _text(path: Path, lines: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
-def _cub200_2011(root: Path, each: int) -> tuple[int, int, int]:
-    base = root / "CUB_200_2011.tgz/CUB_200_2011"
-    _text(root / "CUB_200_2011.tgz/attributes.txt", ["1 has_bill_shape::curved_(up_or_down)"])
-    rows = [(label, number) for label in range(len(BIRDS)) for number in range(2 * each)]
-    files = [
-        picture(
-            base / f"images/{BIRDS[label]}/{BIRDS[label][4:]}_{number:04}_7961.jpg", label, number
-        )
-        for label, number in rows
-    ]
-    told: dict[str, list[Any]] = {
-        "images": [file.relative_to(base / "images") for file in files],
-        "image_class_labels": [label + 1 for label, _ in rows],
-        "train_test_split": [int(number < each) for _, number in rows],
-        "classes": [*BIRDS],
-    }
-    for name, values in told.items():
-        _text(base / f"{name}.txt", (f"{i} {value}" for i, value in enumerate(values, 1)))
-    return len(BIRDS), each * len(BIRDS), each * len(BIRDS)
-
-
-def _halves(base: Path, names: list[str], each: int) -> dict[str, list[str]]:
-    """The files of both splits, in class folders."""
-    found: dict[str, list[str]] = {}
-    for half, split in enumerate(("train", "test")):
-        files = [
-            picture(base / name / f"{name[4:]}_{number:04}.jpg", label, number)
-            for label, name in enumerate(names)
-            for number in range(half * each, (half + 1) * each)
-        ]
-        found[split] = [file.relative_to(base).as_posix() for file in files]
-    return found
-
-
-def _cub200_2010(root: Path, each: int) -> tuple[int, int, int]:
-    for split, files in _halves(root / "images.tgz/images", BIRDS, each).items():
-        _text(root / f"lists.tgz/lists/{split}.txt", files)
-    (root / "images.tgz/images/._001.Black_footed_Albatross").write_bytes(b"\0\5\26\7")
-    return len(BIRDS), each * len(BIRDS), each * len(BIRDS)
-
-
-def _stanford_dogs(root: Path, each: int) -> tuple[int, int, int]:
-    (root / "lists.tar").mkdir(parents=True)
-    for split, files in _halves(root / "images.tar/Images", DOGS, each).items():
-        labels = [DOGS.index(file.partition("/")[0]) + 1 for file in files]
-        table = {
-            "file_list": np.array(files, object)[:, None],
-            "labels": np.array(labels)[:, None],
-        }
-        savemat(root / f"lists.tar/{split}_list.mat", table)
-    savemat(root / "lists.tar/file_list.mat", {"file_list": np.array([["all"]], object)})
-    return len(DOGS), each * len(DOGS), each * len(DOGS)
-
-
-def _flowers102(root: Path, each: int) -> tuple[int, int, int]:
-    total, ids = 3 * 102 * each, np.arange(1, 3 * 102 * each + 1)
-    labels = np.arange(total) % 102 + 1
-    for number, label in zip(ids, labels, strict=True):
-        picture(root / f"102flowers.tgz/jpg/image_{number:05}.jpg", int(label), int(number))
-    savemat(root / "imagelabels.mat", {"labels": labels[None]})
-    thirds = dict(zip(("trnid", "valid", "tstid"), np.split(ids[None], 3, axis=1), strict=True))
-    savemat(root / "setid.mat", thirds)
-    return 102, 2 * 102 * each, 102 * each
-
-
-def _oxford_pets(root: Path, each: int) -> tuple[int, int, int]:
-    for half, split in enumerate(("trainval", "test")):
-        names = [
-            (f"{name}_{number}", label, number)
-            for label, name in enumerate(PETS)
-            for number in range(half * each, (half + 1) * each)
-        ]
-        for name, label, number in names:
-            picture(root / f"images.tar.gz/images/{name}.jpg", label, number)
-        lines = (f"{name} {label + 1} {1 + name[0].islower()} 1" for name, label, _ in names)
-        _text(root / f"annotations.tar.gz/annotations/{split}.txt", lines)
-    return len(PETS), each * len(PETS), each * len(PETS)
-
-
-def _caltech101(root: Path, each: int) -> tuple[int, int, int]:
-    inside = root / "caltech-101.zip/caltech-101"
-    base = root / "inner/101_ObjectCategories"
-    for label, name in enumerate(["BACKGROUND_Google", *OBJECTS]):
-        for number in range(1, max(2 * each, 5) + 1):  # five can be split 80/20
-            picture(base / name / f"image_{number:04}.jpg", label, number)
-    inside.mkdir(parents=True)
-    _pack(root / "inner", inside / "101_ObjectCategories.tar.gz")
-    shutil.rmtree(root / "inner")
-    _text(inside / "show_annotation.m", ["% shows an annotation"])
-    total = max(2 * each, 5) * len(OBJECTS)
-    return len(OBJECTS), total - -(-total // 5), -(-total // 5)
-
-
-def _imagenette(root: Path, each: int) -> tuple[int, int, int]:
-    base = root / "imagenette2.tgz/imagenette2"
-    for split in ("train", "val"):
-        for label, name in enumerate(WORDNET):
-            for number in range(each):
-                file = f"{name}_{number}" if split == "train" else f"ILSVRC2012_val_{number:08}"
-                picture(base / split / name / f"{file}.JPEG", label, number)
-    return len(WORDNET), each * len(WORDNET), each * len(WORDNET)
-
-
-def _imagenet(root: Path, each: int) -> tuple[int, int, None]:
-    base = root / "ILSVRC2012_img_train.tar"
-    for label, name in enumerate(WORDNET):
-        for number in range(each):
-            picture(root / "inner" / name / f"{name}_{number}.JPEG", label, number)
-        base.mkdir(exist_ok=True)
-        _pack(root / "inner" / name, base / f"{name}.tar")
-    shutil.rmtree(root / "inner")
-    return len(WORDNET), each * len(WORDNET), None
-
-
-# --- scenes --------------------------------------------------------------------------------------
-
+NAMES = {
+    of: names.split()
+    for of, names in {
+        "birds": "001.Black_footed_Albatross 002.Laysan_Albatross 003.Sooty_Albatross "
+        "004.Groove_billed_Ani 005.Crested_Auklet 006.Least_Auklet 007.Parakeet_Auklet",
+        "dogs": "n02085620-Chihuahua n02085782-Japanese_spaniel n02085936-Maltese_dog "
+        "n02086079-Pekinese n02086240-Shih-Tzu n02086646-Blenheim_spaniel n02086910-papillon",
+        "pets": "Abyssinian american_bulldog american_pit_bull_terrier basset_hound beagle Bengal",
+        "objects": "BACKGROUND_Google Faces Faces_easy Leopards Motorbikes accordion airplanes ant",
+        "wordnet": "n01440764 n02102040 n02979186 n03000684 n03028079 n03394916 n03417042 "
+        "n03425413 n03445777 n03888257",
+        "sketches": "dog elephant giraffe guitar horse house person",
+        "flowers": " ".join(map(str, range(102))),
+        "tweet_eval/emotion": "anger joy optimism sadness",
+        "imdb": "neg pos",
+        "emotion": "sadness joy love anger fear surprise",
+        "ag_news": "World Sports Business Sci/Tech",
+    }.items()
+}
+IMAGES = {
+    "cub200_2011": ("birds", "CUB_200_2011.tgz/CUB_200_2011/images/{name}/{name}_{i}.jpg"),
+    "cub200_2010": ("birds", "images.tgz/images/{name}/{name}_{i}.jpg"),
+    "stanford_dogs": ("dogs", "images.tar/Images/{name}/{name}_{i}.jpg"),
+    "flowers102": ("flowers", "102flowers.tgz/jpg/image_{count:05}.jpg"),
+    "oxford_pets": ("pets", "images.tar.gz/images/{name}_{i}.jpg"),
+    "caltech101": (
+        "objects",
+        "caltech-101.zip/caltech-101/101_ObjectCategories.tar.gz/101_ObjectCategories/{name}/"
+        "image_{next:04}.jpg",
+    ),
+    "imagenette": ("wordnet", "imagenette2.tgz/imagenette2/{split}/{name}/{i}.JPEG"),
+    "imagenet": ("wordnet", "ILSVRC2012_img_train.tar/{name}.tar/{name}_{i}.JPEG"),
+}
+"""Name of a set -> its classes, and where an image lies; an archive is a folder."""
+_VOC = "VOCtrainval_11-May-2012.tar/VOCdevkit/VOC2012"
+SCENES: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
+    "voc2012": (
+        f"{_VOC}/JPEGImages/{{split}}_{{name}}.jpg",
+        f"{_VOC}/SegmentationClass/{{split}}_{{name}}.png",
+        (0, 1, 255),
+    ),
+    "cityscapes": (
+        "leftImg8bit_trainvaltest.zip/leftImg8bit/{split}/ulm/{name}_leftImg8bit.png",
+        "gtFine_trainvaltest.zip/gtFine/{split}/ulm/{name}_gtFine_labelIds.png",
+        (7, 8, 4),  # road, sidewalk, static
+    ),
+    "camvid": (
+        "701_StillsRaw_full.zip/701_StillsRaw_full/{name}.png",
+        "LabeledApproved_full.zip/{name}_L.png",
+        ((128, 128, 128), (192, 0, 128), (0, 0, 0)),  # sky, archway, void
+    ),
+    "bdd100k": (
+        "bdd100k_images_10k.zip/bdd100k/images/10k/{split}/{name}.jpg",
+        "bdd100k_sem_seg_labels_trainval.zip/bdd100k/labels/sem_seg/masks/{split}/{name}.png",
+        (0, 1, 255),
+    ),
+    "idd": (
+        "leftImg8bit/{split}/201/{name}_leftImg8bit.{end}",
+        "gtFine/{split}/201/{name}_gtFine_labellevel3Ids.png",
+        (0, 1, 254),
+    ),
+    "suim": (
+        "{split}/images/{name}.jpg",
+        "{split}/masks/{name}.bmp",
+        ((3, 0, 2), (255, 250, 255), (255, 255, 0)),  # water, sea-floor, fish
+    ),
+}
+"""Name of a set -> where an image and its mask lie, and the bands of the mask."""
 SHAPE = (48, 64)
 """Height and width of a scene."""
+
+Files = dict[str, Any]
+"""By path: pixels, lines, a table of MATLAB or of Parquet."""
+Counts = tuple[int, int, int | None]
+"""Of the classes, of train and of test samples."""
+
+
+def picture(label: int, number: int, shape: tuple[int, int] = (48, 40)) -> np.ndarray:
+    """A photograph of its class's colour and pattern, with noise."""
+    random, (high, wide) = np.random.default_rng((label, number)), shape
+    wave = np.arange(high)[:, None] * (label % 7 + 1) / 7 + np.arange(wide) * (label % 5) / 5
+    colour = np.random.default_rng(label).uniform(40, 215, 3)
+    pixels = colour + 30 * np.sin(wave)[..., None] + random.normal(0, 20, (*shape, 3))
+    return pixels.clip(0, 255).astype(np.uint8)
 
 
 def bands(*values: Any) -> np.ndarray:
@@ -201,166 +123,128 @@ def bands(*values: Any) -> np.ndarray:
     return np.concatenate([np.full((rows, SHAPE[1], *np.shape(v)), v, np.uint8) for v in values])
 
 
-def scene(image: Path, mask: Path, *values: Any) -> None:
-    """An image, and its mask of three bands."""
-    picture(image, len(str(image)), sum(map(ord, image.name)))
-    with Image.open(image) as small:
-        small.resize(SHAPE[::-1]).save(image)
-    mask.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(bands(*values)).save(mask)
+def _images(name: str, each: int) -> tuple[Files, Counts]:
+    names, path = NAMES[IMAGES[name][0]], IMAGES[name][1]
+    each = max(each, 3) if name == "caltech101" else each  # to be split 80/20
+    made: Files = {}
+    rows: dict[str, list[tuple[str, int]]] = {"train": [], "val": []}
+    if name == "imagenet":
+        del rows["val"]
+    for half, (split, some) in enumerate(rows.items()):
+        for label, of in enumerate(names):
+            for i in range(half * each, (half + 1) * each):
+                told = {"name": of, "i": i, "next": i + 1, "count": len(made) + 1, "split": split}
+                made[path.format(**told)] = picture(label, i)
+                some.append((path.format(**told), label))
+    count = len(names) * each
+    if name == "caltech101":
+        made["caltech-101.zip/caltech-101/show_annotation.m"] = ["% shows an annotation"]
+        return made, _fifth(len(names) - 1, 2 * each)
+    return made | _lists(name, rows), (len(names), count, None if name == "imagenet" else count)
 
 
-def _cityscapes(root: Path, each: int) -> tuple[int, int, int]:
-    for split in ("train", "val"):
-        for name in (f"ulm_{number:06}_000019" for number in range(each)):
-            image = f"leftImg8bit_trainvaltest.zip/leftImg8bit/{split}/ulm/{name}_leftImg8bit.png"
-            mask = f"gtFine_trainvaltest.zip/gtFine/{split}/ulm/{name}_gtFine_labelIds.png"
-            scene(root / image, root / mask, 7, 8, 4)  # road, sidewalk, static
-    return 19, each, each
-
-
-def _camvid(root: Path, each: int) -> tuple[int, int, int]:
-    dusk = [f"0001TP_{6690 + 30 * number:06}" for number in range(2 * each)]
-    for stem in [*dusk, "0006R0_f00930", "0016E5_00390", "0016E5_07959", "Seq05VD_f00000"]:
-        image = root / f"701_StillsRaw_full.zip/701_StillsRaw_full/{stem}.png"
-        colours = (128, 128, 128), (192, 0, 128), (0, 0, 0)  # sky, archway, void
-        scene(image, root / f"LabeledApproved_full.zip/{stem}_L.png", *colours)
-    return 11, each + 2, each + 1
-
-
-def _bdd100k(root: Path, each: int) -> tuple[int, int, int]:
-    labels = "bdd100k_sem_seg_labels_trainval.zip/bdd100k/labels/sem_seg/masks"
-    for split in ("train", "val"):
-        for name in (f"0004a4c{number}" for number in range(each)):
-            image = root / f"bdd100k_images_10k.zip/bdd100k/images/10k/{split}/{name}.jpg"
-            scene(image, root / f"{labels}/{split}/{name}.png", 0, 1, 255)
-    return 19, each, each
-
-
-def _idd(root: Path, each: int) -> tuple[int, int, int]:
-    for split, end in (("train", "png"), ("val", "jpg")):
-        for name in (f"frame{number:04}" for number in range(each)):
-            image = root / f"leftImg8bit/{split}/201/{name}_leftImg8bit.{end}"
-            scene(image, root / f"gtFine/{split}/201/{name}_gtFine_labellevel3Ids.png", 0, 1, 254)
-    return 26, each, each
-
-
-def _voc2012(root: Path, each: int) -> tuple[int, int, int]:
-    base = root / "VOCtrainval_11-May-2012.tar/VOCdevkit/VOC2012"
-    for split, year in (("train", 2007), ("val", 2008)):
-        names = [f"{year}_{number:06}" for number in range(each)]
-        _text(base / f"ImageSets/Segmentation/{split}.txt", names)
-        for name in names:
-            mask = base / f"SegmentationClass/{name}.png"
-            scene(base / f"JPEGImages/{name}.jpg", mask, 0, 1, 255)
-            palette = Image.fromarray(bands(0, 1, 255)).convert("P")
-            palette.putdata(bands(0, 1, 255).ravel().tolist())
-            palette.save(mask)
-    return 21, each, each
-
-
-def _suim(root: Path, each: int) -> tuple[int, int, int]:
-    for half in ("train_val", "TEST"):
-        for name in (f"d_r_{number}_" for number in range(each)):
-            colours = (3, 0, 2), (255, 250, 255), (255, 255, 0)  # water, sea-floor, fish
-            scene(root / f"{half}/images/{name}.jpg", root / f"{half}/masks/{name}.bmp", *colours)
-    return 8, each, each
-
-
-# --- the hub's -----------------------------------------------------------------------------------
-
-
-def _pacs_sketch(root: Path, each: int) -> tuple[int, int, int]:
-    names = ["dog", "elephant", "giraffe", "guitar", "horse", "house", "person"]
-    rows = [(label, number) for label in range(7) for number in range(max(2 * each, 5))]
-    files = [picture(root / "one.jpg", *row).read_bytes() for row in rows]
-    (root / "one.jpg").unlink()
-    columns = {
-        "image": [{"bytes": file, "path": None} for file in files],
-        "domain": ["sketch"] * len(rows),
-        "label": [label for label, _ in rows],
-    }
-    features = datasets.Features(
-        image=datasets.Image(),
-        domain=datasets.Value("string"),
-        label=datasets.ClassLabel(names=names),
+def _lists(name: str, rows: dict[str, list[tuple[str, int]]]) -> Files:
+    """What says which image is of which split, or class."""
+    train, test = (
+        [re.split("/images/|/Images/", path)[-1] for path, _ in rows.get(split, ())]
+        for split in ("train", "val")
     )
-    path = root / "pacs/sketch.parquet"
-    path.parent.mkdir()
-    datasets.Dataset.from_dict(columns, features=features).to_parquet(path)
-    return 7, len(rows) - -(-len(rows) // 5), -(-len(rows) // 5)
+    if name == "cub200_2011":
+        half = [1] * len(train) + [0] * len(test)
+        lists: Files = {"images": train + test, "train_test_split": half}
+        return {
+            f"CUB_200_2011.tgz/CUB_200_2011/{of}.txt": [f"{i} {x}" for i, x in enumerate(some, 1)]
+            for of, some in lists.items()
+        } | {"CUB_200_2011.tgz/attributes.txt": ["1 has_bill_shape::curved_(up_or_down)"]}
+    if name == "cub200_2010":
+        lists = {"lists/train.txt": train, "lists/test.txt": test}
+        hidden = {"images.tgz/images/._001.Black_footed_Albatross": ["not a folder"]}
+        return {f"lists.tgz/{file}": some for file, some in lists.items()} | hidden
+    if name == "stanford_dogs":
+        lists = {"train": train, "test": test, "file": ["all"]}
+        tables = {of: {"file_list": np.array(some, object)[:, None]} for of, some in lists.items()}
+        return {f"lists.tar/{of}_list.mat": table for of, table in tables.items()}
+    if name == "oxford_pets":
+        return {
+            f"annotations.tar.gz/annotations/{of}.txt": [
+                f"{Path(path).stem} {label + 1} 1 1" for path, label in some
+            ]
+            for of, some in zip(("trainval", "test"), rows.values(), strict=True)
+        }
+    if name == "flowers102":
+        labels = np.array([[label + 1 for some in rows.values() for _, label in some]])
+        ids = np.split(np.arange(1, labels.size + 1)[None], 2, axis=1)
+        parts = {"trnid": ids[0][:, ::2], "valid": ids[0][:, 1::2], "tstid": ids[1]}
+        return {"imagelabels.mat": {"labels": labels}, "setid.mat": parts}
+    return {}
 
 
-def _texts(name: str, classes: str, root: Path, each: int) -> tuple[int, int, int]:
-    names = classes.split()
+def _fifth(classes: int, each: int) -> Counts:
+    """Where so many samples a class are split 80/20."""
+    test = -(-classes * each // 5)
+    return classes, classes * each - test, test
+
+
+def _scenes(name: str, each: int) -> tuple[Files, Counts]:
+    (image, mask, values), made, classes = SCENES[name], Files(), SETS[name].classes
+    splits = ("train_val", "TEST") if name == "suim" else ("train", "val")
+    names, counts = [f"a_{i}" for i in range(each)], (classes, each, each)
+    if name == "camvid":  # both splits in one folder
+        names = [f"0001TP_{6690 + 30 * number:06}" for number in range(2 * each)]
+        names += ["0006R0_f00930", "0016E5_00390", "0016E5_07959", "Seq05VD_f00000"]
+        counts = classes, each + 2, each + 1
+    for split, end in zip(splits, ("png", "jpg"), strict=True):
+        for number, of in enumerate(names):
+            told = {"split": split, "end": end, "name": of}
+            made[image.format(**told)] = picture(3, number, SHAPE)
+            made[mask.format(**told)] = drawn = Image.fromarray(bands(*values))
+            if name == "voc2012":
+                drawn.putpalette([*range(256)] * 3)
+        if name == "voc2012":
+            made[f"{_VOC}/ImageSets/Segmentation/{split}.txt"] = [f"{split}_{of}" for of in names]
+    return made, counts
+
+
+def _hub(name: str, each: int) -> tuple[Files, Counts]:
+    if name == "pacs_sketch":
+        names, each = NAMES["sketches"], max(2 * each, 5)
+        photos = [Image.fromarray(picture(y, i)) for y in range(len(names)) for i in range(each)]
+        content: Files = {"image": photos, "domain": ["sketch"] * len(photos)}
+        return {"pacs/sketch.parquet": _table(names, each, content)}, _fifth(len(names), each)
+    place = "tweet_eval/emotion" if name == "tweet_eval" else name
+    names, made = NAMES[place], Files()
     for split in ("train", "test"):
-        rows = [(label, number) for label in range(len(names)) for number in range(each)]
-        words = [f"{split} text {number} of much {names[label]}" for label, number in rows]
-        columns = {"text": words, "label": [label for label, _ in rows]}
-        features = datasets.Features(
-            text=datasets.Value("string"), label=datasets.ClassLabel(names=names)
-        )
-        path = root / name / f"{split}.parquet"
+        texts = [f"{split} text {i} of much {of}" for of in names for i in range(each)]
+        made[f"{place}/{split}.parquet"] = _table(names, each, {"text": texts})
+    return made, (len(names), len(names) * each, len(names) * each)
+
+
+def _table(names: list[str], each: int, columns: Files) -> datasets.Dataset:
+    labels = [label for label in range(len(names)) for _ in range(each)]
+    table = datasets.Dataset.from_dict(columns | {"label": labels})
+    return table.cast_column("label", datasets.ClassLabel(names=names))
+
+
+def write(folder: Path, files: Files) -> None:
+    """The files, each by its kind; then folders that are named as archives are packed."""
+    for name, content in files.items():
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        datasets.Dataset.from_dict(columns, features=features).to_parquet(path)
-    return len(names), each * len(names), each * len(names)
-
-
-MAKERS: dict[str, Callable[[Path, int], tuple[int, int, int | None]]] = {
-    "cub200_2011": _cub200_2011,
-    "cub200_2010": _cub200_2010,
-    "stanford_dogs": _stanford_dogs,
-    "flowers102": _flowers102,
-    "oxford_pets": _oxford_pets,
-    "caltech101": _caltech101,
-    "imagenette": _imagenette,
-    "imagenet": _imagenet,
-    "voc2012": _voc2012,
-    "cityscapes": _cityscapes,
-    "camvid": _camvid,
-    "bdd100k": _bdd100k,
-    "idd": _idd,
-    "suim": _suim,
-    "pacs_sketch": _pacs_sketch,
-    "tweet_eval": functools.partial(_texts, "tweet_eval/emotion", "anger joy optimism sadness"),
-    "imdb": functools.partial(_texts, "imdb", "neg pos"),
-    "emotion": functools.partial(_texts, "emotion", "sadness joy love anger fear surprise"),
-    "ag_news": functools.partial(_texts, "ag_news", "World Sports Business Sci/Tech"),
-}
-"""Name of a set -> what writes a copy of so many samples a class and split: classes, train, test.
-"""
-
-
-def _pack(folder: Path, archive: Path) -> None:
-    """All of a folder in a tar or zip archive."""
-    if archive.suffix == ".zip":
-        with zipfile.ZipFile(archive, "w") as packed:
-            for file in sorted(folder.rglob("*")):
-                packed.write(file, file.relative_to(folder))
-    else:
-        with tarfile.open(archive, "w" if archive.suffix == ".tar" else "w:gz") as packed:
-            for inside in sorted(folder.iterdir()):
-                packed.add(inside, inside.name)
-
-
-def make(name: str, folder: Path, images_per_class: int = 3) -> tuple[int, int, int | None]:
-    """Write the published files of a set into a folder, with so many images a class and split.
-
-    What is published without an archive (IDD, SUIM, the hub's sets) is written as it lies.
-    Returns the numbers of classes, of train and of test samples.
-    """
-    tree = folder / ".tree"
-    shutil.rmtree(tree, ignore_errors=True)
-    tree.mkdir(parents=True)
-    counts = MAKERS[name](tree, images_per_class)
-    archives = {Path(file.name).name for file in official.SETS[name].files}
-    for one in tree.iterdir():
-        if one.name in archives and one.is_dir():
-            _pack(one, folder / one.name)
+        if isinstance(content, datasets.Dataset):
+            content.to_parquet(path)
+        elif isinstance(content, dict):
+            savemat(path, content)
+        elif isinstance(content, list):
+            path.write_text("".join(f"{line}\n" for line in content), encoding="utf-8")
         else:
-            one.rename(folder / one.name)
-    shutil.rmtree(tree)
-    return counts
+            image = content if isinstance(content, Image.Image) else Image.fromarray(content)
+            image.save(path)
+    kinds = {".tar": "tar", ".gz": "gztar", ".tgz": "gztar", ".zip": "zip"}
+    for place in sorted(folder.rglob("*"), reverse=True):  # the inner ones first
+        if place.is_dir() and place.suffix in kinds:
+            packed = shutil.make_archive(f"{place}.packed", kinds[place.suffix], place)
+            shutil.rmtree(place)
+            Path(packed).rename(place)
 
 
 # --- serving -------------------------------------------------------------------------------------
@@ -383,11 +267,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if start >= len(content):
             self.send_error(416)
             return
+        self.send_response(206 if start else 200)
         if start:
-            self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        else:
-            self.send_response(200)
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         rest = content[start:]
@@ -431,53 +313,40 @@ class Copies:
         patch.setenv("HASTE_DATA", str(folder))
         patch.setenv("HASTE_COPIES", str(self.table))
         patch.setenv("HASTE_PLUGINS", "official_copies")
-        there = os.environ.get("PYTHONPATH")
-        paths = str(Path(__file__).parent) + (os.pathsep + there if there else "")
-        patch.setenv("PYTHONPATH", paths)
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
 
     def add(self, name: str, images_per_class: int = 3) -> Path:
-        """Make a copy of a set; the folder of its published files."""
-        of = official.SETS[name]
+        """Make a copy of a set, as many samples a class and split; its files' folder."""
+        of = SETS[name]
+        folder = (self.served if any(file.url for file in of.files) else self.data) / name
         if isinstance(of.read, Published):
             folder = self.data
-        else:
-            folder = (self.served if any(file.url for file in of.files) else self.data) / name
-        self.point(name, make(name, folder, images_per_class))
+        make = _images if name in IMAGES else _scenes if name in SCENES else _hub
+        files, (classes, train, test) = make(name, images_per_class)
+        write(folder, files)
+        counts = {"classes": classes, "train": train, "test": test}
+        self.patch.setitem(SETS, name, of.model_copy(update=counts))
+        self.point(name)
         return folder
 
-    def point(self, name: str, counts: tuple[int, int, int | None] | None = None) -> None:
+    def point(self, name: str) -> None:
         """Point the table at the files as they are now."""
-        of, files = official.SETS[name], {}
+        of, files = SETS[name], []
         for file in of.files:
             short = Path(file.name).name
-            path = (self.served if file.url else self.data) / name / short
-            content = path.read_bytes()
+            content = ((self.served if file.url else self.data) / name / short).read_bytes()
+            md5 = hashlib.md5(content).hexdigest()
             url = f"{self.server.url}/{name}/{short}" if file.url else None
-            files[file.name] = [url, len(content), hashlib.md5(content).hexdigest()]
+            told = {"url": url, "size": len(content), "checksum": f"md5:{md5}"}
+            files.append(file.model_copy(update=told))
+            for key, (file_name, _) in [*Flowers102._file_dict.items()]:  # checked once more
+                if file_name == short:
+                    self.patch.setitem(Flowers102._file_dict, key, (short, md5))
+        self.patch.setitem(SETS, name, of.model_copy(update={"files": tuple(files)}))
         known = json.loads(self.table.read_text()) if self.table.exists() else {}
-        known[name] = {"files": files, "counts": counts or (of.classes, of.train, of.test)}
-        self.table.write_text(json.dumps(known))
-        for change in changes(self.table):
-            self.patch.setitem(*change)
-
-
-def changes(table: Path) -> Iterator[tuple[dict[str, Any], str, Any]]:
-    """What to set so that the official sets are the copies: a dictionary, its key, the value."""
-    for name, told in json.loads(table.read_text()).items():
-        of, (classes, train, test) = official.SETS[name], told["counts"]
-        files = tuple(
-            replace(file, url=url, size=size, md5=md5, sha256=None)
-            for file in of.files
-            for url, size, md5 in [told["files"][file.name]]
-        )
-        values = {"files": files, "classes": classes, "train": train, "test": test}
-        yield official.SETS, name, replace(of, **values)
-        if name == "flowers102":  # torchvision checks two of them once more
-            sums = {Path(file.name).name: file.md5 for file in files}
-            for key, (short, _) in [*Flowers102._file_dict.items()]:
-                yield Flowers102._file_dict, key, (short, sums[short])
+        self.table.write_text(json.dumps(known | {name: SETS[name].model_dump()}))
 
 
 if "HASTE_COPIES" in os.environ:  # as a plugin
-    for known, name, value in changes(Path(os.environ["HASTE_COPIES"])):
-        known[name] = value
+    known = json.loads(Path(os.environ["HASTE_COPIES"]).read_text())
+    SETS |= {name: Set.model_validate(values) for name, values in known.items()}

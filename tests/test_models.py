@@ -198,14 +198,14 @@ def test_missing_published_weights_are_downloaded_from_the_official_address(
 ):
     asked = []
 
-    def note(url, path, *, sha256):
-        asked.append((url.rpartition("/")[2], path.name, sha256))
+    def note(url, path, checksum):
+        asked.append((url.rpartition("/")[2], path.name, checksum))
         raise FileNotFoundError("stop here")
 
     monkeypatch.setattr("hastelib.models.weights.fetch", note)
     with pytest.raises(FileNotFoundError, match="stop here"):
         models.load("resnet18@IMAGENET1K_V1")
-    assert asked == [("resnet18-f37072fd.pth", "resnet18-f37072fd.pth", "f37072fd")]
+    assert asked == [("resnet18-f37072fd.pth", "resnet18-f37072fd.pth", "sha256:f37072fd")]
 
 
 def test_torchvision_preprocessing_comes_with_the_weights(folder: Path, monkeypatch):

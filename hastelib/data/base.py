@@ -7,9 +7,9 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import datasets
 import numpy as np
@@ -44,6 +44,35 @@ class MissingDataError(FileNotFoundError):
     """A data set is neither on this machine nor to be downloaded."""
 
 
+def load(spec: Spec, store: Store | None = None, whole: bool = False) -> datasets.DatasetDict:
+    """The splits ``train`` and ``test`` of a data set; ``store`` keeps drawings and decoded masks.
+
+    Without an official test split it is split 80/20, stratified, with the specification's ``seed``
+    (0 where it has none); but ``whole`` (source data) leaves all in ``train``.
+
+    Raises:
+        MissingDataError: the data are neither there nor to be had.
+        ValueError: the data are there, but not in the form that the specification describes.
+    """
+    found = spec.load(store or Store())
+    if whole and "test" not in found:
+        return datasets.DatasetDict(found)
+    train = found["train"]
+    if len(names := class_names(train)) < 2:
+        raise ValueError(f"{spec}: expected at least two classes, got {names}")
+    if empty := [split for split, data in found.items() if not len(data)]:
+        raise ValueError(f"{spec}: the {empty[0]} split is empty")
+    if "test" in found:
+        return datasets.DatasetDict(found)
+    try:
+        if single := [names[i] for i in np.flatnonzero(np.bincount(labels_of(train)) == 1)]:
+            raise ValueError(f"one sample in {single[:10]}")
+        seed = getattr(spec, "seed", 0)
+        return train.train_test_split(0.2, stratify_by_column="label", seed=seed)
+    except ValueError as error:
+        raise ValueError(f"{spec} cannot be split 80/20 by class: {error}") from error
+
+
 def data_folder() -> Path:
     """``HASTE_DATA``, or ``data`` in the cache where it is not set."""
     given = os.environ.get("HASTE_DATA")
@@ -52,9 +81,8 @@ def data_folder() -> Path:
 
 def class_names(split: datasets.Dataset) -> list[str]:
     """The names of the classes; of a split with masks, of all classes that a mask may hold."""
-    feature = split.features["label"]
-    names: list[str] = getattr(feature, "feature", feature).names
-    return names
+    feature: Any = split.features["label"]
+    return getattr(feature, "feature", feature).names
 
 
 def labels_of(split: datasets.Dataset) -> np.ndarray:
@@ -89,38 +117,11 @@ def relabelled(data: datasets.Dataset, labels: np.ndarray, names: list[str]) -> 
     return data.remove_columns("label").add_column("label", labels.tolist(), feature=feature)
 
 
-def renumbered(data: datasets.Dataset, rows: np.ndarray, kept: Sequence[int]) -> datasets.Dataset:
-    """These rows, all of them of the ascending classes ``kept``, which count from 0."""
-    names, labels = class_names(data), labels_of(data)[rows]
-    return relabelled(data.select(rows), np.searchsorted(kept, labels), [names[i] for i in kept])
-
-
-def split_of(found: Splits, seed: int, name: str) -> datasets.DatasetDict:
-    """The official split where there is one, else 80/20, stratified by class, seeded."""
-    train = found["train"]
-    if len(names := class_names(train)) < 2:
-        raise ValueError(f"{name}: expected at least two classes, got {names}")
-    if empty := [split for split, data in found.items() if not len(data)]:
-        raise ValueError(f"{name}: the {empty[0]} split is empty")
-    if "test" in found:
-        return datasets.DatasetDict(found)
-    try:
-        if single := [names[i] for i in np.flatnonzero(np.bincount(labels_of(train)) == 1)]:
-            raise ValueError(f"one sample in {single[:10]}")
-        return train.train_test_split(0.2, stratify_by_column="label", seed=seed)
-    except ValueError as error:
-        raise ValueError(f"{name} cannot be split 80/20 by class: {error}") from error
-
-
 def class_subsets(classes: int, seed: int = 0) -> Iterator[tuple[int, ...]]:
-    """Distinct random sets of classes, each with all its samples, until there is no other.
+    """Distinct random sets of ascending class indices, until there is no other.
 
     A size is drawn between 40% (rounded up, at least 2) and 100% of the classes, each as likely,
-    then a set of that size; sets that came before are passed over. The sequence depends on the
-    seed alone, so the third set is the third however many are asked for.
-
-    Yields:
-        Ascending class indices.
+    then a set of that size that did not come before. The sequence depends on the seed alone.
 
     Raises:
         ValueError: fewer than two ``classes``.
@@ -144,37 +145,38 @@ def class_subsets(classes: int, seed: int = 0) -> Iterator[tuple[int, ...]]:
             yield drawn
 
 
-def subset_classes(data: datasets.DatasetDict, seed: int = 0) -> Iterator[tuple[int, ...]]:
+def subset_classes(data: datasets.DatasetDict) -> Iterator[tuple[int, ...]]:
     """The classes of subset 0, 1, 2, ... of a data set.
 
     Of two classes both, without end: what is drawn is then 40% to 100% of the train samples, each
     share as likely. (The paper does not say what the subsets of IMDB are, Table 5.)
     """
     classes = len(class_names(data["train"]))
-    return class_subsets(classes, seed) if classes > 2 else itertools.repeat((0, 1))
+    return class_subsets(classes) if classes > 2 else itertools.repeat((0, 1))
 
 
 def subset_rows(
-    data: datasets.DatasetDict, which: int, seed: int = 0
+    data: datasets.DatasetDict, which: int
 ) -> tuple[tuple[int, ...], dict[str, np.ndarray]]:
-    """The classes of subset ``which``, counted from 0, and its rows in each split, ascending.
-
-    Raises:
-        ValueError: there are not so many.
-    """
-    kept = next(itertools.islice(subset_classes(data, seed), which, None), None)
+    """The classes of subset ``which``, counted from 0, and its rows in each split, ascending."""
+    kept = next(itertools.islice(subset_classes(data), which, None), None)
     count = len(class_names(data["train"]))
     if kept is None:
         raise ValueError(f"subset {which}: {count} classes have fewer distinct subsets than that")
     rows = {split: np.flatnonzero(np.isin(labels_of(data[split]), kept)) for split in data}
     if count == 2:
-        random = np.random.default_rng((seed, which))
+        random = np.random.default_rng((0, which))
         size = math.ceil(random.uniform(LEAST, 1) * len(rows["train"]))
         rows["train"] = np.sort(random.permutation(rows["train"])[:size])
     return kept, rows
 
 
-def subset(data: datasets.DatasetDict, which: int, seed: int = 0) -> datasets.DatasetDict:
+def subset(data: datasets.DatasetDict, which: int) -> datasets.DatasetDict:
     """Subset ``which`` of a data set, its classes renumbered, in its order."""
-    kept, rows = subset_rows(data, which, seed)
-    return datasets.DatasetDict({s: renumbered(data[s], rows[s], kept) for s in data})
+    kept, rows = subset_rows(data, which)
+    found = datasets.DatasetDict()
+    for split, some in rows.items():
+        names, part = class_names(data[split]), data[split].select(some)
+        labels = np.searchsorted(kept, labels_of(part))
+        found[split] = relabelled(part, labels, [names[i] for i in kept])
+    return found

@@ -9,21 +9,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import datasets
 from PIL import Image
 
-from hastelib.data.base import (
-    SPLITS,
-    MissingDataError,
-    Spec,
-    Splits,
-    class_names,
-    data_folder,
-)
+from hastelib.data.base import SPLITS, MissingDataError, Spec, Splits, class_names, data_folder
+from hastelib.data.images import table
 from hastelib.store import Store
 
 _STUBS = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}  # recognised by Pillow, not read
@@ -31,12 +24,9 @@ _SILENT = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 class Folder(Spec):
-    """Your own images: a folder of class folders (``kind: folder``).
-
-    ``path`` holds one folder per class, or a ``train`` and a ``test`` folder of such folders;
-    relative paths start at ``HASTE_DATA``. Without ``test`` the images are split 80/20,
-    stratified, with ``seed``.
-    """
+    """Your own images (``kind: folder``): ``path`` holds one folder per class, or ``train`` and
+    ``test`` with such folders; without, they are split 80/20, stratified, with ``seed``. Relative
+    paths start at ``HASTE_DATA``."""
 
     kind: Literal["folder"]
     path: str
@@ -61,16 +51,14 @@ def image_folder(path: str | Path) -> datasets.Dataset:
 
     A class is a folder in ``path``, with all images in it and in folders within. Of a folder with
     ``train`` and ``test`` folders of class folders the train split is read. Left out are hidden
-    files and folders, ``__MACOSX``, what Pillow does not read, and links to what is read anyway.
-
-    A ``UserWarning`` counts them by reason. :func:`hastelib.data.paths` gives the file of a row.
+    files and folders, ``__MACOSX``, what Pillow does not read, and links to what is read anyway;
+    a ``UserWarning`` counts them by reason.
 
     Raises:
         MissingDataError: there is no such folder.
         ValueError: it has no class folders, or one has no image.
     """
-    root = Path(path).expanduser()
-    root = _halves(root).get("train", root)
+    root = _halves(root := Path(path).expanduser()).get("train", root)
     taken, left = _images(root)
     said = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
     if (empty := [name for name, files in taken.items() if not files]) or not taken:
@@ -80,18 +68,11 @@ def image_folder(path: str | Path) -> datasets.Dataset:
     files = [file for some in taken.values() for file in some]
     if said:
         warnings.warn(f"{root}: {len(files)} images taken; left out: {said}", stacklevel=2)
-    labels = [label for label, some in enumerate(taken.values()) for _ in some]
     try:
-        return labelled(files, labels, [*taken])
+        labels = [label for label, some in enumerate(taken.values()) for _ in some]
+        return table(files, labels, [*taken])
     except UnicodeEncodeError as error:
         raise ValueError(f"{root}: a name is not UTF-8 ({error.object!r}); rename it") from error
-
-
-def labelled(files: Sequence[Any], labels: Sequence[int], names: list[str]) -> datasets.Dataset:
-    """A split of image files and their labels."""
-    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=names))
-    columns = {"image": [str(file) for file in files], "label": [*labels]}
-    return datasets.Dataset.from_dict(columns, features=features)
 
 
 def _halves(root: Path) -> dict[str, Path]:
@@ -120,14 +101,11 @@ def _images(root: Path) -> tuple[dict[str, list[Path]], Counter[str]]:
     seen = set[str]()  # the folders that were read, so that a loop of links elsewhere ends
     base = os.path.realpath(root)
 
-    def out(path: Path) -> bool:
+    def reason(path: Path) -> str:  # why it is left out
         if _hidden(path.name):
-            left["hidden"] += 1
-        elif path.is_symlink() and Path(os.path.realpath(path)).is_relative_to(base):
-            left["linked within the folder"] += 1
-        else:
-            return False
-        return True
+            return "hidden"
+        inside = path.is_symlink() and Path(os.path.realpath(path)).is_relative_to(base)
+        return "linked within the folder" if inside else ""
 
     for place, folders, names in os.walk(root, followlinks=True):
         if (real := os.path.realpath(place)) in seen:
@@ -135,19 +113,19 @@ def _images(root: Path) -> tuple[dict[str, list[Path]], Counter[str]]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in sorted(folders) if not out(Path(place, name))]
-        if not (inside := Path(place).relative_to(root).parts):
+        parts = Path(place).relative_to(root).parts
+        reasons = {name: reason(Path(place, name)) for name in sorted(folders)}
+        left.update(filter(None, reasons.values()))
+        folders[:] = [name for name, why in reasons.items() if not why]
+        if not parts:
             taken = {name: [] for name in folders}
         for path in (Path(place, name) for name in names if name not in _SILENT):
             suffix = path.suffix.lower()
-            if out(path):
-                continue
-            if not inside:
-                left["beside the class folders"] += 1
-            elif suffix in readable:
-                taken[inside[0]].append(path)
+            why = reason(path) or ("" if parts else "beside the class folders")
+            if not why and suffix in readable:
+                taken[parts[0]].append(path)
             else:
-                left[f"*{suffix}" if suffix else "without a suffix"] += 1
+                left[why or (f"*{suffix}" if suffix else "without a suffix")] += 1
     for files in taken.values():
         files.sort(key=lambda path: (str(path.parent), path.name))
     return taken, left

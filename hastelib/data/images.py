@@ -72,15 +72,12 @@ class Preprocessing:
 
 
 class Batches(Protocol):
-    """A split as a network sees it, whatever its modality: what extraction and training need.
-
-    ``order`` is (n,), the sample at each place of the batches that are not shuffled; None where
-    they come in the order of the split.
-    """
+    """A split as a network sees it: what extraction and training need."""
 
     name: str
     classes: list[str]
     order: Tensor | None
+    """(n,), the sample at each place of the unshuffled batches; None where it is the split's."""
 
     @property
     def labels(self) -> Tensor:
@@ -103,7 +100,7 @@ class Batches(Protocol):
 
 
 def cores() -> int:
-    """The cores that this process may use: its share, where ``HASTE_WORKERS`` workers share them.
+    """The cores of this process, its share where ``HASTE_WORKERS`` workers share them.
 
     None in a worker that must not start processes of its own (the daemons of ``dask worker``).
     """
@@ -113,14 +110,34 @@ def cores() -> int:
     return max(1, (there or 1) // int(os.environ.get("HASTE_WORKERS", "1")))
 
 
-def encoded(pixels: np.ndarray) -> dict[str, bytes | None]:
-    """An (h, w, 3) image or an (h, w) mask as uncompressed bytes of a file.
+def encoded(pixels: np.ndarray, kind: str = "PPM") -> dict[str, bytes | None]:
+    """An (h, w, 3) image or an (h, w) mask as a file, by default uncompressed.
 
-    They, and the fingerprint, are the same on every machine.
+    Its bytes, and so the fingerprint, are then the same on every machine.
     """
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PPM")
+    Image.fromarray(pixels).save(file, kind)
     return {"bytes": file.getvalue(), "path": None}
+
+
+def table(
+    images: Iterable[Any], labels: Iterable[Any], names: Sequence[str], masks: Any = None
+) -> datasets.Dataset:
+    """A split of images, as paths, files or pixels, and labels.
+
+    Where there are ``masks`` too a label lists the classes in one.
+    """
+    kind: Any = datasets.ClassLabel(names=[*names])
+    features = {"image": datasets.Image()}
+    columns = {"image": images}
+    if masks is not None:
+        columns["mask"], features["mask"] = masks, datasets.Image()
+        kind = datasets.List(kind)
+    for name, files in columns.items():
+        files = (encoded(x) if isinstance(x, np.ndarray) else x for x in files)
+        columns[name] = [str(x) if isinstance(x, Path) else x for x in files]
+    features = datasets.Features(features | {"label": kind})
+    return datasets.Dataset.from_dict(columns | {"label": [*labels]}, features=features)
 
 
 def paths(split: datasets.Dataset, column: str = "image") -> list[str | None]:
@@ -130,10 +147,7 @@ def paths(split: datasets.Dataset, column: str = "image") -> list[str | None]:
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """An image in three colours of 8 bits, as it looks on white paper.
-
-    Transparency is composed on white; 16-bit grey becomes x / 257, rounded. Of several frames the
-    first counts.
+    """An image in 8 bits of three colours, transparency on white; 16-bit grey becomes x / 257.
 
     Raises:
         ValueError: 32-bit integers or floats, whose white nothing in a file says.
@@ -245,11 +259,10 @@ class Decoded(Dataset[tuple[Tensor, ...]]):
 
 
 class Images(Decoded):
-    """A split of images as a network sees them: (n, 3, h, w).
+    """A split of images as a network sees them: (n, 3, h, w), in three colours, transformed.
 
-    What a file holds becomes three colours by :func:`rgb`, then goes through ``transform``:
-    :class:`Preprocessing`, which gives bytes (normalising is left to the device), or any other
-    function from an image to a tensor. ``name`` is for messages.
+    ``transform`` is :class:`Preprocessing`, which gives bytes (normalising is left to the device),
+    or any other function from an image to a tensor. ``name`` is for messages.
     """
 
     def __init__(

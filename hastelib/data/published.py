@@ -1,10 +1,10 @@
-"""Data sets as they are published on the hub: Parquet files, an image or a text a row."""
+"""Parquet files as on the hub: an image or a text and its class a row, or an image and a mask."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import datasets
 import numpy as np
@@ -15,14 +15,9 @@ from pydantic import Field
 from sklearn.model_selection import train_test_split
 
 from hastelib.data import base
-from hastelib.data.base import (
-    MissingDataError,
-    Split,
-    Splits,
-    class_names,
-    data_folder,
-    labels_of,
-)
+from hastelib.data.base import SPLITS, MissingDataError, Split, Splits, data_folder, labels_of
+from hastelib.data.images import table
+from hastelib.data.scenes import IGNORE, present
 from hastelib.store import Store, cache_folder
 
 IN_MEMORY = 1 << 30  # bytes; larger files are unpacked once into the cache and memory-mapped
@@ -34,7 +29,7 @@ class Published(base.Spec):
     ``train`` and ``test`` are paths under ``HASTE_DATA``, or patterns of several files as in
     ``set/train-*.parquet``; without ``test`` the rows are split 80/20, stratified by class, with
     ``seed``. ``hub``, ``config`` and ``revision`` say where the same data is published. ``label``
-    names the column with the classes.
+    names the column with the classes; ``where`` keeps the rows whose column has that value.
     """
 
     train: str
@@ -43,43 +38,45 @@ class Published(base.Spec):
     config: str | None = None
     revision: str | None = None
     label: str = "label"
+    where: dict[str, str] = Field(default={})
     seed: int = 0
+    content: ClassVar[str]
+    """``image`` or ``text``: a column of the splits, and the field that names it in the files."""
 
     def __str__(self) -> str:
         return self.train
 
-    def columns(self, content: str, name: str, where: Mapping[str, str]) -> Splits:
-        """The column ``content``, called ``name``, and ``label``, numbered alike in all splits.
-
-        Of the rows whose columns have the values of ``where``; none may lack content or label.
-        """
-        paths = {split: path for split in base.SPLITS if (path := getattr(self, split))}
+    def load(self, store: Store) -> Splits:
+        """The splits, with ``image`` or ``text``, and ``label``, numbered alike in all of them."""
+        paths = {split: path for split in SPLITS if (path := getattr(self, split))}
         missing = absent(paths.values(), self.hub)
-        found: Splits = {}
+        found, content = Splits(), getattr(self, self.content)
         for split, path in paths.items():
             data = self._downloaded(split, missing) if missing else read(path)
-            having(data, {content, self.label, *where}, f"{self.train}: the {split} split")
-            complete(data.data.column(content).is_null(), self.train, content, split)
-            for column, value in where.items():
+            place = f"{self.train}: the {split} split"
+            having(data, {content, self.label, *self.where}, place, content)
+            for column, value in self.where.items():
                 data = self._where(data, column, value)
             data = data.select_columns([content, self.label])
-            data = data.rename_columns({content: name, self.label: "label"})
+            data = data.rename_columns({content: self.content, self.label: "label"})
             labels = pd.Series(data["label"][:])
             negative = pd.api.types.is_numeric_dtype(labels) and labels < 0
-            complete(labels.isna() | negative, self.train, "label", split)
+            complete(labels.isna() | negative, place, "label")
             found[split] = data
         feature = found["train"].features["label"]
-        if isinstance(feature, datasets.ClassLabel):
-            return found
-        if not any(word in getattr(feature, "dtype", "") for word in ("int", "string", "bool")):
-            wanted = f"one class a row in column {self.label!r}, a name or a whole number"
-            raise ValueError(f"{self.train}: expected {wanted}, got {feature}")
-        values = sorted({value for data in found.values() for value in data.unique("label")})
-        names = [str(value) for value in values]
-        return {
-            split: base.relabelled(data, np.searchsorted(values, data["label"][:]), names)
-            for split, data in found.items()
-        }
+        if not isinstance(feature, datasets.ClassLabel):
+            if not any(word in getattr(feature, "dtype", "") for word in ("int", "string", "bool")):
+                wanted = f"one class a row in column {self.label!r}, a name or a whole number"
+                raise ValueError(f"{self.train}: expected {wanted}, got {feature}")
+            values = sorted({value for data in found.values() for value in data.unique("label")})
+            for split, data in found.items():
+                labels = np.searchsorted(values, data["label"][:])
+                found[split] = base.relabelled(data, labels, [*map(str, values)])
+        return {split: self.finished(data, split) for split, data in found.items()}
+
+    def finished(self, data: datasets.Dataset, split: Split) -> datasets.Dataset:
+        """The split with its content as what it is."""
+        raise NotImplementedError
 
     def _downloaded(self, split: Split, missing: str) -> datasets.Dataset:
         try:
@@ -104,62 +101,35 @@ class Published(base.Spec):
 
 
 class Parquet(Published):
-    """Images in Parquet files (``kind: parquet``).
-
-    ``image`` names the column with the images; ``where`` keeps the rows whose column has that
-    value; ``classes`` keeps those classes, each given by name or by a prefix that ends in ``*``.
-    """
+    """Images in Parquet files (``kind: parquet``); ``image`` names their column."""
 
     kind: Literal["parquet"]
     image: str = "image"
-    where: dict[str, str] = Field(default={})
-    classes: tuple[str, ...] | None = None
+    content = "image"
 
-    def load(self, store: Store) -> Splits:
-        """The splits, with ``image`` and ``label``."""
-        found = self.columns(self.image, "image", self.where)
-        return {s: pictures(self._chosen(data), "image", self.train) for s, data in found.items()}
-
-    def _chosen(self, data: datasets.Dataset) -> datasets.Dataset:
-        """Only the classes asked for, renumbered."""
-        if self.classes is None:
-            return data
-        names, kept = class_names(data), set[int]()
-        for pattern in self.classes:
-            start = pattern[:-1] if pattern.endswith("*") else None
-            found = {i for i, n in enumerate(names) if n == pattern or n.startswith(start or "\0")}
-            if not found:
-                some = ", ".join(names[:20])
-                raise ValueError(f"{self.train}: no class {pattern!r}; it has {some} ...")
-            kept |= found
-        rows = np.flatnonzero(np.isin(labels_of(data), [*kept]))
-        return base.renumbered(data, rows, sorted(kept))
+    def finished(self, data: datasets.Dataset, split: Split) -> datasets.Dataset:
+        """Its images as such."""
+        return pictures(data, "image", self.train)
 
 
 class Texts(Published):
-    """Texts in Parquet files (``kind: texts``).
+    """Texts in Parquet files (``kind: texts``); ``text`` names their column.
 
-    ``text`` names the column with the texts. ``most_train`` and ``most_test`` cap the rows of a
-    split: as many are drawn, stratified by class, with ``seed``.
+    Of more than ``most_train`` or ``most_test`` rows so many are drawn, by class, with ``seed``.
     """
 
     kind: Literal["texts"]
     text: str = "text"
     most_train: int | None = Field(default=None, gt=1)
     most_test: int | None = Field(default=None, gt=1)
+    content = "text"
 
-    def load(self, store: Store) -> Splits:
-        """The splits, with ``text`` and ``label``."""
-        found = self.columns(self.text, "text", {})
-        for split, data in found.items():
-            if (kind := str(data.features["text"].dtype)) not in ("string", "large_string"):
-                place = f"column {self.text!r} of the {split} split"
-                raise ValueError(f"{self.train}: expected texts in {place}, got {kind}")
-        most = {"train": self.most_train, "test": self.most_test}
-        return {split: self._capped(data, most[split], split) for split, data in found.items()}
-
-    def _capped(self, data: datasets.Dataset, most: int | None, split: str) -> datasets.Dataset:
+    def finished(self, data: datasets.Dataset, split: Split) -> datasets.Dataset:
         """At most so many rows, the classes in their proportions, in the order of the file."""
+        if (kind := str(data.features["text"].dtype)) not in ("string", "large_string"):
+            place = f"column {self.text!r} of the {split} split"
+            raise ValueError(f"{self.train}: expected texts in {place}, got {kind}")
+        most = self.most_train if split == "train" else self.most_test
         if most is None or len(data) <= most:
             return data
         labels, rows = labels_of(data), np.arange(len(data))
@@ -171,6 +141,44 @@ class Texts(Published):
         except ValueError as error:
             what = f"no {most} rows of the {split} split can be drawn by class"
             raise ValueError(f"{self.train}: {what}: {error}") from error
+
+
+class Masks(base.Spec):
+    """Parquet files with columns ``image`` and ``mask``, under ``HASTE_DATA`` (``kind: masks``).
+
+    ``train`` and ``test`` are as above. A mask is an image of one channel whose values count
+    through ``names``; ``ignore`` lists the values that stand for no class.
+    """
+
+    kind: Literal["masks"]
+    train: str
+    test: str
+    names: tuple[str, ...] = Field(min_length=2)
+    ignore: tuple[int, ...] = (255,)
+
+    def load(self, store: Store) -> Splits:
+        """The splits, with ``image``, ``mask`` and ``label``."""
+        absent((self.train, self.test))
+        return {"train": self._read(self.train), "test": self._read(self.test)}
+
+    def _read(self, place: str) -> datasets.Dataset:
+        data = read(place)
+        having(data, {"image", "mask"}, place, "image", "mask")
+        data = pictures(pictures(data, "image", place), "mask", place)
+        masks = []
+        for row, (image, mask) in enumerate(zip(data["image"], data["mask"], strict=True)):
+            values, where = np.asarray(mask), f"{place}, row {row}"
+            if values.ndim != 2:
+                raise ValueError(f"{where}: expected a mask of one channel, got {values.shape}")
+            if image.size != mask.size:
+                raise ValueError(f"{where}: the image has size {image.size}, its mask {mask.size}")
+            values = np.where(np.isin(values, self.ignore), IGNORE, values)
+            if odd := sorted(set(present(values)) - set(range(len(self.names)))):
+                what = f"the mask holds {odd}, but there are {len(self.names)} names"
+                raise ValueError(f"{where}: {what}; name them, or list them under ignore")
+            masks.append(values.astype(np.uint8))
+        images = data.cast_column("image", datasets.Image(decode=False))["image"]
+        return table(images, map(present, masks), self.names, masks)
 
 
 def matching(path: str) -> list[Path]:
@@ -204,17 +212,18 @@ def read(path: str) -> datasets.Dataset:
         raise ValueError(f"cannot read {names} as Parquet ({error}); fetch it again") from error
 
 
-def having(data: datasets.Dataset, wanted: set[str], place: str) -> None:
-    """``ValueError`` where the data lack a column."""
+def having(data: datasets.Dataset, wanted: set[str], place: str, *full: str) -> None:
+    """``ValueError`` where the data lack a column, or rows of those that must be ``full``."""
     if missing := sorted(wanted - set(data.column_names)):
         raise ValueError(f"{place} has no column {missing}; it has {sorted(data.column_names)}")
+    for column in full:
+        complete(data.data.column(column).is_null(), place, column)
 
 
-def complete(empty: Any, place: str, what: str, split: Split | None = None) -> None:
+def complete(empty: Any, place: str, what: str) -> None:
     """``ValueError`` where some rows are empty."""
     if count := np.sum(empty := np.array(empty)):
-        rows = f"rows of the {split} split" if split else "rows"
-        raise ValueError(f"{place}: {count} of {len(empty)} {rows} have no {what}; remove them")
+        raise ValueError(f"{place}: {count} of {len(empty)} rows have no {what}; remove them")
 
 
 def pictures(data: datasets.Dataset, column: str, place: str) -> datasets.Dataset:

@@ -1,4 +1,4 @@
-"""Scenes with a mask: in Parquet files, in files of images and masks; and as batches.
+"""Scenes with a mask, from files of images and masks; and as batches.
 
 A ``mask`` has one channel, the index of each pixel's class, 255 where it has none.
 """
@@ -6,30 +6,22 @@ A ``mask`` has one channel, the index of each pixel's class, 255 where it has no
 from __future__ import annotations
 
 import functools
-import io
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import datasets
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import Field
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tvf
 from tqdm import tqdm
 
-from hastelib.data.base import Spec, Splits
-from hastelib.data.images import Decoded, encoded, rgb
-from hastelib.data.published import absent, complete, having, pictures, read
+from hastelib.data.images import Decoded, encoded, rgb, table
 from hastelib.store import Store, key
-
-Pair = tuple[Path, Path]
-Decoder = Callable[[Image.Image], np.ndarray]
-"""From a mask file to the index of each pixel's class."""
 
 IGNORE = 255
 """The value of a mask where a pixel has no class."""
@@ -42,62 +34,21 @@ STEP = 8
 _VERSION = 1  # raised when masks are decoded otherwise
 
 
-class Masks(Spec):
-    """Parquet files with an image and a mask a row, under ``HASTE_DATA`` (``kind: masks``).
-
-    ``train`` and ``test`` are paths under ``HASTE_DATA``, or patterns of several files. A mask is
-    an image of one channel whose values count through ``names``; ``ignore`` lists the values that
-    stand for no class.
-    """
-
-    kind: Literal["masks"]
-    train: str
-    test: str
-    names: tuple[str, ...] = Field(min_length=2)
-    ignore: tuple[int, ...] = (255,)
-    image: str = "image"
-    mask: str = "mask"
-
-    def load(self, store: Store) -> Splits:
-        """The splits, with ``image``, ``mask`` and ``label``."""
-        absent((self.train, self.test))
-        return {"train": self._read(self.train), "test": self._read(self.test)}
-
-    def _read(self, place: str) -> datasets.Dataset:
-        data = read(place)
-        having(data, {self.image, self.mask}, place)
-        data = data.select_columns([self.image, self.mask])
-        for column in data.column_names:
-            complete(data.data.column(column).is_null(), place, column)
-            data = pictures(data, column, place)
-        masks = []
-        for row, one in enumerate(data):
-            mask, size = np.asarray(one[self.mask]), one[self.image].size
-            where = f"{place}, row {row}"
-            if mask.ndim != 2:
-                raise ValueError(f"{where}: expected a mask of one channel, got shape {mask.shape}")
-            if size != mask.shape[::-1]:
-                raise ValueError(f"{where}: the image has size {size}, its mask {mask.shape[::-1]}")
-            mask = np.where(np.isin(mask, self.ignore), IGNORE, mask)
-            if odd := sorted(set(present(mask)) - set(range(len(self.names)))):
-                what = f"the mask holds {odd}, but there are {len(self.names)} names"
-                raise ValueError(f"{where}: {what}; name them, or list them under ignore")
-            masks.append(mask.astype(np.uint8))
-        images = data.cast_column(self.image, datasets.Image(decode=False))[self.image]
-        return split(images, masks, self.names)
-
-
 def decoded(
-    pairs: Sequence[Pair], names: list[str], decode: Decoder, store: Store, kind: str, half: str
+    pairs: Sequence[tuple[Path, Path]],
+    names: Sequence[str],
+    decode: Callable[[Image.Image], np.ndarray],
+    store: Store,
+    kind: str,
+    half: str,
 ) -> datasets.Dataset:
-    """The split of these pairs; its masks are decoded once, of a large set in minutes."""
+    """The split of these images and mask files, decoded once: of a large set that takes minutes."""
 
     def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
         files, classes = [], []
         for image, path in tqdm(pairs, f"decoding masks of {kind} {half}", leave=False):
-            mask, packed = _mask(image, path, decode), io.BytesIO()
-            Image.fromarray(mask).save(packed, "PNG")
-            files.append(packed.getvalue())
+            mask = _mask(image, path, decode)
+            files.append(encoded(mask, "PNG")["bytes"] or b"")
             classes.append(present(mask))
         joined = torch.frombuffer(bytearray(b"".join(files)), dtype=torch.uint8)
         ends = torch.tensor([len(file) for file in files]).cumsum(0)
@@ -108,19 +59,7 @@ def decoded(
     arrays, notes = store.get("masks", key(version=_VERSION, kind=kind, masks=masks), make)
     joined, ends = arrays["files"].numpy().tobytes(), [0, *arrays["ends"].tolist()]
     packed = [{"bytes": joined[a:b], "path": None} for a, b in itertools.pairwise(ends)]
-    return split([str(image) for image, _ in pairs], packed, names, notes["present"])
-
-
-def split(
-    images: Iterable[Any], masks: Any, names: Iterable[str], classes: Iterable[Any] | None = None
-) -> datasets.Dataset:
-    """A split of images and masks, as arrays or files, and the classes in each mask."""
-    image, label = datasets.Image(), datasets.List(datasets.ClassLabel(names=[*names]))
-    files = [[encoded(x) if isinstance(x, np.ndarray) else x for x in y] for y in (images, masks)]
-    classes = [present(mask) for mask in masks] if classes is None else classes
-    columns = {"image": files[0], "mask": files[1], "label": [*classes]}
-    features = datasets.Features(image=image, mask=image, label=label)
-    return datasets.Dataset.from_dict(columns, features=features)
+    return table([image for image, _ in pairs], notes["present"], names, packed)
 
 
 def present(mask: np.ndarray) -> list[int]:
@@ -129,7 +68,7 @@ def present(mask: np.ndarray) -> list[int]:
     return found
 
 
-def _mask(image: Path, path: Path, decode: Decoder) -> np.ndarray:
+def _mask(image: Path, path: Path, decode: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
     try:
         with Image.open(path) as file, Image.open(image) as picture:
             if file.size != picture.size:
@@ -144,8 +83,7 @@ class Pictures(Decoded):
 
     The shorter side becomes ``size`` pixels, the longer one what the shape of the split's first
     image asks for, to a multiple of :data:`STEP`. An image of another shape is scaled until it
-    covers that rectangle and cut at its middle; its mask with it, by the nearest pixel. ``name``
-    is for messages.
+    covers that rectangle and cut at its middle; its mask with it, by the nearest pixel.
     """
 
     def __init__(

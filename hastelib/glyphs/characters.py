@@ -1,20 +1,17 @@
-"""The embedded data: characters drawn with the fonts that matplotlib ships.
+"""Characters drawn with the fonts that matplotlib ships.
 
 Every drawing varies in font, size, position, rotation, stroke, contrast and clutter, each by its
-own amount, so that some are clearly hard: a small, turned, faint character under strokes of
-clutter. Ink is dark on light, as on paper.
+own amount, so that some are clearly hard. Ink is dark on light, as on paper.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-import datasets
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -22,8 +19,9 @@ from pydantic import Field
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from hastelib.data.base import SPLITS, Spec, Split
-from hastelib.data.images import encoded
+from hastelib.data.base import SPLITS, Spec, Split, Splits
+from hastelib.data.images import table
+from hastelib.data.scenes import present
 from hastelib.download import sha256_of
 from hastelib.store import Store, key
 
@@ -41,8 +39,21 @@ class Counted(Spec):
     test: int = Field(gt=0)
     seed: int = 0
 
-    def kept(self, store: Store) -> dict[Split, tuple[np.ndarray, np.ndarray]]:
-        """Drawings from the store, made anew where specification, code or tools are others."""
+
+class Drawn(Counted):
+    """What is drawn once and then kept in the store."""
+
+    @property
+    def names(self) -> list[str]:
+        """The classes, in the order of their indices."""
+        raise NotImplementedError
+
+    def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
+        """The (n, h, w) or (n, h, w, 3) bytes of a split; (n,) labels or (n, h, w) masks."""
+        raise NotImplementedError
+
+    def load(self, store: Store) -> Splits:
+        """The splits, drawn anew where specification, code or tools are others."""
         code = [sha256_of(Path(__file__).with_name(f"{n}.py")) for n in ("characters", "scenes")]
         tools = [metadata.version(n) for n in ("matplotlib", "pillow", "numpy", "scikit-learn")]
 
@@ -52,23 +63,16 @@ class Counted(Spec):
 
         entry = key(spec=self.model_dump(), source=code, tools=tools)
         arrays = store.get("drawings", entry, make)[0]
-        return {s: (arrays[f"{s}.0"].numpy(), arrays[f"{s}.1"].numpy()) for s in SPLITS}
-
-    def labelled(self, store: Store, names: Sequence[str]) -> datasets.DatasetDict:
-        """The splits, with ``image`` and ``label``."""
-        kind = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=[*names]))
-        found = datasets.DatasetDict()
-        for split, (images, labels) in self.kept(store).items():
-            columns = {"image": [encoded(image) for image in images], "label": labels.tolist()}
-            found[split] = datasets.Dataset.from_dict(columns, features=kind)
+        found: Splits = {}
+        for split in SPLITS:
+            images, labels = (arrays[f"{split}.{i}"].numpy() for i in (0, 1))
+            masks = labels if labels.ndim > 1 else None
+            classes = labels.tolist() if masks is None else map(present, masks)
+            found[split] = table(images, classes, self.names, masks)
         return found
 
-    def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
-        """The (n, h, w) or (n, h, w, 3) bytes of a split; (n,) labels or (n, h, w) masks."""
-        raise NotImplementedError
 
-
-class Glyphs(Counted):
+class Glyphs(Drawn):
     """Characters drawn with the fonts that matplotlib ships (``kind: glyphs``).
 
     ``characters`` is a string of characters or of ranges such as ``α-ω``.
@@ -78,31 +82,30 @@ class Glyphs(Counted):
     characters: str
     style: Literal["plain", "outline"] = "plain"
 
-    def load(self, store: Store) -> datasets.DatasetDict:
-        """The splits, with ``image`` and ``label``."""
-        return self.labelled(store, characters(self.characters))
+    @property
+    def names(self) -> list[str]:
+        """The characters."""
+        return characters(self.characters)
 
     def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
         """(n, 32, 32) bytes, (n,) labels."""
-        classes, count, images = characters(self.characters), getattr(self, split), []
-        for one in classes:
+        count, images = getattr(self, split), []
+        for one in self.names:
             stream = [self.seed, ord(one), split == "test", self.style == "outline"]
             random = np.random.default_rng(stream)
             images += [draw(one, self.style, random) for _ in range(count)]
-        return np.stack(images), np.arange(len(classes)).repeat(count)
+        return np.stack(images), np.arange(len(self.names)).repeat(count)
 
 
-class Digits(Counted):
-    """scikit-learn's handwritten digits, real 8 x 8 scans (``kind: digits``).
-
-    Enlarged to 32 x 32; ink is dark on light, as in the drawings.
-    """
+class Digits(Drawn):
+    """scikit-learn's handwritten digits, 8 x 8 scans enlarged to 32 x 32 (``kind: digits``)."""
 
     kind: Literal["digits"]
 
-    def load(self, store: Store) -> datasets.DatasetDict:
-        """The splits, with ``image`` and ``label``."""
-        return self.labelled(store, [str(digit) for digit in range(10)])
+    @property
+    def names(self) -> list[str]:
+        """The digits."""
+        return [*"0123456789"]
 
     def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
         """(n, 32, 32) bytes, (n,) labels."""

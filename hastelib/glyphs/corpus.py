@@ -1,13 +1,8 @@
-"""A generated corpus: short texts whose labels a grammar decides.
+"""A generated corpus: short texts whose labels a grammar decides, ``corpus.yaml``.
 
-Four tasks share one vocabulary. Two are wide enough to learn a source from, two are other
-registers:
-
-- ``topics``: news lines of four topics, some of whose words belong to two;
-- ``emotions``: diary lines of six emotions;
-- ``reviews``: several judgements of a film or a book, good or bad on the whole;
-- ``tweets``: four emotions, three of the six and one of their own, with drawn-out words, hashtags
-  and slang that no diary has.
+Four tasks share one vocabulary: ``topics`` (news lines), ``emotions`` (diary lines), ``reviews``
+(several judgements, good or bad on the whole) and ``tweets`` (three of the six emotions and one of
+their own, with drawn-out words, hashtags and slang that no diary has).
 
 Every text has a strength, drawn at random: the share of its clauses that speak for its label. The
 others say nothing or name a word of a neighbouring class (love beside joy, fear beside sadness);
@@ -17,110 +12,35 @@ and some that nobody could tell. What a diary, a review or a tweet is about lean
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import datasets
 import numpy as np
+import yaml
 
-from hastelib.data.base import SPLITS
+from hastelib.data.base import SPLITS, Splits
 from hastelib.glyphs.characters import Counted
 from hastelib.store import Store
 
-TASKS = {
-    "topics": ["world", "sports", "business", "science"],
-    "emotions": ["sadness", "joy", "love", "anger", "fear", "surprise"],
-    "reviews": ["negative", "positive"],
-    "tweets": ["anger", "joy", "optimism", "sadness"],
-}
-"""Task -> its labels."""
-
-_CLASSES = """
-world business,sports - -
-    minister border treaty election embassy troops vote refugees capital summit parliament rebels
-    talks official peace crisis
-sports world - -
-    coach striker league goal season match stadium champion injury medal fans final official record
-    team race
-business science,world - -
-    shares profit bank merger market oil sales investors prices budget deal company record crisis
-    chip software
-science business - -
-    telescope cell virus robot satellite gene laboratory orbit physics chip software species
-    research climate company race
-sadness fear,anger joy world
-    sad lonely hopeless tearful empty gloomy miserable hurt lost grieving drained numb
-joy love,surprise sadness sports
-    happy cheerful glad delighted playful joyful bright content lively proud thrilled sunny
-love joy anger science
-    loving tender adored caring fond devoted sweet warm gentle close cherished romantic
-anger sadness,fear love business
-    angry furious bitter annoyed hateful outraged rude irritated cold hostile mad spiteful
-fear sadness,surprise optimism world
-    afraid scared nervous anxious shaky terrified worried tense helpless uneasy timid lost
-surprise joy,fear sadness science
-    amazed stunned curious shocked astonished dazed puzzled speechless impressed strange thrilled
-    shaky
-optimism joy,sadness fear sports
-    hopeful better believe forward stronger tomorrow faith rise shine bright proud someday
-negative positive positive business
-    dull awful weak clumsy boring messy lifeless tedious cold miserable annoying empty
-positive negative negative science
-    superb moving clever rich charming brilliant gripping fresh warm delightful lively bright
-"""  # a class, its neighbours, its opposite, what its texts are mostly about; the words for it
-_ROWS = [block.split() for block in re.split(r"\n(?=\w)", _CLASSES.strip())]
-NEIGHBOURS = {name: near.split(",") for name, near, *_ in _ROWS}
-OPPOSITES = {name: opposite for name, _, opposite, *_ in _ROWS}
-LEANS = {name: topic for name, _, _, topic, *_ in _ROWS}
-CUES = {name: words for name, _, _, _, *words in _ROWS}
-TWEETED = {word for name in TASKS["tweets"] for word in CUES[name]}
+_GRAMMAR = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+TASKS, CLASSES = _GRAMMAR["tasks"], _GRAMMAR["classes"]
+"""What the grammar says of each task, and of each label."""
+CUES: dict[str, list[str]] = {name: of["words"].split() for name, of in CLASSES.items()}
+TWEETED = {word for name in TASKS["tweets"]["labels"] for word in CUES[name]}
 """The words that tweets also draw out, or make hashtags."""
-
-FILLERS = {
-    "topics": "on {day} the {place} waited|{place} reports said on {day}|"
-    "the spokesman gave no comment|it is the third time this year",
-    "emotions": "i went out on {day}|it was about the {about}|i keep thinking of the {about}|"
-    "my sister called again|i could not sleep",
-    "reviews": "i watched it on {day}|it is about a {about}|the {about} comes in late|"
-    "it runs for two hours",
-    "tweets": "omg the {about}|smh {about} again|at the {place} rn|{day} mood|u know",
-}
-SAYS = {
-    "topics": "the {cue} and the {cue} in the {place}|new {cue} after the {cue}|{cue} on {day}",
-    "emotions": "i feel {cue}|i was so {cue} on {day}|it left me {cue} and {cue}",
-    "reviews": "the {part} was {cue}|a {cue} {part}|it left me {felt}|i was {felt}",
-    "tweets": "im so {cue} rn|{cue} af|{tag}|feeling {cue} lol",
-}
-DENIES = {
-    "emotions": "i am not {cue} any more|i was never {cue}",
-    "reviews": "the {part} was not {cue}|never {cue}",
-    "tweets": "not {cue} lol|aint {cue}",
-}
-SLOTS = {
-    "{place}": ["city", "north", "south", "office", "street", "station", "school"],
-    "{day}": ["monday", "tuesday", "friday", "sunday", "tonight"],
-    "{part}": ["story", "acting", "ending", "music", "dialogue", "cast", "plot"],
-}
-FELT = {"negative": ("sadness", "anger", "fear"), "positive": ("joy", "love", "surprise")}
-"""The emotions that a judgement goes with."""
-
-CLAUSES = {"topics": (2, 5), "emotions": (2, 5), "reviews": (4, 8), "tweets": (1, 4)}
 
 
 class Corpus(Counted):
-    """Short texts written by a grammar (``kind: corpus``), see :mod:`hastelib.glyphs.corpus`.
-
-    ``task`` says what their labels are: ``topics`` of news, ``emotions`` of diary lines,
-    the sentiment of ``reviews``, or the emotions of ``tweets``, another register.
-    """
+    """Short texts written by a grammar (``kind: corpus``), see :mod:`hastelib.glyphs.corpus`."""
 
     kind: Literal["corpus"]
     task: Literal["topics", "emotions", "reviews", "tweets"]
 
-    def load(self, store: Store) -> datasets.DatasetDict:
+    def load(self, store: Store) -> Splits:
         """The splits, with ``text`` and ``label``."""
-        names, text, found = TASKS[self.task], datasets.Value("string"), datasets.DatasetDict()
+        names, text, found = TASKS[self.task]["labels"], datasets.Value("string"), Splits()
         features = datasets.Features(text=text, label=datasets.ClassLabel(names=names))
         for split in SPLITS:
             lines, count = list[str](), getattr(self, split)
@@ -135,9 +55,10 @@ class Corpus(Counted):
 
 def vocabulary() -> list[str]:
     """Every word that the grammar can write, in alphabetical order."""
-    phrases = " ".join(some for rules in (FILLERS, SAYS, DENIES) for some in rules.values())
-    words = {word for word in phrases.replace("|", " ").split() if "{" not in word}
-    words |= {word for some in (*CUES.values(), *SLOTS.values()) for word in some}
+    kinds = ("fillers", "says", "denies")
+    phrases = [phrase for rules in TASKS.values() for kind in kinds for phrase in rules[kind]]
+    words = {word for word in " ".join(phrases).split() if "{" not in word}
+    words.update(*CUES.values(), *_GRAMMAR["slots"].values())
     return sorted(words | {*map(_drawn_out, TWEETED)} | {f"#{word}" for word in TWEETED})
 
 
@@ -146,8 +67,11 @@ def _drawn_out(word: str) -> str:
 
 
 class _Writer:
+    """Writes the texts of a label."""
+
     def __init__(self, task: str, label: str, random: np.random.Generator) -> None:
-        self.task, self.label, self.random = task, label, random
+        self.rules, self.of, self.random = TASKS[task], CLASSES[label], random
+        self.tweets, self.label = task == "tweets", label
 
     def pick(self, options: Sequence[str]) -> str:
         return options[int(self.random.integers(len(options)))]
@@ -157,39 +81,40 @@ class _Writer:
 
     def cue(self, name: str) -> str:
         word = self.pick(CUES[name])
-        long = self.task == "tweets" and self.chance(0.5) and word in TWEETED
+        long = self.tweets and self.chance(0.5) and word in TWEETED
         return _drawn_out(word) if long else word
 
-    def phrase(self, options: str, name: str) -> str:
+    def phrase(self, kind: str, name: str) -> str:
         """One of the phrases, its cues of class ``name``."""
         words = []
-        for word in self.pick(options.split("|")).split():
+        for word in self.pick(self.rules[kind]).split():
             match word:
                 case "{cue}":
                     words.append(self.cue(name))
                 case "{felt}":
-                    words.append(self.cue(self.pick(FELT[name])))
+                    words.append(self.cue(self.pick(CLASSES[name]["felt"])))
                 case "{tag}":
                     cue = self.pick(CUES[name])
                     words.append(f"#{cue}" if cue in TWEETED else cue)
                 case "{about}":
-                    topic = LEANS[self.label] if self.chance(0.5) else self.pick(TASKS["topics"])
+                    leaning = self.chance(0.5)
+                    topic = self.of["topic"] if leaning else self.pick(TASKS["topics"]["labels"])
                     words.append(self.pick(CUES[topic]))
                 case _:
-                    words.append(self.pick(SLOTS.get(word, (word,))))
+                    words.append(self.pick(_GRAMMAR["slots"].get(word, (word,))))
         return " ".join(words)
 
     def clause(self, strength: float) -> str:
-        says = SAYS[self.task]
         if self.chance(strength):
-            if self.task in DENIES and self.chance(0.25):
-                return self.phrase(DENIES[self.task], OPPOSITES[self.label])
-            return self.phrase(says, self.label)
+            if self.rules["denies"] and self.chance(0.25):
+                return self.phrase("denies", self.of["opposite"])
+            return self.phrase("says", self.label)
         if self.chance(0.5):
-            return self.phrase(FILLERS[self.task], self.label)
-        return self.phrase(says, self.pick(NEIGHBOURS[self.label]))
+            return self.phrase("fillers", self.label)
+        return self.phrase("says", self.pick(self.of["near"]))
 
     def text(self) -> str:
         strength = self.random.beta(3, 2)
-        count = self.random.integers(*CLAUSES[self.task], endpoint=True)
+        least, most = self.rules["clauses"]
+        count = self.random.integers(least, most, endpoint=True)
         return " ".join(self.clause(strength) for _ in range(count))

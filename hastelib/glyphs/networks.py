@@ -35,8 +35,7 @@ class _Subsample(nn.Module):
 class CifarResNet(nn.Module):
     """The ResNets for small images of He et al., 2016, Sec. 4.2: 6 ``blocks`` + 2 layers.
 
-    Three stages of ``width``, 2 ``width`` and 4 ``width`` channels; ``stem_stride`` 2 halves the
-    resolution at once, which makes the networks of the glyphs four times as fast.
+    ``width`` is that of the first of three stages; ``stem_stride`` 2 halves the resolution at once.
     """
 
     def __init__(
@@ -91,6 +90,5 @@ GLYPHS: dict[str, Callable[[int], nn.Module]] = {
     "densenet28": partial(_small_densenet, layers=4, growth=10),
     "mobilenet_v2": _small_mobilenet,
 }
-"""The architectures of the embedded suite: the paper's proportions, three ResNets, three
-DenseNets and one MobileNetV2, made narrow. Depth and width grow together within a family, so that
-the sources differ in how well they transfer by more than the seeds of a fine-tuning do."""
+"""Architectures in the paper's proportions. Depth and width grow together within a family, so that
+sources differ in how well they transfer by more than the seeds of a fine-tuning do."""

@@ -1,25 +1,21 @@
 """Scenes for segmentation: characters strewn over a ground, and the class of every pixel.
 
-What a style may change is what separates real sets of street scenes or of photographs from each
-other: colours, how much is in a scene and how large, what else is there, and how bad the camera
-is. All styles share the classes, so a network that learnt one style knows something of the next.
+A style changes what separates real sets from each other: colours, how much is in a scene and how
+large, what else is there, and how bad the camera is.
 """
 
 from __future__ import annotations
 
 import colorsys
 import zlib
-from typing import Literal
+from typing import Literal, get_args
 
-import datasets
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from pydantic import Field, model_validator
 
-from hastelib.data import scenes
 from hastelib.data.base import Split
-from hastelib.glyphs.characters import Counted, characters, font, fonts
-from hastelib.store import Store
+from hastelib.glyphs.characters import Drawn, characters, font, fonts
 
 KINDS = {
     "letters": "A-HJ-Z",
@@ -29,7 +25,6 @@ KINDS = {
     "operators": "≡≈⊕⊗∞∑∏√∩∪",
 }
 """Class -> its characters. I, 0 and 1 are left out: as strokes they belong to several classes."""
-
 Kind = Literal["letters", "digits", "arrows", "stars", "operators"]
 Range = tuple[float, float]
 Rgb = tuple[int, int, int]
@@ -48,19 +43,18 @@ _INK: dict[str, tuple[Range, Range]] = {
 """As above; the ink of ``colour`` depends on its ground."""
 
 
-class Scenes(Counted):
+class Scenes(Drawn):
     """Characters strewn over a ground, with exact masks (``kind: scenes``).
 
-    The classes are the background and the ``kinds`` of characters, see :data:`KINDS`. The rest is
-    a style: the ``palette`` of ground and ink; ``density``, the least and the most characters in a
-    scene; ``scale``, the least and the most height of one, as a share of the scene's; ``clutter``
-    (strokes of background in the colour of ink) and ``degradation`` (blur, noise and lost
-    contrast), each from 0 to 1. ``train`` and ``test`` count scenes of ``height`` x ``width``
-    pixels; two styles have no scene in common.
+    The classes are the background and the ``kinds`` of characters. ``train`` and ``test`` count
+    scenes of ``height`` x ``width`` pixels; two styles have none in common. A style is: the
+    ``palette`` of ground and ink; ``density``, the least and the most characters in a scene;
+    ``scale``, the least and the most height of one, as a share of the scene's; ``clutter`` (strokes
+    in the colour of ink) and ``degradation`` (blur, noise, lost contrast), each from 0 to 1.
     """
 
     kind: Literal["scenes"]
-    kinds: tuple[Kind, ...] = ("letters", "digits", "arrows", "stars", "operators")
+    kinds: tuple[Kind, ...] = get_args(Kind)
     palette: Literal["paper", "night", "colour"] = "paper"
     density: tuple[int, int] = (3, 5)
     scale: tuple[float, float] = (0.3, 0.5)
@@ -83,11 +77,6 @@ class Scenes(Counted):
     def names(self) -> list[str]:
         """The classes, in the order of their indices in a mask."""
         return ["background", *self.kinds]
-
-    def load(self, store: Store) -> datasets.DatasetDict:
-        """The splits, with ``image``, ``mask`` and ``label``."""
-        made = self.kept(store).items()
-        return datasets.DatasetDict({s: scenes.split(*arrays, self.names) for s, arrays in made})
 
     def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
         """(n, h, w, 3) bytes, (n, h, w) masks."""

@@ -85,7 +85,7 @@ def find(file: str, url: str | None = None) -> Path:
             f"no weight file {file} in {root}; put it there, or set HASTE_WEIGHTS to the folder "
             "that holds it"
         )
-    return fetch(url, root / file, sha256=prefix)
+    return fetch(url, root / file, f"sha256:{prefix}")
 
 
 def of_torchvision(architecture: str, weights: str) -> tuple[Any, Path]:
