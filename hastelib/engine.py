@@ -163,11 +163,10 @@ def _there(
     for job in ordered:
         needs = [futures[need] for need in job.needs]
         futures[job.name] = submit(job, needs, "then" if needs else "first")
-    names = {future.key: name for name, future in futures.items()}
     for future in as_completed([*futures.values()], loop=client.loop):
         with suppress(Exception):  # told below
-            results[names[future.key]] = future.result()
-            del futures[names[future.key]]  # else made again when its worker dies
+            results[future.key[1]] = future.result()
+            del futures[future.key[1]]  # else made again when its worker dies
         bar.update()
 
     def tries(job: Job) -> Iterator[Callable[[], Any]]:

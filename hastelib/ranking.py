@@ -25,6 +25,7 @@ from hastelib.data.images import rgb
 from hastelib.features import Features, default_device, extract, features, in_order, parted
 from hastelib.hardness import Signature
 from hastelib.metrics import METRICS, Sample
+from hastelib.models import language
 from hastelib.models.source import fingerprint as module_fingerprint
 from hastelib.store import Store, key, writing
 from hastelib.suites import one_of
@@ -199,12 +200,11 @@ class _Task:
         if transform is None:
             what = "transform" if images else "tokenizer"
             raise ValueError(f"which {what} does it want? Give a pair (module, {what})")
+        mark = module_fingerprint(module)
         if images:
-            return models.Source(name, module, transform, module_fingerprint(module))
-        from hastelib.models import language
-
-        read = language.Tokenising.of(transform, language.TOKENS)
-        return language.TextSource(name, module, read, module_fingerprint(module))
+            return models.Source(name, module, transform, mark)
+        tokens = language.Tokenising.of(transform, language.TOKENS)
+        return language.TextSource(name, module, tokens, mark)
 
     def features(self, source: Features | models.Source, rows: Tensor) -> Features:
         """What a model makes of some of the samples."""
@@ -283,7 +283,7 @@ def rank(
             is; or None with ``labels``, where the models are arrays.
         models: names (:mod:`hastelib.models`), or your names with a name, a module, a pair (module,
             transform or tokenizer), :class:`Features`, or an embedding (n, d).
-        labels: (n,) integers, with ``data=None``.
+        labels: integers, with ``data=None``.
         metrics: of :data:`hastelib.metrics.METRICS`; the table is sorted by the first.
         hard: ``cs`` (class-specific) and ``ca`` (class-agnostic, which needs a signature).
         fraction: of the samples that counts as hard.
@@ -380,8 +380,7 @@ class Ranking:
 
     Attributes:
         frame: long: model, metric, variant (``all``, ``random``, ``cs``, ``ca``), draw, score,
-            samples, reason, seconds, prior, round. A model that failed has a row with NaN for every
-            metric and variant.
+            samples, reason, seconds, prior, round; NaN with the reason where there is no score.
         halves: the scores on each half-sample: model, metric, draw, score.
         samples: index, class, path or text, and hardness by variant and model.
         metrics: the first sorts.
@@ -445,8 +444,7 @@ class Ranking:
     def best(self, metric: str | None = None) -> str:
         """The name of the model with the highest score on all samples.
 
-        Raises:
-            ValueError: the metric was not asked for, or no model has a score.
+        ``ValueError`` where the metric was not asked for, or no model has a score.
         """
         last = self.frame[self.frame["round"] == len(self.steps)].set_index("model")
         own = last["score"][(last["metric"] == self._metric(metric)) & (last["variant"] == "all")]
@@ -474,11 +472,8 @@ class Ranking:
     def hardest(self, k: int = 20, model: str | None = None, variant: str = "cs") -> pd.DataFrame:
         """The k hardest samples for a model, the best one where none is named, the hardest first.
 
-        Returns:
-            Index into your data; path or text, class, hardness. Mislabelled samples stand here.
-
-        Raises:
-            ValueError: the model has no such hardness.
+        Index into your data; path or text, class, hardness. Mislabelled samples stand here. Raises
+        ``ValueError`` where the model has no such hardness.
         """
         name = model or self.best()
         column = f"{variant}|{name}"
