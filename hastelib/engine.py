@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import traceback
 import uuid
 from collections import Counter
@@ -84,14 +85,12 @@ def run(jobs: Sequence[Job], scheduler: str | None = None, name: str = "") -> di
         Name -> result, in the order of the jobs.
 
     Raises:
-        ValueError: an unknown scheduler, two jobs of one name, needs that are unknown or circular,
-            jobs that need a GPU where no worker has one.
+        ValueError: an unknown scheduler, two jobs of one name, unknown or circular needs, no GPU.
         OSError: no scheduler answers.
         JobsFailedError: some jobs failed; the message lists them with their errors.
     """
     where = scheduler or os.environ.get("HASTE_SCHEDULER") or "local"
-    number = int(where) if where.isdecimal() else None
-    if where != "local" and not number and "://" not in where and not where.endswith(".json"):
+    if not re.fullmatch(r"local|[1-9]\d*|.+://.+|.+\.json", where):
         raise ValueError(
             f"unknown scheduler {where!r}; choose local, a number of worker processes (at least "
             "1), the address of a Dask scheduler (tcp://HOST:PORT) or its scheduler file (.json)"
@@ -107,7 +106,7 @@ def run(jobs: Sequence[Job], scheduler: str | None = None, name: str = "") -> di
                 _settle(job, [call, call], results, errors)
                 bar.update()
         else:
-            with _client(where, number, any(job.gpus for job in jobs)) as client:
+            with _client(where, any(job.gpus for job in jobs)) as client:
                 _there(client, ordered, results, errors, bar)
     if errors:
         raise JobsFailedError(errors, results)
@@ -196,15 +195,15 @@ def told(error: BaseException) -> str:
 
 
 @contextmanager
-def _client(where: str, workers: int | None, gpus: bool) -> Iterator[Client]:
+def _client(where: str, gpus: bool) -> Iterator[Client]:
     try:
         from distributed import Client
     except ImportError as error:
         raise ImportError(
             f"HASTE_SCHEDULER={where} needs dask.distributed: pip install 'hastelib[cluster]'"
         ) from error
-    if workers:
-        with _cluster(workers, gpus) as cluster, Client(cluster, set_as_default=False) as client:
+    if where.isdecimal():
+        with _cluster(int(where), gpus) as cluster, Client(cluster, set_as_default=False) as client:
             yield client
         return
     named = where.endswith(".json")

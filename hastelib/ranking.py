@@ -147,7 +147,7 @@ class _Task:
                 if variant == "cs":
                     values = hardness.class_specific(whole.embedding, whole.labels)
                 elif signature is None:
-                    raise ValueError("ca needs a signature of its source data, in signature=")
+                    raise ValueError("ca needs a signature of its source data: signature={...}")
                 else:
                     values = hardness.class_agnostic([*whole.layers.values()], signature)
             except ValueError as error:
@@ -326,9 +326,7 @@ def rank(
     table = isinstance(data, datasets.Dataset)
     asked = tuple(metrics), tuple(hard), fraction, batch_size, device, seed
     task = _Task(data, y, fingerprint(data) if table and cache else "", *asked)
-    order = torch.arange(len(y))
-    if max_samples is not None or budget:
-        order = _order(y, seed)[:max_samples]
+    order = _order(y, seed)[:max_samples] if max_samples or budget else torch.arange(len(y))
     steps = [len(order)]
     while budget and len(named) > 1 and steps[0] > LEAST * len(order) + 1:
         steps.insert(0, math.ceil(steps[0] / 2))
@@ -424,8 +422,7 @@ class Ranking:
             ahead = one["round"].map(counts.cumsum() - counts)  # in the rounds after its own
             found[f"rank{end}"] = rounds.rank(ascending=False, method="min") + ahead
         found["stability"] = self.stability()
-        found["seconds"] = one["seconds"].round(1)
-        found["samples"] = one["samples"]
+        found[["seconds", "samples"]] = one[["seconds", "samples"]].round(1)
         found["reason"] = [self._reason(name, found["rank"]) for name in found.index]
         return found.sort_values("rank", kind="stable")
 
