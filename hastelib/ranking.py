@@ -368,7 +368,6 @@ def rank(
         frame.loc[halves, ["model", "metric", "draw", "score"]].reset_index(drop=True),
         pd.DataFrame(about | hardnesses, index=rows),
         tuple(metrics),
-        tuple(steps),
     )
 
 
@@ -382,14 +381,12 @@ class Ranking:
         halves: the scores on each half-sample: model, metric, draw, score.
         samples: index, class, path or text, and hardness by variant and model.
         metrics: the first sorts.
-        steps: samples in each round of successive halving.
     """
 
     frame: pd.DataFrame
     halves: pd.DataFrame
     samples: pd.DataFrame
     metrics: tuple[str, ...]
-    steps: tuple[int, ...]
 
     def scores(self) -> pd.DataFrame:
         """Model by (metric, variant): the scores, of random subsets their mean."""
@@ -411,7 +408,7 @@ class Ranking:
         ends = {"all": ""} | {variant: f"-{variant}" for variant in hard}
         found, first = one[["prior"]].copy(), self.metrics[0]
         if found["prior"].notna().sum() > 1:
-            stayed = scores[first, "all"].where(one["round"] == len(self.steps))
+            stayed = scores[first, "all"].where(one["round"] == one["round"].max())
             found["combined"] = _standard(found["prior"]) + PRIOR_WEIGHT * _standard(stayed)
         for metric in self.metrics:
             for variant, end in ends.items():
@@ -443,7 +440,7 @@ class Ranking:
 
         ``ValueError`` where the metric was not asked for, or no model has a score.
         """
-        last = self.frame[self.frame["round"] == len(self.steps)].set_index("model")
+        last = self.frame[self.frame["round"] == self.frame["round"].max()].set_index("model")
         own = last["score"][(last["metric"] == self._metric(metric)) & (last["variant"] == "all")]
         if own.isna().all():
             raise ValueError("no model has a score; table() has the reasons")

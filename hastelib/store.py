@@ -100,7 +100,7 @@ class Store:
     """The cache under one folder, :func:`cache_folder` where it is not given."""
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        self.folder = cache_folder() if folder is None else Path(folder)
+        self.folder = Path(folder) if folder is not None else cache_folder()
         if self.folder not in _swept:
             _swept.add(self.folder)
             _sweep(self.folder)

@@ -43,8 +43,10 @@ def test_digest_ignores_order_and_memory_layout():
     assert digest(ARRAYS) == digest(layout)
 
 
-def test_round_trip(tmp_path: Path):
-    store = Store(tmp_path)
+def test_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HASTE_CACHE", str(tmp_path / "c"))
+    store = Store()
+    assert store.folder == tmp_path / "c"
     store.write("features", "e", ARRAYS, {"speed": 1.5})
     found = store.read("features", "e")
     assert found is not None
@@ -176,11 +178,6 @@ def test_two_processes_make_an_entry_once(tmp_path: Path):
         process.join()
         assert process.exitcode == 0
     assert (tmp_path / "calls").read_text() == "x"
-
-
-def test_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("HASTE_CACHE", str(tmp_path / "c"))
-    assert Store().folder == tmp_path / "c"
 
 
 def test_an_entry_is_refused_under_another_name(tmp_path: Path):
