@@ -427,7 +427,7 @@ class Ranking:
         own = self.frame[self.frame["model"] == model]
         failed = own[own["score"].isna()].groupby("reason", sort=False)["metric"].unique()
         told = [
-            reason if len(names) == len(self.metrics) else f"{', '.join(names)}: {reason}"
+            str(reason) if len(names) == len(self.metrics) else f"{', '.join(names)}: {reason}"
             for reason, names in failed.items()
         ]
         same = ranks.index[(ranks == ranks[model]) & (ranks.index != model)]
@@ -532,9 +532,10 @@ class Ranking:
     def load(cls, path: str | Path) -> Ranking:
         """Read what :meth:`save` wrote, else ``ValueError``."""
         try:
-            told = json.loads(Path(path).read_text()).items()
-            return cls(**{n: pd.DataFrame(**x) if isinstance(x, dict) else (*x,) for n, x in told})
-        except (AttributeError, TypeError, ValueError) as error:
+            told: dict[str, Any] = json.loads(Path(path).read_text())
+            tables = {n: pd.DataFrame(**told[n]) for n in ("frame", "halves", "samples")}
+            return cls(**tables, metrics=tuple(told["metrics"]))
+        except (KeyError, TypeError, ValueError) as error:
             raise checks.refuse("path", "a file of Ranking.save", f"{path} ({error})") from error
 
 

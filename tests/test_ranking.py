@@ -186,7 +186,7 @@ def test_a_class_agnostic_hard_subset_needs_a_signature(photos: Path):
     batch = [(source.inputs(noise), torch.arange(20) % 2)]
     layers = hastelib.features(source.module, batch).layers
     signature = hardness.source_signature(list(layers.values()))
-    ask = {"metrics": ["logme"], "hard": ["ca"], "fraction": 0.8}
+    ask: dict[str, Any] = {"metrics": ["logme"], "hard": ["ca"], "fraction": 0.8}
     found = hastelib.rank(photos, NAMES, signature={NAMES[0]: signature}, **ask)
     table = found.table()
     assert math.isfinite(table["logme-ca"][NAMES[0]])
