@@ -479,13 +479,15 @@ class Ranking:
 
     def plot(self) -> Figure:
         """Every metric's score, standardised over the models, the best model on top."""
+        import matplotlib.pyplot as plt
+
         scores = self.table().loc[::-1, [*self.metrics]].apply(_standard)
-        figure = Figure(figsize=(7, 1 + 0.35 * len(scores)), layout="constrained")
-        axes = figure.subplots()
+        figure, axes = plt.subplots(figsize=(7, 1 + 0.35 * len(scores)), layout="constrained")
         axes.plot(scores, range(len(scores)), "o", label=self.metrics, alpha=0.8)
         axes.set_yticks(range(len(scores)), scores.index)
         axes.set_xlabel("score, standardised over the models")
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        plt.close(figure)
         return figure
 
     def against(self, accuracies: Mapping[str, float]) -> pd.DataFrame:
