@@ -22,16 +22,7 @@ from hastelib.hardness import Signature
 if TYPE_CHECKING:
     from hastelib.ranking import Ranking, rank
 
-__all__ = [
-    "Features",
-    "Ranking",
-    "Signature",
-    "features",
-    "hardness",
-    "metrics",
-    "rank",
-    "stats",
-]
+__all__ = ["Features", "Ranking", "Signature", "features", "hardness", "metrics", "rank", "stats"]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,6 +14,7 @@ import importlib
 import json
 import pickle
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -22,18 +23,27 @@ import torch
 
 from hastelib.store import digest
 
-LEFT_OUT = {"beartype", "jaxtyping", "tqdm"}
-"""Packages that decide no result."""
-REGISTRIES = {"METRICS", "SOURCES"}
-"""What is looked up in them by name is named by who asks."""
-_GENERATED = {"__eq__", "__hash__", "__repr__", "__init_subclass__", "__class_getitem__"}
+LEFT_OUT = {"beartype", "jaxtyping", "tqdm"}  # packages that decide no result
+REGISTRIES = {"METRICS", "SOURCES"}  # what is looked up in them by name is named by who asks
+_GENERATED = {"__eq__", "__hash__", "__repr__", "__init_subclass__"}
+_GENERATED |= {"__class_getitem__", "_abc_impl"}
+# What is looked into: the kind of thing, its name where it is not its type's, and its parts.
+_HOLDERS: list[tuple[Any, str, Callable[[Any], list[Any]]]] = [
+    (dict, "dict", lambda x: [part for pair in x.items() for part in pair]),
+    (set | frozenset, "set", lambda x: sorted(x, key=repr)),
+    (list | tuple, "", lambda x: [*x]),
+    (functools.partial, "partial", lambda x: [x.func, x.args, x.keywords]),
+    (MethodType, "method", lambda x: [x.__func__, x.__self__]),
+    (property, "property", lambda x: [x.fget]),
+    (functools.cached_property, "property", lambda x: [x.func]),
+    (staticmethod | classmethod, "", lambda x: [x.__func__]),
+]
 
 
 def of(*things: Any) -> str:
-    """Hexadecimal SHA-256 of the code of functions, classes and modules (``nn.Module``) of torch.
+    """Hexadecimal SHA-256 of the code of functions, classes and torch modules.
 
-    The library's own is hashed once a process, yours anew each time: a constant that it uses may
-    have changed.
+    The library's own is read once a process, yours each time: a constant of it may have changed.
     """
     place: dict[int, int] = {}
     queue, lines = [*things], []
@@ -94,24 +104,13 @@ _known = functools.cache(lambda thing: _read(thing))
 
 def _read(thing: Any) -> tuple[str, list[Any]]:
     """What a thing is by itself, and the things it reaches."""
-    if isinstance(thing, dict):
-        return "dict", [part for pair in thing.items() for part in pair]
-    if isinstance(thing, set | frozenset):
-        return "set", sorted(thing, key=repr)
-    if isinstance(thing, list | tuple):
-        return type(thing).__name__, [*thing]
+    for kind, name, parts_of in _HOLDERS:
+        if isinstance(thing, kind):
+            return name or type(thing).__name__, parts_of(thing)
     if isinstance(thing, torch.Tensor):
         return digest({"": thing}), []
     if thing is None or isinstance(thing, bool | int | float | complex | str | bytes):
         return repr(thing), []
-    if isinstance(thing, functools.partial):
-        return "partial", [thing.func, thing.args, thing.keywords]
-    if isinstance(thing, MethodType):
-        return "method", [thing.__func__, thing.__self__]
-    if isinstance(thing, property | functools.cached_property):
-        return "property", [thing.fget if isinstance(thing, property) else thing.func]
-    if isinstance(thing, staticmethod | classmethod):
-        return type(thing).__name__, [thing.__func__]
     if (inner := getattr(thing, "__wrapped__", None)) and (
         not isinstance(thing, FunctionType) or _foreign(_package(thing))
     ):
@@ -137,7 +136,6 @@ def _read(thing: Any) -> tuple[str, list[Any]]:
             for name, part in sorted(vars(thing).items())
             if name not in _GENERATED and (name[:2] != "__" or isinstance(part, FunctionType))
         }
-        parts.pop("_abc_impl", None)
         return f"class {[*parts]}", [*thing.__bases__, *parts.values()]
     return "instance", [type(thing), getattr(thing, "__dict__", str(thing))]
 

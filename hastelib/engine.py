@@ -1,12 +1,11 @@
 """Where the jobs of an experiment run: in this process, or on the workers of Dask.
 
-A job is a module-level function with picklable arguments that keeps its result in the store, and
-the names of the jobs it needs. The same list runs anywhere; one word says where (:func:`run`, or
-the environment variable ``HASTE_SCHEDULER``):
+One word says where, for the same jobs (:func:`run`, or the environment variable
+``HASTE_SCHEDULER``):
 
 - ``local``: one after the other in this process, the default;
-- a number: that many worker processes on this machine, reachable from this machine alone, and
-  encrypted with a key of this run alone, so that no other user of it can give them work;
+- a number: that many worker processes on this machine, reachable from it alone, and encrypted with
+  a key of this run, so that no other user can give them work;
 - ``tcp://HOST:PORT``, or the path of a scheduler file (``.json``): a Dask cluster that is there
   already, whose workers see the store's folder and the data.
 
@@ -16,11 +15,13 @@ keeps another from running. A worker that dies costs only the job that it ran.
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import traceback
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,20 +32,17 @@ from tqdm import tqdm
 if TYPE_CHECKING:
     from distributed import Client, SpecCluster
 
-
 NOT_RUN = "not run, since "
-LONGEST = 300
-"""Characters of a cause in a message."""
+DIED = "the workers that ran it died"
+LONGEST = 300  # characters of a cause in a message
 
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work: a module-level function and what it is called with, picklable.
+    """One piece of work: a function that keeps its result in the store, and its arguments.
 
-    Attributes:
-        name: says what it is, once in a list.
-        needs: names of the jobs that must have succeeded before.
-        gpus: how many a worker must have free (its resource ``GPU``); ``local`` ignores it.
+    Both are picklable; the name stands once in a list. The jobs that ``needs`` names must have
+    succeeded before, and a worker must have so many ``gpus`` free (its resource ``GPU``).
     """
 
     name: str
@@ -79,23 +77,20 @@ def summary(errors: dict[str, str], most: int = 3) -> str:
 
 
 def run(jobs: Sequence[Job], scheduler: str | None = None, name: str = "") -> dict[str, Any]:
-    """Run jobs where ``scheduler`` says (see the module), each after those it needs.
+    """Run jobs where ``scheduler`` says (see the module), in their order as far as needs allow.
 
-    They start in the order of the list, as far as their needs allow; ``name`` stands before the
-    progress bar.
+    ``name`` stands before the progress bar.
 
     Returns:
         Name -> result, in the order of the jobs.
 
     Raises:
-        ValueError: an unknown scheduler, two jobs of one name, needs that are unknown or circular,
-            jobs that need a GPU where no worker has one.
+        ValueError: an unknown scheduler, two jobs of one name, unknown or circular needs, no GPU.
         OSError: no scheduler answers.
         JobsFailedError: some jobs failed; the message lists them with their errors.
     """
     where = scheduler or os.environ.get("HASTE_SCHEDULER") or "local"
-    number = int(where) if where.isdecimal() else None
-    if where != "local" and not number and "://" not in where and not where.endswith(".json"):
+    if not re.fullmatch(r"local|[1-9]\d*|.+://.+|.+\.json", where):
         raise ValueError(
             f"unknown scheduler {where!r}; choose local, a number of worker processes (at least "
             "1), the address of a Dask scheduler (tcp://HOST:PORT) or its scheduler file (.json)"
@@ -107,10 +102,11 @@ def run(jobs: Sequence[Job], scheduler: str | None = None, name: str = "") -> di
     with tqdm(total=len(jobs), desc=name, unit="job") as bar:
         if where == "local":
             for job in ordered:
-                _here(job, results, errors)
+                call = functools.partial(job.call, *job.arguments)
+                _settle(job, [call, call], results, errors)
                 bar.update()
         else:
-            with _client(where, number, any(job.gpus for job in jobs)) as client:
+            with _client(where, any(job.gpus for job in jobs)) as client:
                 _there(client, ordered, results, errors, bar)
     if errors:
         raise JobsFailedError(errors, results)
@@ -132,17 +128,17 @@ def _ordered(jobs: Sequence[Job]) -> list[Job]:
     return list(found.values())
 
 
-def _lost(job: Job, errors: dict[str, str]) -> bool:
+def _settle(
+    job: Job, tries: Iterable[Callable[[], Any]], results: dict[str, Any], errors: dict[str, str]
+) -> None:
+    """The result of the first try that succeeds, else the last error; none if a need is lost."""
     if lost := [need for need in job.needs if need in errors]:
         why = errors[lost[0]]
         errors[job.name] = why if why.startswith(NOT_RUN) else f"{NOT_RUN}{lost[0]} failed: {why}"
-    return bool(lost)
-
-
-def _here(job: Job, results: dict[str, Any], errors: dict[str, str]) -> None:
-    for _ in range(0 if _lost(job, errors) else 2):
+        return
+    for attempt in tries:
         try:
-            results[job.name] = job.call(*job.arguments)
+            results[job.name] = attempt()
             errors.pop(job.name, None)
             return
         except Exception as error:
@@ -152,7 +148,7 @@ def _here(job: Job, results: dict[str, Any], errors: dict[str, str]) -> None:
 def _there(
     client: Client, ordered: list[Job], results: dict[str, Any], errors: dict[str, str], bar: tqdm
 ) -> None:
-    from distributed import KilledWorker, as_completed
+    from distributed import as_completed
 
     series = uuid.uuid4().hex
 
@@ -166,27 +162,21 @@ def _there(
     for job in ordered:
         needs = [futures[need] for need in job.needs]
         futures[job.name] = submit(job, needs, "then" if needs else "first")
-    names = {future.key: name for name, future in futures.items()}
     for future in as_completed([*futures.values()], loop=client.loop):
         with suppress(Exception):  # told below
-            results[names[future.key]] = future.result()
-            del futures[names[future.key]]  # else made again when its worker dies
+            results[future.key[1]] = future.result()
+            del futures[future.key[1]]  # else made again when its worker dies
         bar.update()
-    for job in ordered:
-        if job.name in results or _lost(job, errors):
-            continue
+
+    def tries(job: Job) -> Iterator[Callable[[], Any]]:
+        yield futures[job.name].result
         # Dask blames the death of a worker on all jobs that wait there: alone, on the one only.
-        for alone in (False, True):
-            try:
-                future = submit(job, [], "alone") if alone else futures[job.name]
-                results[job.name] = future.result()
-                errors.pop(job.name, None)
-                break
-            except KilledWorker:
-                errors[job.name] = "the workers that ran it died"
-            except Exception as error:
-                errors[job.name] = told(error)
-                break
+        if errors[job.name] == DIED:
+            yield submit(job, [], "alone").result
+
+    for job in ordered:
+        if job.name not in results:
+            _settle(job, tries(job), results, errors)
 
 
 def _after(call: Callable[..., Any], arguments: tuple[Any, ...], _: list[Any]) -> Any:
@@ -195,6 +185,8 @@ def _after(call: Callable[..., Any], arguments: tuple[Any, ...], _: list[Any]) -
 
 def told(error: BaseException) -> str:
     """The error in a line, with the place in this library it came from."""
+    if type(error).__name__ == "KilledWorker":
+        return DIED
     own = ""
     for frame in traceback.extract_tb(error.__traceback__):
         if "hastelib" in frame.filename and frame.filename != __file__:
@@ -203,15 +195,15 @@ def told(error: BaseException) -> str:
 
 
 @contextmanager
-def _client(where: str, workers: int | None, gpus: bool) -> Iterator[Client]:
+def _client(where: str, gpus: bool) -> Iterator[Client]:
     try:
         from distributed import Client
     except ImportError as error:
         raise ImportError(
             f"HASTE_SCHEDULER={where} needs dask.distributed: pip install 'hastelib[cluster]'"
         ) from error
-    if workers:
-        with _cluster(workers, gpus) as cluster, Client(cluster, set_as_default=False) as client:
+    if where.isdecimal():
+        with _cluster(int(where), gpus) as cluster, Client(cluster, set_as_default=False) as client:
             yield client
         return
     named = where.endswith(".json")
@@ -237,11 +229,9 @@ def _cluster(workers: int, gpus: bool) -> Iterator[SpecCluster]:
     import dask
     from distributed import Nanny, Scheduler, Security, SpecCluster
 
+    security = Security.temporary()
     local: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
-    security = Security()
-    with suppress(ImportError):  # an installation from before it was asked for
-        security = Security.temporary()
-        local |= {"protocol": "tls://", "security": security}
+    local |= {"protocol": "tls://", "security": security}
     each: list[dict[str, Any]] = [{}] * workers
     if gpus:
         import torch  # only here: a worker starts in a second without it

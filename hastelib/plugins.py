@@ -1,8 +1,7 @@
-"""Sources and metrics of your own: modules that are imported before anything runs.
+"""Sources and metrics of your own, in modules that are imported before anything runs.
 
-``HASTE_PLUGINS`` names them, separated by commas. A module puts its sources into
-:data:`hastelib.models.SOURCES` and its metrics into :data:`hastelib.metrics.METRICS`. Worker
-processes and the workers of a cluster have the variable too, so what is known here is known there.
+``HASTE_PLUGINS`` names them, separated by commas; workers have it too. A module puts its sources
+into :data:`hastelib.models.SOURCES`, its metrics into :data:`hastelib.metrics.METRICS`.
 """
 
 from __future__ import annotations
@@ -12,11 +11,7 @@ import os
 
 
 def load() -> None:
-    """Import the modules that ``HASTE_PLUGINS`` names.
-
-    Raises:
-        ImportError: one cannot be found or imported; says which.
-    """
+    """Import the modules that ``HASTE_PLUGINS`` names; ``ImportError`` says which cannot be."""
     for name in filter(None, map(str.strip, os.environ.get("HASTE_PLUGINS", "").split(","))):
         try:
             importlib.import_module(name)

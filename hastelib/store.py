@@ -1,10 +1,9 @@
 """Content-addressed files: features, accuracies, checkpoints.
 
-An entry's name is the SHA-256 of everything that determines it, so a changed input never meets an
-old result. An entry is one safetensors file that carries a checksum of its own contents; it is
-written under a temporary name and renamed, so a reader never sees half of it, whenever a writer is
-killed. A damaged entry is reported with a warning, dropped and made again. What killed processes
-left goes when a process first opens the folder.
+An entry's name is the SHA-256 of all that determines it; it is a safetensors file that holds its
+own name and checksum. It is written under a temporary name and renamed, so that no reader sees half
+of it. A damaged entry is reported, dropped and made again; what killed processes left goes when a
+process first opens the folder.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def cache_folder() -> Path:
 
 
 def key(**parts: Any) -> str:
-    """Hexadecimal SHA-256 of the named parts (anything JSON can write), order-independent."""
+    """Hexadecimal SHA-256 of the named parts (anything JSON can write), in any order."""
     text = json.dumps({"format": FORMAT, **parts}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -71,11 +70,7 @@ def _writable(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``; renamed to it when the block ends well, else removed.
-
-    Raises:
-        PermissionError: the folder cannot be written to; says which variable chooses another.
-    """
+    """A temporary path beside ``path``; renamed to it when the block ends well, else removed."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with _writable(path.parent), FileLock(temporary):  # which says that its writer lives
         try:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,26 +28,13 @@ def note(folder: str, name: str, seconds: float = 0.0) -> str:
     return name
 
 
-def succeed_later(folder: str, name: str) -> str:
-    """Fail the first time, anywhere."""
-    first = Path(folder, f"{name}.first")
-    if not first.exists():
-        first.touch()
-        raise RuntimeError("not yet")
-    return name
-
-
-def die_once(folder: str, name: str) -> str:
-    """Be killed the first time, as by the system."""
-    first = Path(folder, f"{name}.first")
-    if not first.exists():
-        first.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return name
-
-
-def fail_twice(folder: str, name: str) -> None:
+def recover(folder: str, name: str, failures: int = 1, kill: bool = False) -> str:
+    """Fail the first times, anywhere, or be killed as by the system."""
     note(folder, name)
+    if len([*Path(folder).glob(f"{name}.*")]) > failures:
+        return name
+    if kill:
+        os.kill(os.getpid(), signal.SIGKILL)
     raise RuntimeError("not yet")
 
 
@@ -75,6 +63,10 @@ def visible() -> str:
     return os.environ["CUDA_VISIBLE_DEVICES"]
 
 
-def die() -> None:
-    """Be killed every time."""
-    os.kill(os.getpid(), signal.SIGKILL)
+def until(ask: Callable[[], Any], seconds: float = 30) -> Any:
+    """What is asked for, as soon as it is there."""
+    for _ in range(int(10 * seconds)):
+        if found := ask():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it took too long")

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,9 +32,7 @@ pytestmark = [
 
 def command(words: str) -> str:
     """The first line of a shell block that has these words."""
-    lines = [
-        line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.S) for line in block.split("\n")
-    ]
+    lines = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.S)).split("\n")
     return next(line for line in lines if words in line)
 
 
@@ -65,10 +62,7 @@ def test_a_scheduler_and_a_worker_by_hand(tmp_path: Path, monkeypatch: pytest.Mo
     scheduler = command("dask scheduler") + " --host 127.0.0.1 --port 0 --no-dashboard"
     worker = command("OMP_NUM_THREADS=1 dask worker") + " --no-dashboard"
     with started(scheduler, tmp_path):
-        for _ in range(300):
-            if file.exists():
-                break
-            time.sleep(0.1)
+        jobs.until(file.exists)
         monkeypatch.setenv("HASTE_SCHEDULER", str(file))
         with started(worker, tmp_path):
             found = run([Job(f"{i}", jobs.add, (i, 1)) for i in range(3)])
@@ -93,10 +87,11 @@ def test_a_worker_killed_in_mid_fine_tuning(tmp_path: Path) -> None:
         "PYTHONPATH": FOLDERS,
         "WITNESS": str(told),
     }
+    ask = "5.1", ["greek"], ["leep", "gbc", "nce", "logme"]
     options = {"n_workers": 3, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(host="127.0.0.1", env=environment, **options) as cluster:
         grid = Grid(suite, Store(tmp_path / "cluster"), cluster.scheduler_address)
-        rows = grid.frame("5.1", ["greek"], ["leep", "gbc", "nce", "logme"])
+        rows = grid.frame(*ask)
 
     computed = (told / "computed").read_text().splitlines()
     killed = (told / "killed").read_text()
@@ -111,9 +106,7 @@ def test_a_worker_killed_in_mid_fine_tuning(tmp_path: Path) -> None:
     assert f"{twice} by {killed}" in computed
     assert len({line.rpartition(" ")[2] for line in computed}) >= 3  # more than one worked
 
-    alone = Grid(suite, Store(tmp_path / "alone"), "local").frame(
-        "5.1", ["greek"], ["leep", "gbc", "nce", "logme"]
-    )
+    alone = Grid(suite, Store(tmp_path / "alone"), "local").frame(*ask)
     timed = rows.assign(seconds=alone["seconds"])  # no two runs take as long
     pd.testing.assert_frame_equal(timed, alone)
 

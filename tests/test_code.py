@@ -97,18 +97,13 @@ def test_no_other_edit_counts(folder: Path) -> None:
 
 def test_it_is_the_same_in_every_process() -> None:
     """Whatever the hash seed, and whether or not types are checked (as in these tests)."""
-    asked = "METRICS['linear_probe'], METRICS['gbc'], extract, models.Source"
     lines = "from hastelib import code, models; from hastelib.features import extract"
-    lines += "; from hastelib.metrics import METRICS"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{lines}; print(code.of({asked}))"],
-        env=os.environ | {"PYTHONHASHSEED": "7"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    lines += "; from hastelib.metrics import METRICS; print(code.of("
+    lines += "METRICS['linear_probe'], METRICS['gbc'], extract, models.Source))"
+    environment = os.environ | {"PYTHONHASHSEED": "7"}
+    there = subprocess.check_output([sys.executable, "-c", lines], env=environment, text=True)
     here = METRICS["linear_probe"], METRICS["gbc"], extract, models.Source
-    assert done.stdout.strip() == code.of(*here)
+    assert there.strip() == code.of(*here)
 
 
 def test_versions_count_where_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:

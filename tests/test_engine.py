@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jobs
 import psutil
@@ -50,10 +47,6 @@ def scheduler(request: pytest.FixtureRequest) -> str:
     return "local" if request.param == "here" else request.getfixturevalue("address")
 
 
-def calls(folder: Path) -> Counter[str]:
-    return Counter(path.name.split(".")[0] for path in folder.iterdir())
-
-
 def test_results_come_by_name_in_the_order_of_the_jobs(scheduler: str) -> None:
     found = run([Job(f"{i} + 1", jobs.add, (i, 1)) for i in range(7)], scheduler)
     assert list(found.items()) == [(f"{i} + 1", i + 1) for i in range(7)]
@@ -91,18 +84,19 @@ def test_one_bad_job_never_loses_the_others(scheduler: str, tmp_path: Path) -> N
 
 
 def test_a_job_is_tried_again(scheduler: str, tmp_path: Path) -> None:
-    job = Job("shy", jobs.succeed_later, (str(tmp_path), "shy"))
-    assert run([job], scheduler) == {"shy": "shy"}
+    folder = str(tmp_path)
+    assert run([Job("shy", jobs.recover, (folder, "shy"))], scheduler) == {"shy": "shy"}
     with pytest.raises(JobsFailedError, match="RuntimeError: not yet"):
-        run([Job("never", jobs.fail_twice, (str(tmp_path), "never"))], scheduler)
-    assert calls(tmp_path)["never"] == 2
+        run([Job("never", jobs.recover, (folder, "never", 9))], scheduler)
+    assert len([*tmp_path.glob("never.*")]) == 2
 
 
 def test_a_killed_worker_takes_nothing_with_it(tmp_path: Path) -> None:
     """A job that is killed once succeeds; one that kills every worker fails, and it alone."""
-    others = [Job(f"n{i}", jobs.note, (str(tmp_path), f"n{i}", 0.05)) for i in range(6)]
-    killed = Job("killed", jobs.die_once, (str(tmp_path), "killed"))
-    killing = Job("killing", jobs.die)
+    folder = str(tmp_path)
+    others = [Job(f"n{i}", jobs.note, (folder, f"n{i}", 0.05)) for i in range(6)]
+    killed = Job("killed", jobs.recover, (folder, "killed", 1, True))
+    killing = Job("killing", jobs.recover, (folder, "killing", 9, True))
     waiting = [Job("waits", jobs.add, (1, 2), ("killing",)), Job("runs", jobs.add, (1, 2), ("n5",))]
     with pytest.raises(JobsFailedError, match="2 of 10 jobs failed") as failed:
         run([*others[:2], killed, killing, *others[2:], *waiting], "2")
@@ -128,7 +122,6 @@ def test_workers_are_reached_from_this_machine_alone_and_share_its_cores() -> No
 
 def test_nobody_else_can_give_local_workers_work() -> None:
     """Whoever has no key of the run is turned away, as another user of the machine would be."""
-    pytest.importorskip("cryptography")
     from distributed import Client
 
     with engine._cluster(1, gpus=False) as cluster:
@@ -149,19 +142,11 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     script.write_text(code)
     parent = subprocess.Popen([sys.executable, script], stderr=subprocess.DEVNULL)
     try:
-        worker = until(lambda: [int(f.name.split(".")[1]) for f in tmp_path.glob("a.*")])[0]
+        worker = jobs.until(lambda: [int(f.name.split(".")[1]) for f in tmp_path.glob("a.*")])[0]
     finally:
         parent.kill()
         parent.wait()
-    until(lambda: not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie")
-
-
-def until(ask: Callable[[], Any], seconds: float = 30) -> Any:
-    for _ in range(int(10 * seconds)):
-        if found := ask():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it took too long")
+    jobs.until(lambda: not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie")
 
 
 @pytest.mark.parametrize("where", ["nowhere", "0", "processes:2", "-1"])
