@@ -31,11 +31,9 @@ JOIN = "|"
 class Pool:
     """The sources that ensembles for a target are made of.
 
-    Attributes:
-        target: of the suite.
-        members: sources, none of them trained on the target.
-        rankers: for each member, the member that ranks the samples for all that were trained on
-            the same data (A.2: one similarity matrix a source data set).
+    ``members`` are sources, none of them trained on the target; ``rankers``, for each of them, the
+    member that ranks the samples for all that were trained on the same data (A.2: one similarity
+    matrix a source data set).
     """
 
     target: str
@@ -61,8 +59,7 @@ def pool(suite: Suite, target: str, members: Sequence[str] = ()) -> Pool:
     """
     suite.target(target)
     told = suite.ensembles
-    listed = tuple(members) or (told.pool if told else ())
-    if not listed:
+    if not (listed := tuple(members) or (told.pool if told else ())):
         raise ValueError(
             f"suite {suite.name!r} has no pool to make ensembles of: add `ensembles:` to "
             f"params/suites/{suite.name}.yaml as in glyphs.yaml, or name the members with the "
@@ -113,11 +110,8 @@ def prepare(grid: Grid, pools: Sequence[Pool]) -> Grid:
 class Members:
     """What the members of a pool make of the train split of its target.
 
-    Attributes:
-        probs: for each member, (n, z) the softmax over its source classes.
-        labels: (n,).
-        hard: by variant and number of the source data set, the rows of its hard subset; no ``ca``
-            where one of the rankers has no signature.
+    ``probs`` are the softmax over each one's source classes; ``hard``, by variant and number of
+    the source data set, the rows of its hard subset: no ``ca`` where a ranker has no signature.
     """
 
     pool: Pool
