@@ -74,22 +74,6 @@ def pool(suite: Suite, target: str, members: Sequence[str] = ()) -> Pool:
     return Pool(target, kept, tuple((first | named)[one] for one in data))
 
 
-def parse_sizes(text: str, pools: Sequence[Pool]) -> tuple[int, ...]:
-    """The sizes of a parameter, such as ``4,3``.
-
-    Raises:
-        ValueError: none, or one that is not an integer between 2 and the smallest pool less one.
-    """
-    most = min(len(one.members) for one in pools) - 1
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or any(not part.isdecimal() or not 2 <= int(part) <= most for part in parts):
-        raise ValueError(
-            f"sizes: expected integers from 2 to {most} (one less than the smallest pool), "
-            f"separated by commas, got {text!r}"
-        )
-    return tuple(dict.fromkeys(map(int, parts)))
-
-
 def prepare(grid: Grid, pools: Sequence[Pool]) -> Grid:
     """The grid with the pools' members as its sources: trained, extracted and fine-tuned.
 

@@ -1,9 +1,8 @@
 """Grids of sources and targets: features, hardness, scores and accuracies, every cell kept.
 
-Two forms of names go beyond those in a suite's file: the source ``resnet14@glyphs+greek`` is
-``resnet14@glyphs`` trained on the target ``greek`` by the suite's pretraining, or else its recipe,
-with seed 0, and its source data are greek's train split; the target ``greek#3`` is random subset 3,
-counted from 0, of the classes of ``greek`` (:func:`hastelib.data.subset`).
+The source ``resnet14@glyphs+greek`` is ``resnet14@glyphs`` trained on the target ``greek`` by the
+suite's pretraining, or else its recipe, with seed 0; its source data are greek's train split. The
+target ``greek#3`` is random subset 3 of the classes of ``greek`` (:func:`hastelib.data.subset`).
 """
 
 from __future__ import annotations
@@ -251,16 +250,7 @@ class Grid:
     def features(self, source: str, target: str | None, split: Split = "train") -> Features:
         """What a source makes of a target's split; of the source data's for None."""
         name, which = (None, None) if target is None else of_classes(target)
-        if which is not None:
-
-            def part() -> Features:  # the rows of the whole
-                kept, rows = subset_rows(self.data(name), which)
-                found = self.features(source, name, split).at(torch.from_numpy(rows[split]))
-                return replace(found, labels=torch.searchsorted(torch.tensor(kept), found.labels))
-
-            return self._once(("features", source, target, split), part)
         network = self.source(source)
-        entry = self.features_entry(network, target, split)
 
         def make() -> Kept:
             samples = self.read(target, split, network)
@@ -268,19 +258,21 @@ class Grid:
                 found, speed = extract(network, samples, precision=self.suite.recipe.precision)
             return found.arrays(), {"images_per_second": round(speed, 1)}
 
-        return self._once(
-            ("features", entry), lambda: Features.of(self.store.get("features", entry, make)[0])
-        )
+        def find() -> Features:
+            if which is not None:  # rows of the whole
+                kept, rows = subset_rows(self.data(name), which)
+                found = self.features(source, name, split).at(torch.from_numpy(rows[split]))
+                return replace(found, labels=torch.searchsorted(torch.tensor(kept), found.labels))
+            entry = self.features_entry(network, target, split)
+            return Features.of(self.store.get("features", entry, make)[0])
+
+        return self._once(("features", source, target, split), find)
 
     def signature(self, by: str | None = None) -> hardness.Signature:
         """The signature of a network's own source data, their train split; its notes say of what.
 
         Of the suite's ``source_data`` a file will do (:func:`signature_paths`), if it is of the
-        same pixels, or what was made when the data were there.
-
-        Raises:
-            MissingDataError: there are neither.
-            ValueError: the file is of other weights, or no signature.
+        same pixels, or what was made when the data were there; else ``MissingDataError``.
         """
         name = by or self.suite.hardness.source
         network, data = self.source(name), taught_on(name)[1]
@@ -306,28 +298,27 @@ class Grid:
         def find() -> hardness.Signature:
             for path in signature_paths(name) if data is None else ():
                 file = hardness.Signature.load(path)
-                if file.notes.get("weights") != network.fingerprint:
+                of_what = {"network": "another", "weights": "?"} | file.notes
+                if of_what["weights"] != network.fingerprint:
                     raise ValueError(
                         f"{path}: expected the signature of {name} (weights "
-                        f"{network.fingerprint[:12]}), got that of "
-                        f"{file.notes.get('network', 'another')} "
-                        f"({file.notes.get('weights', '?')[:12]}); remove the file, or write it "
-                        "anew"
+                        f"{network.fingerprint[:12]}), got that of {of_what['network']} "
+                        f"({of_what['weights'][:12]}); remove the file, or write it anew"
                     )
                 if file.notes.get("preprocessing") == notes["preprocessing"]:
                     return file
             try:
                 entry = key(features=self.features_entry(network, data, "train"), code=made)
-                arrays, of_what = self.store.get("signatures", entry, make)
+                kept: Kept | None = self.store.get("signatures", entry, make)
             except MissingDataError as error:
-                there = self.store.read("signatures", last) if data is None else None
-                if there is None:
+                kept = self.store.read("signatures", last) if data is None else None
+                if kept is None:
                     raise MissingDataError(
                         f"no signature of {name}: no file signatures/{name}.safetensors in "
                         f"{suites.folder().parent} or {data_folder()}, and {error}"
                     ) from error
-                arrays, of_what = there
-            return replace(hardness.Signature.of(arrays), notes=of_what)
+            assert kept is not None
+            return replace(hardness.Signature.of(kept[0]), notes=kept[1])
 
         return self._once(("signature", name), find)
 
@@ -458,11 +449,8 @@ class Grid:
         entry = self.outcome_entry(network, target, seed, recipe)
 
         def read() -> finetune.Outcome:
-            arrays, notes = self.store.get(
-                "accuracies",
-                entry,
-                lambda: self._finetuned(network, target, seed, recipe, entry)[0],
-            )
+            tuned = functools.partial(self._finetuned, network, target, seed, recipe, entry)
+            arrays, notes = self.store.get("accuracies", entry, lambda: tuned()[0])
             self.store.drop("checkpoints", entry)  # not before the outcome is kept
             return finetune.Outcome(probs=arrays["probs"], labels=arrays["labels"], **notes)
 
@@ -582,10 +570,8 @@ class Grid:
         fails has NaN scores, with the reason, and the mean accuracy of the seeds there are.
 
         Raises:
-            ValueError: nothing could be computed.
-
-        Warns:
-            UserWarning: names what failed, and subsets with hardly more samples than classes.
+            ValueError: nothing could be computed. A warning names what failed else, and subsets
+                with hardly more samples than classes.
         """
         sources = self.suite.sources if sources is None else sources
         seeds = self.suite.seeds if seeds is None else seeds
@@ -671,15 +657,11 @@ class Grid:
 
 
 def _transform(transform: Any) -> dict[str, str]:
-    """The parts of a key that say how samples are prepared: settings and, where it is yours, code.
-
-    What names its place in memory has no other settings than its code.
-    """
-    told = re.sub(" at 0x[0-9a-f]+", "", repr(transform))
-    parts = [transform, *getattr(transform, "transforms", ())]
-    return {"preprocessing": told} | (
-        {} if told == repr(transform) else {"transform": code.of(*parts)}
-    )
+    """The parts of a key that say how samples are prepared: settings, and code that is yours."""
+    found = {"preprocessing": re.sub(" at 0x[0-9a-f]+", "", repr(transform))}
+    if found["preprocessing"] != repr(transform):  # a place in memory: code is its only setting
+        found["transform"] = code.of(transform, *getattr(transform, "transforms", ()))
+    return found
 
 
 def signature_paths(name: str) -> list[Path]:

@@ -17,31 +17,13 @@ SCHEMA = 3
 """The version of the columns; raised when one is added, dropped or changes its meaning."""
 
 COLUMNS = {
-    "schema": "int64",
-    "section": "str",
-    "suite": "str",
-    "target": "str",
-    "source": "str",
-    "metric": "str",
-    "variant": "str",
-    "similarity": "str",
-    "fraction": "float64",
-    "hardness_source": "str",
-    "draw": "int64",
-    "score": "float64",
-    "reason": "str",
-    "samples": "int64",
-    "classes": "float64",
-    "accuracy": "float64",
-    "accuracy_std": "float64",
-    "seeds": "int64",
-    "recipe": "str",
-    "seconds": "float64",
-    "data": "str",
-    "weights": "str",
-    "device": "str",
-    "versions": "str",
-}
+    "schema": "int64", "section": "str", "suite": "str", "target": "str", "source": "str",
+    "metric": "str", "variant": "str", "similarity": "str", "fraction": "float64",
+    "hardness_source": "str", "draw": "int64", "score": "float64", "reason": "str",
+    "samples": "int64", "classes": "float64", "accuracy": "float64", "accuracy_std": "float64",
+    "seeds": "int64", "recipe": "str", "seconds": "float64", "data": "str", "weights": "str",
+    "device": "str", "versions": "str",
+}  # fmt: skip
 """Column -> its type; book/api/records.md has the meanings and units."""
 
 KEYS = [*COLUMNS][1:11]

@@ -113,17 +113,16 @@ def plain(
     shown: dict[Any, list[str]] = {}
     kinds = []  # of the columns: words alone stand left
     for i, name in enumerate(frame.columns):
-        column, (*head, part) = frame.iloc[:, i], name if isinstance(name, tuple) else (name,)
-        ends = None
+        column, told, ends = frame.iloc[:, i], "0", []
+        *head, part = name if isinstance(name, tuple) else (name,)
         if joined and part in SUMMARY:
             if part != "value":
                 continue
             ends = [frame[(*head, end) if head else end] for end in SUMMARY[1:]]
-            name = (tuple(head) if len(head) > 1 else head[0]) if head else name
-        label_ = str(name[-1] if isinstance(name, tuple) else name)
-        places = digits if isinstance(digits, int) else digits.get(label_, 3)
-        sign = signed if isinstance(signed, bool) else label_ in signed
-        told = "0"
+            name = tuple(head) if len(head) > 1 else head[0] if head else name
+        title = str(name[-1] if isinstance(name, tuple) else name)
+        places = digits if isinstance(digits, int) else digits.get(title, 3)
+        sign = signed if isinstance(signed, bool) else title in signed
         if ends or pd.api.types.is_float_dtype(column):
             cells = [number(value, places, sign) for value in column]
         elif pd.api.types.is_integer_dtype(column):
@@ -134,12 +133,11 @@ def plain(
             texts = [cell.split("<")[0] for cell in cells if cell != NONE]
             told = "" if max(map(len, texts), default=0) > 24 else "".join(texts)
         if ends:
-            texts = [
-                short(interval(*pair, min(places, 3), sign)) for pair in zip(*ends, strict=True)
-            ]
+            pairs = zip(*ends, strict=True)
+            texts = [short(interval(*pair, min(places, 3), sign)) for pair in pairs]
             cells = [*map(_with, cells, texts)]
         kinds.append("" if re.search(r"\d", told) else "text")
-        shown[i if not joined else name] = cells
+        shown[name if joined else i] = cells
     found = pd.DataFrame(shown, index=frame.index)
     if not joined:
         found.columns = frame.columns
