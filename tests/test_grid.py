@@ -158,19 +158,6 @@ def test_a_signature_in_a_file_replaces_the_source_data(
     assert "no signature" in Grid(other, Store(folder)).unsigned()
 
 
-def test_a_signature_is_kept_when_its_images_go(suite: Suite, tmp_path: Path, monkeypatch):
-    kept = Grid(suite, Store(tmp_path)).signature()
-
-    def gone(*_: object, **__: object) -> None:
-        raise MissingDataError("gone")
-
-    monkeypatch.setattr("hastelib.grid.load", gone)
-    found = Grid(suite, Store(tmp_path)).signature()
-    assert (found.count, found.notes) == (kept.count, kept.notes)
-    with pytest.raises(MissingDataError, match="no signature of densenet16@glyphs"):
-        Grid(suite, Store(tmp_path)).signature("densenet16@glyphs")
-
-
 def test_a_share_of_every_class_of_the_source_data_makes_the_signature(
     suite: Suite, tmp_path: Path
 ):
@@ -223,6 +210,9 @@ class Edited(Own):
         return -super().forward(x)
 
 
+Edited.__name__ = "Own"  # as after an edit
+
+
 def test_keys_hold_all_that_decides_a_result(suite: Suite, folder: Path, monkeypatch):
     def keys(kind: type[Own], **changes: Any) -> tuple[str, str]:
         def made() -> tuple[nn.Module, models.Preprocessing]:
@@ -235,7 +225,6 @@ def test_keys_hold_all_that_decides_a_result(suite: Suite, folder: Path, monkeyp
         features = grid.features_entry(network, "greek", "train")
         return features, grid.outcome_entry(network, "greek", 0)
 
-    monkeypatch.setattr(Edited, "__name__", "Own")  # as after an edit
     found = [keys(Own), keys(Own, threads=2), keys(Edited)]
     assert keys(Own) == found[0]
     before = torch.get_float32_matmul_precision()
@@ -424,13 +413,16 @@ def test_hardness_does_not_need_the_source_images_again(tmp_path: Path, suite: S
         (home / str(row["label"])).mkdir(parents=True, exist_ok=True)
         row["image"].save(home / str(row["label"]) / f"{i}.png")
     here = suite.model_copy(update={"source_data": Folder(kind="folder", path=str(home))})
-    grid = Grid(here, Store(tmp_path))
-    first = grid.hardness("greek")["ca"]
-    assert grid.signature().count == 12  # all of them: 80/20 is for targets
+    first = Grid(here, Store(tmp_path))
+    hard, kept = first.hardness("greek")["ca"], first.signature()
+    assert kept.count == 12  # all of them: 80/20 is for targets
     shutil.rmtree(home)
-    assert torch.equal(Grid(here, Store(tmp_path)).hardness("greek")["ca"], first)
-    with pytest.raises(data.MissingDataError, match="no folder"):
-        Grid(here, Store(tmp_path / "empty")).signature()
+    again = Grid(here, Store(tmp_path))
+    assert torch.equal(again.hardness("greek")["ca"], hard)
+    assert (again.signature().count, again.signature().notes) == (12, kept.notes)
+    for grid, name in ((again, SOURCES[1]), (Grid(here, Store(tmp_path / "empty")), SOURCES[0])):
+        with pytest.raises(MissingDataError, match=f"no signature of {name}: .* no folder"):
+            grid.signature(name)
 
 
 def test_a_network_of_yours_sees_what_it_wants(suite: Suite, folder: Path, monkeypatch):
