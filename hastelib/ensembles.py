@@ -221,7 +221,9 @@ def frame(grid: Grid, pools: Sequence[Pool], sizes: Sequence[int]) -> pd.DataFra
             "5.4", [target], ["leep"], sources=one.members, rankers=one.ranked_by, static=False
         ).drop_duplicates("source")
         same = {name: "; ".join(alone[name].unique()) for name in ("recipe", "device", "versions")}
-        same |= alone[["schema", "suite", "target", "data", "seeds"]].iloc[0].to_dict()
+        same |= {
+            name: alone[name].iloc[0] for name in ("schema", "suite", "target", "data", "seeds")
+        }
         ensembles = pd.DataFrame(
             {
                 "source": [JOIN.join(one.members[i] for i in e) for e in chosen],

@@ -479,12 +479,15 @@ class Grid:
         gpus = int(torch.device(default_device()).type == "cuda")
         where = (self.suite.model_dump_json(), str(self.store.folder))
         found, broken = dict[str, Job](), dict[str, str]()
+
+        def ready(one: str) -> Any:
+            if one in loaded:
+                return self.trained(one) and self.source(one).structure
+            return [self.fingerprint(one, split) for split in SPLITS[: 1 + bool(seeds)]]
+
         for one in [*loaded, *targets]:
             try:
-                if one in loaded:
-                    _ = self.trained(one) and self.source(one).structure
-                else:
-                    _ = [self.fingerprint(one, split) for split in SPLITS[: 1 + bool(seeds)]]
+                ready(one)
             except Exception as error:  # of the jobs that need it, and of no other
                 broken[one] = str(error)
 

@@ -64,9 +64,9 @@ class Tasks:
             for source, targets in named.items()
         ]
         found = pd.concat(parts, ignore_index=True)
-        parts = found["target"].str.split("#")
-        size = [len(self.subsets[whole][int(which)]) for whole, which in parts]
-        return found.assign(whole=parts.str[0], size=size)
+        names = found["target"].str.split("#")
+        size = [len(self.subsets[whole][int(which)]) for whole, which in names]
+        return found.assign(whole=names.str[0], size=size)
 
 
 def tasks(

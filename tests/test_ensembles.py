@@ -54,7 +54,8 @@ def test_without_a_signature_all_but_ca_is_scored(members: Members, found: pd.Da
     assert set(alone["variant"]) == {"all", "random", "cs"}
     # E-LEEP's random sizes alternate between those of CA and CS.
     same = "variant != 'ca' and not (metric == 'e_leep' and variant == 'random')"
-    pd.testing.assert_frame_equal(*(f.query(same).reset_index(drop=True) for f in (alone, found)))
+    got, expected = (f.query(same).reset_index(drop=True) for f in (alone, found))
+    pd.testing.assert_frame_equal(got, expected)
 
 
 @pytest.mark.parametrize("variant", ["all", "ca", "cs"])

@@ -113,14 +113,16 @@ def plain(
     shown: dict[Any, list[str]] = {}
     kinds = []  # of the columns: words alone stand left
     for i, name in enumerate(frame.columns):
-        column, told, ends = frame.iloc[:, i], "0", []
-        *head, part = name if isinstance(name, tuple) else (name,)
-        if joined and part in SUMMARY:
-            if part != "value":
+        column, told = frame.iloc[:, i], "0"
+        key: Any = name
+        levels: list[Any] = [*name] if isinstance(name, tuple) else [name]
+        head, ends = levels[:-1], list[pd.Series]()
+        if joined and levels[-1] in SUMMARY:
+            if levels[-1] != "value":
                 continue
             ends = [frame[(*head, end) if head else end] for end in SUMMARY[1:]]
-            name = tuple(head) if len(head) > 1 else head[0] if head else name
-        title = str(name[-1] if isinstance(name, tuple) else name)
+            key = tuple(head) if len(head) > 1 else (head or levels)[0]
+        title = str(key[-1] if isinstance(key, tuple) else key)
         places = digits if isinstance(digits, int) else digits.get(title, 3)
         sign = signed if isinstance(signed, bool) else title in signed
         if ends or pd.api.types.is_float_dtype(column):
@@ -134,10 +136,10 @@ def plain(
             told = "" if max(map(len, texts), default=0) > 24 else "".join(texts)
         if ends:
             pairs = zip(*ends, strict=True)
-            texts = [short(interval(*pair, min(places, 3), sign)) for pair in pairs]
+            texts = [short(interval(a, b, min(places, 3), sign)) for a, b in pairs]
             cells = [*map(_with, cells, texts)]
         kinds.append("" if re.search(r"\d", told) else "text")
-        shown[name if joined else i] = cells
+        shown[key if joined else i] = cells
     found = pd.DataFrame(shown, index=frame.index)
     if not joined:
         found.columns = frame.columns
