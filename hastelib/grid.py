@@ -1,9 +1,8 @@
 """Grids of sources and targets: features, hardness, scores and accuracies, every cell kept.
 
-Two forms of names go beyond those in a suite's file: the source ``resnet14@glyphs+greek`` is
-``resnet14@glyphs`` trained on the target ``greek`` by the suite's pretraining, or else its recipe,
-with seed 0, and its source data are greek's train split; the target ``greek#3`` is random subset 3,
-counted from 0, of the classes of ``greek`` (:func:`hastelib.data.subset`).
+The source ``resnet14@glyphs+greek`` is ``resnet14@glyphs`` trained on the target ``greek`` by the
+suite's pretraining, or else its recipe, with seed 0; its source data are greek's train split. The
+target ``greek#3`` is random subset 3 of the classes of ``greek`` (:func:`hastelib.data.subset`).
 """
 
 from __future__ import annotations
@@ -46,10 +45,7 @@ from hastelib.suites import Recipe, Suite, one_of
 
 T = TypeVar("T")
 MEMORY = 2 << 30
-"""Bytes of networks, decoded splits, features and outcomes that a grid holds; the rest is read or
-made again."""
-WHOLE: dict[str, Any] = {"variant": "all", "similarity": "", "draw": 0, "fraction": 1.0}
-"""The line of a cell that failed, where no other cell has any."""
+"""Bytes that a grid holds in memory; the rest is read or made again."""
 HARD = ("ca", "cs")
 """The variants of hard subsets."""
 
@@ -70,10 +66,10 @@ def of_classes(target: str) -> tuple[str, int | None]:
 
 @dataclass(frozen=True)
 class Subset:
-    """Rows of a target's train split; of a hard subset the hardest first.
+    """Rows of a target's train split, of a hard subset the hardest first.
 
-    ``variant`` is ``all``, ``random`` (then ``draw`` counts), ``cs`` or ``ca`` (then
-    ``similarity`` is as :func:`hastelib.hardness.class_agnostic` has it).
+    ``variant`` is ``all``, ``random`` (``draw`` counts them), ``cs`` or ``ca`` (``similarity`` is
+    as :func:`hastelib.hardness.class_agnostic` has it).
     """
 
     variant: str
@@ -114,15 +110,10 @@ MAKERS: dict[str, Callable[..., Any]] = {
 class Grid:
     """The sources and targets of a suite, and all that is computed from them.
 
-    Every method computes what it needs and keeps it in the store, so that the second call, in this
-    process or another, reads it. ``by`` is the network that ranks the samples by hardness, the
-    suite's ``hardness.source`` where it is not given; ``rankers`` names it for some sources. The
-    paper has one for all (Sec. 5.1 and A.2).
-
-    Args:
-        suite: what is run on what.
-        store: the cache.
-        scheduler: where jobs run, see :mod:`hastelib.engine`.
+    Every method computes what it needs and keeps it in the store, which the next call reads.
+    ``by`` is the network that ranks the samples by hardness, by default the suite's
+    ``hardness.source`` for all (Sec. 5.1 and A.2); ``rankers`` names it for some sources.
+    ``scheduler`` says where jobs run, see :mod:`hastelib.engine`.
 
     Raises:
         ValueError: no such network, weights or target; lists the choices.
@@ -133,7 +124,7 @@ class Grid:
     ) -> None:
         plugins.load()
         self.suite, self.store, self.scheduler = suite, store or Store(), scheduler
-        self._memory: dict[tuple[Any, ...], tuple[Any, int]] = {}
+        self._memory: dict[tuple[Any, ...], Any] = {}
         for name in (*suite.sources, suite.hardness.source):
             self.check(name)
 
@@ -150,19 +141,15 @@ class Grid:
         """What was made before, or is made now; the longest unused goes where memory is short."""
         if what in self._memory:
             self._memory[what] = self._memory.pop(what)  # the last that was used stands last
-            return self._memory[what][0]
-        found = make()
-        self._memory[what] = found, _bytes(found)
-        sizes = {
-            # A split is decoded when it is first used.
-            other: _bytes(thing) if other[0] == "split" else size
-            for other, (thing, size) in self._memory.items()
-        }
-        total = sum(sizes.values())
+            return self._memory[what]
+        self._memory[what] = found = make()
+        # All anew: a split is decoded when it is first used.
+        sizes = {other: _bytes(thing) for other, thing in self._memory.items()}
+        over = sum(sizes.values()) - MEMORY
         for other in list(sizes)[:-1]:
-            if total > MEMORY and sizes[other]:
+            if over > 0 and sizes[other]:
                 del self._memory[other]
-                total -= sizes[other]
+                over -= sizes[other]
         return found
 
     def source(self, name: str) -> models.Source:
@@ -200,23 +187,23 @@ class Grid:
     def data(self, target: str | None) -> datasets.DatasetDict:
         """The splits of a target; of the source data for None."""
         name, which = (None, None) if target is None else of_classes(target)
-        if which is not None:
-            return self._once(("data", target), lambda: subset(self.data(name), which))
         spec = self.suite.source_data if name is None else self.suite.target(name)
-        if spec is None:
-            raise MissingDataError(
-                f"suite {self.suite.name} names no source_data; add them to its file, or use "
-                "sources that are trained on a target (a@b+target)"
-            )
 
         def make() -> datasets.DatasetDict:
+            if which is not None:
+                return subset(self.data(name), which)
+            if spec is None:
+                raise MissingDataError(
+                    f"suite {self.suite.name} names no source_data; add them to its file, or use "
+                    "sources that are trained on a target (a@b+target)"
+                )
             found = load(spec, self.store, whole=name is None)
             if name is None and (share := self.suite.source_share) < 1:
                 options = {"train_size": share, "stratify_by_column": "label", "seed": 0}
                 found["train"] = found["train"].train_test_split(**options)["train"]
             return found
 
-        return self._once(("data", name), make)
+        return self._once(("data", target), make)
 
     def fingerprint(self, target: str | None, split: Split) -> str:
         """The content hash of a split."""
@@ -248,7 +235,9 @@ class Grid:
             "matmul": torch.get_float32_matmul_precision(),
         }
 
-    def features_entry(self, source: models.Source, target: str | None, split: Split) -> str:
+    def features_entry(
+        self, source: models.Source, target: str | None, split: Split = "train"
+    ) -> str:
         """The store's key of these features."""
         return key(
             **self._network(source),
@@ -261,16 +250,7 @@ class Grid:
     def features(self, source: str, target: str | None, split: Split = "train") -> Features:
         """What a source makes of a target's split; of the source data's for None."""
         name, which = (None, None) if target is None else of_classes(target)
-        if which is not None:
-
-            def part() -> Features:  # the rows of the whole
-                kept, rows = subset_rows(self.data(name), which)
-                found = self.features(source, name, split).at(torch.from_numpy(rows[split]))
-                return replace(found, labels=torch.searchsorted(torch.tensor(kept), found.labels))
-
-            return self._once(("features", source, target, split), part)
         network = self.source(source)
-        entry = self.features_entry(network, target, split)
 
         def make() -> Kept:
             samples = self.read(target, split, network)
@@ -278,49 +258,66 @@ class Grid:
                 found, speed = extract(network, samples, precision=self.suite.recipe.precision)
             return found.arrays(), {"images_per_second": round(speed, 1)}
 
-        return self._once(
-            ("features", entry), lambda: Features.of(self.store.get("features", entry, make)[0])
-        )
+        def find() -> Features:
+            if which is not None:  # rows of the whole
+                kept, rows = subset_rows(self.data(name), which)
+                found = self.features(source, name, split).at(torch.from_numpy(rows[split]))
+                return replace(found, labels=torch.searchsorted(torch.tensor(kept), found.labels))
+            entry = self.features_entry(network, target, split)
+            return Features.of(self.store.get("features", entry, make)[0])
+
+        return self._once(("features", source, target, split), find)
 
     def signature(self, by: str | None = None) -> hardness.Signature:
         """The signature of a network's own source data, their train split; its notes say of what.
 
-        Of the suite's ``source_data`` a file will do (:func:`signature_file`), or what was made
-        when the data were there.
-
-        Raises:
-            MissingDataError: there are neither.
-            ValueError: the file is of other weights.
+        Of the suite's ``source_data`` a file will do (:func:`signature_paths`), if it is of the
+        same pixels, or what was made when the data were there; else ``MissingDataError``.
         """
         name = by or self.suite.hardness.source
         network, data = self.source(name), taught_on(name)[1]
         precision, made = self.suite.recipe.precision, code.of(MAKERS["signatures"])
         of = repr((self.suite.source_data, self.suite.source_share))
         last = key(**self._network(network), precision=precision, of=of, code=made)
+        notes = {
+            "network": network.name,
+            "weights": network.fingerprint,
+            "preprocessing": repr(network.preprocessing),
+            "versions": finetune.versions(),
+        }
 
         def make() -> Kept:
             samples = self.read(data, "train", network)
             with threaded(self.suite.recipe.threads):
                 found = signature(network, samples, precision=precision)
-            kept = found.arrays(), signed(network) | {"data": self.fingerprint(data, "train")}
+            kept = found.arrays(), notes | {"data": self.fingerprint(data, "train")}
             if data is None:
                 self.store.write("signatures", last, *kept)
             return kept
 
         def find() -> hardness.Signature:
-            if data is None and (file := signature_file(network)):
-                return file
+            for path in signature_paths(name) if data is None else ():
+                file = hardness.Signature.load(path)
+                of_what = {"network": "another", "weights": "?"} | file.notes
+                if of_what["weights"] != network.fingerprint:
+                    raise ValueError(
+                        f"{path}: expected the signature of {name} (weights "
+                        f"{network.fingerprint[:12]}), got that of {of_what['network']} "
+                        f"({of_what['weights'][:12]}); remove the file, or write it anew"
+                    )
+                if file.notes.get("preprocessing") == notes["preprocessing"]:
+                    return file
             try:
                 entry = key(features=self.features_entry(network, data, "train"), code=made)
-                kept = self.store.get("signatures", entry, make)
+                kept: Kept | None = self.store.get("signatures", entry, make)
             except MissingDataError as error:
-                there = self.store.read("signatures", last) if data is None else None
-                if there is None:
+                kept = self.store.read("signatures", last) if data is None else None
+                if kept is None:
                     raise MissingDataError(
                         f"no signature of {name}: no file signatures/{name}.safetensors in "
                         f"{suites.folder().parent} or {data_folder()}, and {error}"
                     ) from error
-                kept = there
+            assert kept is not None
             return replace(hardness.Signature.of(kept[0]), notes=kept[1])
 
         return self._once(("signature", name), find)
@@ -348,8 +345,7 @@ class Grid:
         name = by or self.suite.hardness.source
 
         def make() -> dict[str, Tensor]:
-            features = self.features(name, target, split)
-            found = {}
+            features, found = self.features(name, target, split), {}
             if not self.unsigned(name):
                 layers, signature = list(features.layers.values()), self.signature(name)
                 found["ca"] = hardness.class_agnostic(layers, signature)
@@ -363,32 +359,30 @@ class Grid:
         return self._once(("hardness", target, split, name), make)
 
     def subsets(self, target: str, by: str | None = None) -> list[Subset]:
-        """The rows to score: all, the hard ones, and as many at random, of each draw."""
+        """The rows to score: all, as many as are hard at random (of each draw), the hard ones."""
         settings = self.suite.hardness
+        told = {"ca": ("ca", "cosine"), "dot": ("ca", "dot"), "cs": ("cs", "")}
 
         def make() -> list[Subset]:
-            values = self.hardness(target, by=by)
-            hard = {name: hardness.hardest(h, settings.fraction) for name, h in values.items()}
-            n = len(self.data(target)["train"])
-            size = math.ceil(settings.fraction * n - 1e-9)
+            n, fraction = len(self.data(target)["train"]), settings.fraction
             found = [Subset("all", torch.arange(n))]
             for draw in range(settings.draws):
                 order = torch.randperm(n, generator=torch.Generator().manual_seed(draw))
-                found.append(Subset("random", order[:size], draw=draw))
-            told = {"ca": ("ca", "cosine"), "dot": ("ca", "dot"), "cs": ("cs", "")}
-            return found + [
-                Subset(told[name][0], rows, told[name][1]) for name, rows in hard.items()
-            ]
+                found.append(Subset("random", order[: math.ceil(fraction * n - 1e-9)], draw=draw))
+            for name, values in self.hardness(target, by=by).items():
+                variant, similarity = told[name]
+                found.append(Subset(variant, hardness.hardest(values, fraction), similarity))
+            return found
 
         return self._once(("subsets", target, by or settings.source), make)
 
     def _score_entries(
-        self, source: str, target: str, names: Sequence[str], subsets: Sequence[Subset]
+        self, source: str, target: str, names: Sequence[str], by: str | None
     ) -> dict[str, str]:
-        shared = {
-            "features": self.features_entry(self.source(source), target, "train"),
-            "rows": digest({str(i): subset.rows for i, subset in enumerate(subsets)}),
-        }
+        """The store's keys of the scores, by metric."""
+        rows = {str(i): subset.rows for i, subset in enumerate(self.subsets(target, by))}
+        features = self.features_entry(self.source(source), target, "train")
+        shared = {"features": features, "rows": digest(rows)}
         made = {name: code.of(MAKERS["scores"], metrics.METRICS[name]) for name in names}
         return {name: key(**shared, metric=name, code=made[name]) for name in names}
 
@@ -401,15 +395,16 @@ class Grid:
         """
         for name in names:
             one_of("metric", name, metrics.METRICS)
-        subsets = self.subsets(target, by)
-        entries = self._score_entries(source, target, names, subsets)
+        entries = self._score_entries(source, target, names, by)
         made: dict[str, list[dict[str, Any]]] = {}
 
         def make(name: str) -> Kept:
             if name not in made:  # with it all others that are missing: they share much
                 gone = [n for n in names if n == name or not self.store.has("scores", entries[n])]
                 with threaded(self.suite.recipe.threads):
-                    made.update(score(gone, self.features(source, target), subsets))
+                    made.update(
+                        score(gone, self.features(source, target), self.subsets(target, by))
+                    )
             return {}, {"scores": made[name]}
 
         lacking = []
@@ -454,11 +449,8 @@ class Grid:
         entry = self.outcome_entry(network, target, seed, recipe)
 
         def read() -> finetune.Outcome:
-            arrays, notes = self.store.get(
-                "accuracies",
-                entry,
-                lambda: self._finetuned(network, target, seed, recipe, entry)[0],
-            )
+            tuned = functools.partial(self._finetuned, network, target, seed, recipe, entry)
+            arrays, notes = self.store.get("accuracies", entry, lambda: tuned()[0])
             self.store.drop("checkpoints", entry)  # not before the outcome is kept
             return finetune.Outcome(probs=arrays["probs"], labels=arrays["labels"], **notes)
 
@@ -476,8 +468,8 @@ class Grid:
 
         ``names`` are the metrics to score, ``seeds`` those of the fine-tunings; either may be none.
         """
-        rankers = {one: (rankers or {}).get(one, self.suite.hardness.source) for one in sources}
-        loaded = [*sources, *(rankers.values() if names else ())]
+        ranked_by = {one: (rankers or {}).get(one, self.suite.hardness.source) for one in sources}
+        loaded = dict.fromkeys([*sources, *(ranked_by.values() if names else ())])
         for source in loaded:
             self.check(source)
         for name in names:
@@ -488,22 +480,32 @@ class Grid:
         where = (self.suite.model_dump_json(), str(self.store.folder))
         found, broken = dict[str, Job](), dict[str, str]()
 
-        def load(name: str, make: Callable[..., Any], *given: Any) -> None:
+        def ready(one: str) -> Any:
+            if one in loaded:
+                return self.trained(one) and self.source(one).structure
+            return [self.fingerprint(one, split) for split in SPLITS[: 1 + bool(seeds)]]
+
+        for one in [*loaded, *targets]:
             try:
-                make(name, *given)
+                ready(one)
             except Exception as error:  # of the jobs that need it, and of no other
-                broken[name] = str(error)
+                broken[one] = str(error)
 
-        for source in dict.fromkeys(loaded):
-            load(source, lambda one: self.trained(one) and self.source(one).structure)
-        for target in targets:
-            for split in SPLITS[: 1 + bool(seeds)]:
-                load(target, self.fingerprint, split)
+        kinds: dict[str, tuple[str, Callable[..., str]]] = {
+            "features": ("features", self.features_entry),
+            "outcome": ("accuracies", self.outcome_entry),
+        }
 
-        def add(name: str, method: str, *cell: Any, needs: Sequence[str] = ()) -> list[str]:
-            found[name] = Job(name, work, (*where, method, *cell), tuple(needs), gpus)
-            if why := [broken[one] for one in cell[:4] if isinstance(one, str) and one in broken]:
+        def add(name: str, method: str, source: str, *cell: Any, needs: Any = ()) -> list[str]:
+            """The name of the job; none where the store has its result."""
+            if why := [broken[one] for one in (source, *cell) if one in broken]:
                 found[name] = Job(name, refused, (why[0],))
+                return [name]
+            if method in kinds and self.trained(source):
+                kind, entry = kinds[method]
+                if self.store.has(kind, entry(self.source(source), *cell)):
+                    return []
+            found[name] = Job(name, work, (*where, method, source, *cell), tuple(needs), gpus)
             return [name]
 
         def train(source: str) -> list[str]:
@@ -511,34 +513,27 @@ class Grid:
                 return []
             return add(f"train {source}", "source", source, needs=train(taught_on(source)[0]))
 
-        def there(kind: str, source: str, target: str, entry: Callable[..., str]) -> bool:
-            ready = not broken.keys() & {source, target} and self.trained(source)
-            return ready and self.store.has(kind, entry(self.source(source), target))
-
-        def extracted(source: str, target: str) -> list[str]:
+        def extract(source: str, target: str) -> list[str]:
             whole = of_classes(target)[0]
-            entry = functools.partial(self.features_entry, split="train")
-            if broken.keys() & {source, target} or there("features", source, whole, entry):
-                return []
             name = f"extract {source} on {whole}"
             return add(name, "features", source, whole, needs=train(source))
 
         for target, source in itertools.product(targets, sources):
             for seed in seeds:
-                entry = functools.partial(self.outcome_entry, seed=seed)
-                if not there("accuracies", source, target, entry):
-                    name = f"fine-tune {source} on {target}, seed {seed}"
-                    add(name, "outcome", source, target, seed, needs=train(source))
+                name = f"fine-tune {source} on {target}, seed {seed}"
+                add(name, "outcome", source, target, seed, needs=train(source))
             if not names:
                 continue
-            by = rankers[source]
-            needs = [*extracted(source, target), *extracted(by, target)]
-            if not needs:
+            cell, needs = (source, target, (*names,), ranked_by[source]), list[str]()
+            if broken.keys().isdisjoint(cell):
+                needs = [*extract(source, target), *extract(ranked_by[source], target)]
                 with suppress(Exception):  # what raises here raises in the job
-                    kept = self._score_entries(source, target, names, self.subsets(target, by))
-                    if all(self.store.has("scores", entry) for entry in kept.values()):
+                    if not needs and all(
+                        self.store.has("scores", entry)
+                        for entry in self._score_entries(*cell).values()
+                    ):
                         continue
-            add(f"score {source} on {target}", "scores", source, target, [*names], by, needs=needs)
+            add(f"score {source} on {target}", "scores", *cell, needs=needs)
         return list(found.values())
 
     def run(self, jobs: Sequence[Job]) -> None:
@@ -549,14 +544,11 @@ class Grid:
         """
         found = {job.name: job for job in jobs}
         for job in jobs:
-            if job.call is not work:
-                continue
-            _, _, method, source, *rest = job.arguments
-            if method == "outcome" and rest[1] == 0 and not self.suite.pretraining:
-                # A source that is trained on a target is this very fine-tuning: not done twice.
-                same = f"train {source}+{rest[0]}"
-                if same in found:
-                    found[job.name] = replace(job, needs=(*job.needs, same))
+            _, _, method, source, *rest = job.arguments if job.call is work else [""] * 4
+            first = method == "outcome" and rest[1] == 0 and not self.suite.pretraining
+            # A source that is trained on a target is this very fine-tuning: not done twice.
+            if first and (same := f"train {source}+{rest[0]}") in found:
+                found[job.name] = replace(job, needs=(*job.needs, same))
         _grids.clear()  # a job that runs in this process shares this grid's memory
         _grids[self.suite.model_dump_json(), str(self.store.folder)] = self
         run(list(found.values()), self.scheduler, name="jobs")
@@ -575,18 +567,14 @@ class Grid:
     ) -> pd.DataFrame:
         """The long frame (:data:`hastelib.records.COLUMNS`) of a section, such as ``5.1``.
 
-        ``sources``, ``seeds`` and ``similarity`` are the suite's where they are not given. Of no
+        ``sources``, ``seeds`` and ``similarity`` are the suite's where they are not given; of no
         seeds, ``()``, the accuracies are NaN. ``similarity`` are the readings of Eq. 1, ``cosine``
-        and ``dot``, that have rows of ``ca``; ``static`` adds that control (:func:`static_rows`).
-
-        A cell that fails takes no other with it: its scores are NaN, with the reason, and its
-        accuracy is the mean over the seeds there are, NaN without any.
+        and ``dot``, that have rows of ``ca``; ``static`` adds :func:`static_rows`. A cell that
+        fails has NaN scores, with the reason, and the mean accuracy of the seeds there are.
 
         Raises:
-            ValueError: nothing could be computed.
-
-        Warns:
-            UserWarning: names what failed, and subsets with hardly more samples than classes.
+            ValueError: nothing could be computed. A warning names what failed else, and subsets
+                with hardly more samples than classes.
         """
         sources = self.suite.sources if sources is None else sources
         seeds = self.suite.seeds if seeds is None else seeds
@@ -606,7 +594,8 @@ class Grid:
                     errors[job] = told(error)
             return None
 
-        cells = []
+        here = {"device": finetune.describe(default_device()), "versions": finetune.versions()}
+        cells, threads = [], self.suite.recipe.threads
         for target, source in itertools.product(targets, sources):
             by = (rankers or {}).get(source, self.suite.hardness.source)
             name = f"fine-tune {source} on {target}, seed"
@@ -614,13 +603,25 @@ class Grid:
             outcomes = [one for one in several if one]
             job = f"score {source} on {target}"
             scores = kept(job, self.scores, source, target, metrics, by)
-            lost = not outcomes and not scores
-            shared = self.shared(target, outcomes, lost) | {
+            lost = not outcomes and not scores  # perhaps not there
+            made = pd.DataFrame([one.provenance for one in outcomes] or [here])
+            accuracies = pd.Series([one.accuracy for one in outcomes], dtype=float)
+            recipes = [Recipe(**recipe).told for recipe in made.get("recipe", ())]
+            shared = {
+                "schema": SCHEMA,
                 "section": section,
+                "suite": self.suite.name,
+                "target": target,
                 "source": source,
-                **mean_and_deviation([outcome.accuracy for outcome in outcomes]),
+                "accuracy": accuracies.mean(),
+                "accuracy_std": accuracies.std(),
                 "seeds": len(outcomes),
+                "recipe": "; ".join(dict.fromkeys(recipes or [self.suite.recipe.told])),
+                "seconds": made.get("seconds", pd.Series(dtype=float)).mean(),
+                "data": "" if lost else self.fingerprint(target, "train")[:12],
                 "weights": "" if lost else self.source(source).fingerprint[:12],
+                "device": f"{'; '.join(made['device'].unique())}, threads a job: {threads}",
+                "versions": "; ".join(made["versions"].unique()),
             }
             cells.append((shared, by, scores, errors.get(job, "")))
         lines = {one["target"]: next(iter(s.values())) for one, _, s, _ in cells if s}
@@ -632,18 +633,17 @@ class Grid:
                 f"run makes only these: {summary(errors, len(errors))}",
                 stacklevel=2,
             )
-        # The rows of a cell that has none are those of another, of the same target if there is one.
-        rows = []
+        # A cell without scores has the lines of another, of the same target if there is one.
+        whole = {"variant": "all", "similarity": "", "draw": 0, "fraction": 1.0}
+        some, rows = next(iter(lines.values()), [whole]), []
         for shared, by, scores, reason in cells:
             blank = {"score": math.nan, "reason": reason, "samples": 0, "classes": math.nan}
-            like = lines.get(shared["target"]) or next(iter(lines.values()), [WHOLE])
-            blanks = [line | blank for line in like]
-            for metric in metrics:
+            blanks = [line | blank for line in lines.get(shared["target"], some)]
+            for metric, several in (scores or dict.fromkeys(metrics, blanks)).items():
                 rows += [
-                    shared | line | {"metric": metric, "hardness_source": ranker}
-                    for line in (scores[metric] if scores else blanks)
-                    if line["similarity"] in readings
-                    for ranker in [by if line["variant"] in HARD else ""]
+                    shared | line | {"metric": metric, "hardness_source": by * (variant in HARD)}
+                    for line in several
+                    if (variant := line["variant"]) and line["similarity"] in readings
                 ]
         found = pd.DataFrame(rows)
         few = found[found["samples"] < 2 * found["classes"]].drop_duplicates(["target", "variant"])
@@ -658,45 +658,13 @@ class Grid:
             )
         return check(pd.concat([found, static_rows(found)]) if static else found)
 
-    def shared(
-        self, target: str, outcomes: Sequence[finetune.Outcome], lost: bool = False
-    ) -> dict[str, Any]:
-        """The columns that all rows of a target have; where it is ``lost`` it may not be there."""
-        here = {"device": finetune.describe(default_device()), "versions": finetune.versions()}
-        made = pd.DataFrame([one.provenance for one in outcomes] or [here])
-        device, versions = ("; ".join(made[name].unique()) for name in here)
-        recipes = [Recipe(**one.provenance["recipe"]).told for one in outcomes]
-        return {
-            "schema": SCHEMA,
-            "suite": self.suite.name,
-            "target": target,
-            "data": "" if lost else self.fingerprint(target, "train")[:12],
-            "recipe": "; ".join(dict.fromkeys(recipes or [self.suite.recipe.told])),
-            "seconds": made.get("seconds", pd.Series(dtype=float)).mean(),
-            "device": f"{device}, threads a job: {self.suite.recipe.threads}",
-            "versions": versions,
-        }
-
 
 def _transform(transform: Any) -> dict[str, str]:
-    """The parts of a key that say how samples are prepared: settings and, where it is yours, code.
-
-    What names its place in memory has no other settings than its code.
-    """
-    told = re.sub(" at 0x[0-9a-f]+", "", repr(transform))
-    parts = [transform, *getattr(transform, "transforms", ())]
-    return {"preprocessing": told} | (
-        {} if told == repr(transform) else {"transform": code.of(*parts)}
-    )
-
-
-def signed(network: models.Source) -> dict[str, str]:
-    """The provenance of a signature: what its network was, and what made it."""
-    told = {"network": network.name, "weights": network.fingerprint}
-    return told | {
-        "preprocessing": repr(network.preprocessing),
-        "versions": finetune.versions(),
-    }
+    """The parts of a key that say how samples are prepared: settings, and code that is yours."""
+    found = {"preprocessing": re.sub(" at 0x[0-9a-f]+", "", repr(transform))}
+    if found["preprocessing"] != repr(transform):  # a place in memory: code is its only setting
+        found["transform"] = code.of(transform, *getattr(transform, "transforms", ()))
+    return found
 
 
 def signature_paths(name: str) -> list[Path]:
@@ -704,25 +672,6 @@ def signature_paths(name: str) -> list[Path]:
     folders = suites.folder().parent, data_folder()
     paths = [folder / "signatures" / f"{name}.safetensors" for folder in folders]
     return [path for path in paths if path.exists()]
-
-
-def signature_file(network: models.Source) -> hardness.Signature | None:
-    """The signature that :func:`signature_paths` finds; one of other pixels is passed over.
-
-    Raises:
-        ValueError: it is of other weights, or no signature.
-    """
-    for path in signature_paths(network.name):
-        found, expected = hardness.Signature.load(path), signed(network)
-        if found.notes.get("weights") != expected["weights"]:
-            raise ValueError(
-                f"{path}: expected the signature of {network.name} (weights "
-                f"{expected['weights'][:12]}), got that of {found.notes.get('network', 'another')} "
-                f"({found.notes.get('weights', '?')[:12]}); remove the file, or write it anew"
-            )
-        if found.notes.get("preprocessing") == expected["preprocessing"]:
-            return found
-    return None
 
 
 def _bytes(thing: Any) -> int:
@@ -739,18 +688,8 @@ def _bytes(thing: Any) -> int:
     return _bytes(vars(thing)) if ours and hasattr(thing, "__dict__") else 0
 
 
-def mean_and_deviation(accuracies: Sequence[float] | np.ndarray) -> dict[str, float]:
-    """The columns ``accuracy`` and ``accuracy_std`` from the accuracies of all seeds."""
-    values = pd.Series(accuracies, dtype=float)
-    return {"accuracy": values.mean(), "accuracy_std": values.std()}
-
-
 def static_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """The static control: rank the sources by how they did on the other targets.
-
-    A source's score is its accuracy, standardised over the sources of a target, in the mean over
-    all targets but the row's own (:func:`hastelib.stats.static`). It has seen nothing of this
-    target; what a metric adds to a fixed list shows beside it.
+    """The static control (:func:`hastelib.stats.static`): sources ranked on the other targets.
 
     Returns:
         A row of the variant ``static`` for each target, source and metric of a suite's frame. With
@@ -760,9 +699,8 @@ def static_rows(frame: pd.DataFrame) -> pd.DataFrame:
     wide = one.drop_duplicates(["target", "source"]).pivot_table(
         "accuracy", "target", "source", sort=False, dropna=False
     )
-    columns = (wide.index, one["target"]), (wide.columns, one["source"])
-    places = tuple(names.get_indexer(pd.Index(values)) for names, values in columns)
-    found = stats.static(wide.to_numpy(float))[places]
+    scores = pd.DataFrame(stats.static(wide.to_numpy(float)), wide.index, wide.columns).unstack()
+    found = scores[pd.MultiIndex.from_frame(one[["source", "target"]])].to_numpy()
     told: dict[str, Any] = {"variant": "static", "similarity": "", "hardness_source": "", "draw": 0}
     reason = np.where(np.isnan(found), "no accuracy on another target", "")
     return one.assign(**told, score=found, reason=reason, fraction=0.0, samples=0, classes=0.0)

@@ -17,31 +17,13 @@ SCHEMA = 3
 """The version of the columns; raised when one is added, dropped or changes its meaning."""
 
 COLUMNS = {
-    "schema": "int64",
-    "section": "str",
-    "suite": "str",
-    "target": "str",
-    "source": "str",
-    "metric": "str",
-    "variant": "str",
-    "similarity": "str",
-    "fraction": "float64",
-    "hardness_source": "str",
-    "draw": "int64",
-    "score": "float64",
-    "reason": "str",
-    "samples": "int64",
-    "classes": "float64",
-    "accuracy": "float64",
-    "accuracy_std": "float64",
-    "seeds": "int64",
-    "recipe": "str",
-    "seconds": "float64",
-    "data": "str",
-    "weights": "str",
-    "device": "str",
-    "versions": "str",
-}
+    "schema": "int64", "section": "str", "suite": "str", "target": "str", "source": "str",
+    "metric": "str", "variant": "str", "similarity": "str", "fraction": "float64",
+    "hardness_source": "str", "draw": "int64", "score": "float64", "reason": "str",
+    "samples": "int64", "classes": "float64", "accuracy": "float64", "accuracy_std": "float64",
+    "seeds": "int64", "recipe": "str", "seconds": "float64", "data": "str", "weights": "str",
+    "device": "str", "versions": "str",
+}  # fmt: skip
 """Column -> its type; book/api/records.md has the meanings and units."""
 
 KEYS = [*COLUMNS][1:11]
@@ -52,12 +34,7 @@ CSV_BYTES = 1_500_000
 
 
 def check(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame, its columns in order and of their types.
-
-    Raises:
-        ValueError: a missing column, another schema, a row that stands twice, a score without a
-            number and a reason, an accuracy outside [0, 1].
-    """
+    """The frame, its columns in order and of their types; ``ValueError`` where it breaks a rule."""
     again = "run the notebook that makes it again"
     if missing := [name for name in COLUMNS if name not in frame]:
         told = f"the columns of schema {SCHEMA}, missing {', '.join(missing)}; {again}"
@@ -69,20 +46,18 @@ def check(frame: pd.DataFrame) -> pd.DataFrame:
     numbers = {name: kind for name, kind in COLUMNS.items() if name not in WORDS}
     frame = frame[[*COLUMNS, *own]].astype(numbers).reset_index(drop=True)
     frame[WORDS] = frame[WORDS].astype(object).fillna("")
-
-    def refuse(wrong: pd.Series, columns: list[str], expected: str) -> None:
+    score, measured = frame["score"], frame["accuracy"].notna()
+    lost = (score.isna() == (frame["reason"] == "")) | (score.abs() == math.inf)
+    odd = measured & ~frame["accuracy"].between(0, 1) | (measured != (frame["seeds"] > 0))
+    for wrong, columns, expected in (
+        # A section's own column may tell rows apart too, such as the bucket of 5.6.
+        (frame.duplicated([*KEYS, *own]), KEYS, "each row once, got several of"),
+        (lost, ["metric", "score", "reason"], "a finite score, or nan and the reason why, got"),
+        (odd, ["accuracy", "seeds"], "accuracies in [0, 1] of at least one seed, got"),
+    ):
         if wrong.any():
             first = frame.loc[wrong, columns].iloc[0].to_dict()
             raise ValueError(f"frame: expected {expected} {first}")
-
-    # A section's own column may tell rows apart too, such as the bucket of 5.6.
-    refuse(frame.duplicated([*KEYS, *own]), KEYS, "each row once, got several of")
-    wrong = (frame["score"].isna() == (frame["reason"] == "")) | (frame["score"].abs() == math.inf)
-    columns = ["metric", "score", "reason"]
-    refuse(wrong, columns, "a finite score, or nan and the reason why, got")
-    measured = frame["accuracy"].notna()
-    wrong = measured & ~frame["accuracy"].between(0, 1) | (measured != (frame["seeds"] > 0))
-    refuse(wrong, ["accuracy", "seeds"], "accuracies in [0, 1] of at least one seed, got")
     return frame
 
 
@@ -115,12 +90,7 @@ def write(frame: pd.DataFrame, stem: str | Path) -> Path:
 
 
 def read(path: str | Path) -> pd.DataFrame:
-    """Read what :func:`write` wrote.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: as :func:`check`, with the path; or the file is cut short.
-    """
+    """Read what :func:`write` wrote; ``ValueError`` as of :func:`check`, or it is cut short."""
     path = Path(path)
     try:
         if path.suffix == ".parquet":

@@ -27,10 +27,9 @@ FEWEST = 3
 class Tasks:
     """Which sources meet class subsets of which targets.
 
-    Attributes:
-        grid: of the suite, with the sources that have targets and the selection's recipe.
-        pairs: source -> its targets, those it was not trained on; possibly none.
-        count: how many subsets of each target, or as many as there are.
+    ``grid`` has the sources that have targets, and the selection's recipe; ``pairs`` are, of every
+    source, the targets that it was not trained on, possibly none; ``count`` is how many subsets of
+    each target there are, or all where there are fewer.
     """
 
     grid: Grid
@@ -51,8 +50,7 @@ class Tasks:
     def frame(self, section: str, metrics: Sequence[str]) -> pd.DataFrame:
         """The long frame (:data:`hastelib.records.COLUMNS`), its ``target`` a class subset.
 
-        Two columns more: ``whole``, the target it is a subset of, and ``size``, its number of
-        classes.
+        It has the columns ``whole``, the target of the subset, and ``size``, its number of classes.
         """
         grid, rankers = self.grid, {source: source for source in self.pairs}
         named = {source: self.named(targets) for source, targets in self.pairs.items() if targets}
@@ -66,10 +64,9 @@ class Tasks:
             for source, targets in named.items()
         ]
         found = pd.concat(parts, ignore_index=True)
-        sizes = {f"{target}#{i}": len(kept) for target, several in self.subsets.items()
-                 for i, kept in enumerate(several)}  # fmt: skip
-        whole = found["target"].str.partition("#")[0]
-        return found.assign(whole=whole, size=found["target"].map(sizes))
+        names = found["target"].str.split("#")
+        size = [len(self.subsets[whole][int(which)]) for whole, which in names]
+        return found.assign(whole=names.str[0], size=size)
 
 
 def tasks(
@@ -77,14 +74,9 @@ def tasks(
 ) -> Tasks:
     """What a section on target selection runs.
 
-    What is not given is as the suite's selection says. Without one it is all targets, and the
-    suite's first source fine-tuned on its first target, its second on its second.
-
-    Args:
-        grid: of the suite.
-        target: one of the suite's.
-        sources: any networks.
-        subsets: of each target, or as many as there are.
+    A target of the suite, any sources and a number of subsets; what is not given is as the suite's
+    selection says. Without one it is all targets, and the suite's first source fine-tuned on its
+    first target, its second on its second.
 
     Raises:
         ValueError: an unknown source or target, fewer than three subsets, no source that was not

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -18,21 +19,20 @@ from hastelib.grid import Grid
 from hastelib.store import Store
 from hastelib.suites import Suite
 
-ROOT = Path(__file__).parents[1]
-CLASSES = (3, 3, 5, 4, 4, 6)
 DATA = ("a", "a", "b", "b", "c", "c")
-"""Source classes of six made-up members, and the set that each was trained on."""
+"""The set that each of six made-up members was trained on."""
+CHOSEN = [e for size in (1, 2, 4) for e in itertools.combinations(range(6), size)]
 
 
 @pytest.fixture(scope="module")
 def members() -> Members:
-    """Six members on three source data sets; the labels are there in part."""
+    """Six members on three source data sets, with 3 to 6 classes; the labels are there in part."""
     generator = np.random.default_rng(1)
     names = tuple(f"net{i}@x+{data}" for i, data in enumerate(DATA))
     rankers = tuple(names[DATA.index(data)] for data in DATA)
     labels = torch.from_numpy(np.concatenate([np.arange(4), generator.integers(0, 4, 36)]))
     probs = []
-    for z in CLASSES:
+    for z in (3, 3, 5, 4, 4, 6):
         centres = generator.normal(size=(4, z))[labels.numpy()]
         scores = torch.from_numpy(centres + generator.normal(size=(40, z)))
         probs.append(scores.softmax(1).float())
@@ -40,103 +40,54 @@ def members() -> Members:
         variant: tuple(torch.from_numpy(generator.permutation(40)[:10]) for _ in range(3))
         for variant in ("ca", "cs")
     }
-    truth = generator.integers(0, 4, 25)
-    finetuned = generator.dirichlet(np.ones(4), size=(2, 6, 25)).astype(np.float32)
-    finetuned[:, :, np.arange(25), truth] += 0.4
-    finetuned /= finetuned.sum(-1, keepdims=True)
-    return Members(Pool("t", names, rankers), tuple(probs), labels, hard, finetuned, truth)
+    return Members(Pool("t", names, rankers), tuple(probs), labels, hard)
 
 
-def test_without_a_signature_all_but_ca_is_scored(members: Members):
+@pytest.fixture(scope="module")
+def found(members: Members) -> pd.DataFrame:
+    return ensembles.scores(members, CHOSEN, draws=4)
+
+
+def test_without_a_signature_all_but_ca_is_scored(members: Members, found: pd.DataFrame):
     cs = replace(members, hard={"cs": members.hard["cs"]})
-    chosen = ensembles.candidates(6, 3)
-    (found,), (whole,) = (ensembles.scores(one, [chosen], draws=2) for one in (cs, members))
-    assert {variant for _, variant in found} == {"all", "random", "cs"}
-    for cell, score in found.items():
-        if cell != ("e_leep", "random"):  # whose sizes alternate between those of CA and CS
-            np.testing.assert_array_equal(score.values, whole[cell].values)
+    alone = ensembles.scores(cs, CHOSEN, draws=4)
+    assert set(alone["variant"]) == {"all", "random", "cs"}
+    # E-LEEP's random sizes alternate between those of CA and CS.
+    same = "variant != 'ca' and not (metric == 'e_leep' and variant == 'random')"
+    got, expected = (f.query(same).reset_index(drop=True) for f in (alone, found))
+    pd.testing.assert_frame_equal(got, expected)
 
 
-def test_candidates_are_all_subsets_once():
-    chosen = ensembles.candidates(6, 3)
-    assert [tuple(line) for line in chosen] == list(itertools.combinations(range(6), 3))
-    for members, size, count in ((11, 4, 330), (10, 4, 210), (12, 4, 495), (11, 3, 165)):
-        assert len(ensembles.candidates(members, size)) == count
-    with pytest.raises(ValueError, match="expected 1 to 6, the members of the pool, got 7"):
-        ensembles.candidates(6, 7)
-
-
-def test_accuracy_is_that_of_the_mean_softmax(members: Members):
-    chosen = ensembles.candidates(6, 3)
-    found = ensembles.accuracies(members.finetuned[0], members.truth, chosen)
-    for line, accuracy in zip(chosen, found, strict=True):
-        right = 0
-        for i, label in enumerate(members.truth):
-            mean = sum(members.finetuned[0][m, i].astype(float) for m in line) / 3
-            right += int(mean.argmax()) == label
-        assert accuracy == right / 25
-    assert len(set(found)) > 3
-
-
-@pytest.mark.parametrize("size", [1, 2, 4])
 @pytest.mark.parametrize("variant", ["all", "ca", "cs"])
-def test_scores_are_the_metrics_on_the_members_rows(members: Members, size: int, variant: str):
+def test_scores_are_the_metrics_on_the_members_rows(members: Members, found, variant: str):
     """Every ensemble by its own call of the metric, on the union of its sources' subsets."""
-    chosen = ensembles.candidates(6, size)
-    (found,) = ensembles.scores(members, [chosen], draws=2)
-    sets = [DATA.index(data) // 2 for data in DATA]
-    for e, line in enumerate(chosen):
-        own = [range(40) if variant == "all" else members.hard[variant][sets[m]] for m in line]
-        own = [torch.as_tensor(list(rows)) for rows in own]
+    of = found.query("variant == @variant").set_index("metric")[["score", "samples", "classes"]]
+    assert len(of) == 2 * len(CHOSEN)
+    for line, ms_leep, e_leep in zip(
+        CHOSEN, of.loc["ms_leep"].to_numpy(), of.loc["e_leep"].to_numpy(), strict=True
+    ):
+        whole = torch.arange(40)
+        own = [whole if variant == "all" else members.hard[variant][m // 2] for m in line]
         expected = sum(
-            metrics.ms_leep([members.probs[m][rows]], members.labels[rows])
+            metrics.leep(members.probs[m][rows], members.labels[rows])
             for m, rows in zip(line, own, strict=True)
         )
-        score = found["ms_leep", variant]
-        assert score.values[0, e] == pytest.approx(expected, abs=1e-12)
-        assert score.samples[0, e] == len(own[0])
-
+        assert ms_leep[:2] == pytest.approx((expected, len(own[0])), abs=1e-12)
         union = torch.tensor(sorted({int(i) for rows in own for i in rows}))
         expected = metrics.e_leep([members.probs[m][union] for m in line], members.labels[union])
-        score = found["e_leep", variant]
-        assert score.values[0, e] == pytest.approx(expected, abs=1e-12)
-        assert score.samples[0, e] == len(union)
-        assert score.classes[0, e] == len(members.labels[union].unique())
-        assert score.values.shape == (1, len(chosen))
+        counts = len(union), len(members.labels[union].unique())
+        assert e_leep == pytest.approx((expected, *counts), abs=1e-12)
 
 
-def test_random_control_has_the_sizes_of_the_hard_subsets(members: Members):
-    chosen = ensembles.candidates(6, 3)
-    (found,) = ensembles.scores(members, [chosen], draws=4)
-    assert (found["ms_leep", "random"].samples == 10).all()
-    unions = np.concatenate([found["e_leep", v].samples for v in ("ca", "cs")] * 2)  # in turn
-    assert np.array_equal(found["e_leep", "random"].samples, unions)
-    for metric in ensembles.METRICS:
-        values = found[metric, "random"].values
-        assert values.shape == (4, 20)
-        assert (values.std(0) > 0).all()  # the draws differ
-    (again,) = ensembles.scores(members, [chosen], draws=4)
-    for cell, score in found.items():
-        assert np.array_equal(score.values, again[cell].values)
-
-
-def test_sizes_together_are_the_sizes_alone(members: Members):
-    every = [ensembles.candidates(6, size) for size in (1, 3, 4)]
-    for chosen, found in zip(every, ensembles.scores(members, every, 2), strict=True):
-        (alone,) = ensembles.scores(members, [chosen], 2)
-        for cell, score in found.items():
-            assert np.array_equal(score.values, alone[cell].values)
-            assert np.array_equal(score.samples, alone[cell].samples)
-
-
-def test_shuffled_labels_leave_only_the_fit(members: Members):
-    fit = ensembles.shuffled(members, draws=20)
-    counts = np.bincount(members.labels.numpy())
-    nothing = float((counts / 40 * np.log(counts / 40)).sum())
-    assert (fit["all"] > nothing).all()  # the fit to chance: above knowing frequencies only
-    real = np.array([metrics.leep(probs, members.labels) for probs in members.probs])
-    assert (fit["all"] < real).all()
-    assert (fit["random"] > fit["all"]).all()  # fewer samples are fitted more closely
+def test_random_control_has_the_sizes_of_the_hard_subsets(members: Members, found: pd.DataFrame):
+    random = found.query("variant == 'random'").set_index("metric")
+    assert (random.loc["ms_leep", "samples"] == 10).all()
+    e_leep = found.query("metric == 'e_leep'").set_index("variant")["samples"]
+    unions = np.concatenate([e_leep[v] for v in ("ca", "cs")] * 2)  # in turn
+    assert np.array_equal(random.loc["e_leep", "samples"], unions)
+    draws = random.groupby(["metric", "ensemble"])["score"].nunique()
+    assert (draws == 4).all()  # the draws differ
+    pd.testing.assert_frame_equal(ensembles.scores(members, CHOSEN, draws=4), found)
 
 
 SOURCES = ("resnet8@glyphs", "densenet16@glyphs")
@@ -193,14 +144,6 @@ def test_a_suite_without_a_pool_says_so(suite: Suite):
     misspelt = [ensembles.pool(suite, "cyrillic", ("resnet9@glyphs", "resnet8@glyphs"))]
     with pytest.raises(ValueError, match="unknown glyphs network 'resnet9'"):
         ensembles.prepare(Grid(suite), misspelt)
-
-
-def test_sizes_are_checked(suite: Suite):
-    pools = [ensembles.pool(suite, "cyrillic")]
-    assert ensembles.parse_sizes("3, 2,3", pools) == (3, 2)
-    for wrong in ("", "four", "4", "1", "2;3"):
-        with pytest.raises(ValueError, match="sizes: expected integers from 2 to 3"):
-            ensembles.parse_sizes(wrong, pools)
 
 
 def test_rows_of_a_real_pool_without_computing_anything_twice(

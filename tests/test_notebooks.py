@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import numpy as np
 import pandas as pd
 import papermill
 import pytest
+import synthetic
 
 from hastelib import analysis, grid, records
 from hastelib.analysis import notebook
@@ -19,22 +19,15 @@ SOURCE = ROOT / "notebooks" / "5_1_source.ipynb"
 
 
 def _namespace(**values) -> dict:
-    return {
-        "__annotations__": {"suite": str, "epochs": int | None},
-        "In": [],
-        "suite": "",
-        "epochs": None,
-    } | values
+    kinds = {"suite": str, "epochs": int | None}
+    return {"__annotations__": kinds, "In": [], "suite": "", "epochs": None} | values
 
 
 def test_parameters_are_what_the_cell_annotates():
     assert analysis.parameters(_namespace(epochs=3)) == {"suite": "", "epochs": 3}
     dry = {"__annotations__": {"dry_run": bool}}
-    assert [analysis.parameters(dry | {"dry_run": x}) for x in (True, "true", "false")] == [
-        {"dry_run": True},
-        {"dry_run": True},
-        {"dry_run": False},
-    ]
+    for value, meant in ((True, True), ("true", True), ("false", False)):
+        assert analysis.parameters(dry | {"dry_run": value}) == {"dry_run": meant}
 
 
 @pytest.mark.parametrize(
@@ -97,13 +90,8 @@ def _run(folder: Path, **parameters) -> nbformat.NotebookNode:
 
 
 def test_a_small_run_writes_its_rows(tmp_path: Path):
-    _run(
-        tmp_path,
-        target="digits",
-        sources="resnet8@glyphs,resnet14@glyphs,densenet16@glyphs",
-        seeds=1,
-        epochs=1,
-    )
+    sources = "resnet8@glyphs,resnet14@glyphs,densenet16@glyphs"
+    _run(tmp_path, target="digits", sources=sources, seeds=1, epochs=1)
     (path,) = tmp_path.glob("5_1_source-glyphs-digits-epochs=1-sources=*.csv")
     rows = records.read(path)
     assert len(rows) == 3 * 4 * (1 + 20 + 2 + 1 + 1)  # all, random, CA twice, CS, static
@@ -115,33 +103,16 @@ def test_a_wrong_parameter_stops_in_the_first_cell(tmp_path: Path):
         _run(tmp_path, taget="greek")
     assert "choose one of" in str(hit.value)
     executed = nbformat.read(tmp_path / "out.ipynb", as_version=4)
-    ran = [cell for cell in executed.cells if cell.get("execution_count")]
-    assert [("parameters" in " ".join(c.metadata.get("tags", []))) for c in ran][:-1] == [
-        True,
-        True,
-    ]
+    *before, _ = [cell for cell in executed.cells if cell.get("execution_count")]
+    assert len(before) == 2
+    assert all("parameters" in " ".join(cell.metadata.tags) for cell in before)
 
 
 def _rows(targets: list[str]) -> pd.DataFrame:
     """Rows of 5.1: on all samples a score is noise, on those of CS the accuracy itself."""
-    random, lines = np.random.default_rng(0), []
-    for target, source in ((t, s) for t in targets for s in "abcde"):
-        accuracy = random.uniform(0.2, 0.9)
-        for variant, draw in (("all", 0), ("random", 0), ("random", 1), ("cs", 0)):
-            told = {"target": target, "source": source, "variant": variant, "draw": draw}
-            score = accuracy if variant == "cs" else random.normal()
-            lines.append(told | {"score": score, "accuracy": accuracy})
-    fixed: dict[str, Any] = {"section": "5.1", "suite": "glyphs", "metric": "logme"}
-    fixed |= {
-        "schema": records.SCHEMA,
-        "accuracy_std": 0.01,
-        "seeds": 3,
-        "seconds": 1.0,
-        "samples": 9,
-        "classes": 3.0,
-    }
-    frame = pd.DataFrame(lines).assign(**fixed, fraction=0.25)
-    frame = frame.assign(**{name: "" for name in records.COLUMNS if name not in frame})
+    frame = synthetic.rows(targets, ["logme"], draws=2).query("variant != 'ca'")
+    noise = np.random.default_rng(0).normal(size=len(frame))
+    frame = frame.assign(score=frame["accuracy"].where(frame["variant"] == "cs", noise))
     return pd.concat([frame, grid.static_rows(frame)])
 
 

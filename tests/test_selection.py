@@ -15,43 +15,34 @@ from hastelib.grid import Grid
 from hastelib.store import Store
 from hastelib.suites import Selection
 
+SOURCE = "resnet8@glyphs"
+PAIRS = {f"{SOURCE}+latin": ("greek",), f"{SOURCE}+greek": ("latin",)}
+
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
     """Two tiny targets; the selection's sources are trained on one of them each."""
-    chosen, _ = suites.load("glyphs").select(
-        sources=["resnet8@glyphs"], seeds=(0,), epochs=1, draws=2
-    )
-    small = {
-        "greek": Glyphs(kind="glyphs", characters="α-ε", train=8, test=6),
-        "latin": Glyphs(kind="glyphs", characters="F-J", train=8, test=6),
-    }
+    sources, letters = [SOURCE], {"greek": "α-ε", "latin": "F-J"}
+    chosen, _ = suites.load("glyphs").select(sources=sources, seeds=(0,), epochs=1, draws=2)
     changed = {
-        "targets": small,
+        "targets": {
+            name: Glyphs(kind="glyphs", characters=some, train=8, test=6)
+            for name, some in letters.items()
+        },
         "source_data": Glyphs(kind="glyphs", characters="A-C", train=6, test=2),
-        "selection": Selection(
-            sources=("resnet8@glyphs+latin", "resnet8@glyphs+greek"),
-            targets=("greek", "latin"),
-            subsets=3,
-        ),
+        "selection": Selection(sources=tuple(PAIRS), targets=tuple(letters), subsets=3),
     }
     return Grid(chosen.model_copy(update=changed), Store(tmp_path_factory.mktemp("tasks")))
 
 
-# What is run
-
-
 def test_tasks_leave_out_what_a_source_was_trained_on(grid: Grid):
     found = selection.tasks(grid)
-    assert found.pairs == {
-        "resnet8@glyphs+latin": ("greek",),
-        "resnet8@glyphs+greek": ("latin",),
-    }
-    assert found.grid.suite.sources == ("resnet8@glyphs+latin", "resnet8@glyphs+greek")
+    assert found.pairs == PAIRS
+    assert found.grid.suite.sources == tuple(PAIRS)
     assert found.subsets["greek"] == tuple(itertools.islice(class_subsets(5), 3))
     assert found.named(["greek"]) == ["greek#0", "greek#1", "greek#2"]
-    only = selection.tasks(grid, "greek", ["resnet8@glyphs"], 4)
-    assert only.pairs == {"resnet8@glyphs": ("greek",)}
+    only = selection.tasks(grid, "greek", [SOURCE], 4)
+    assert only.pairs == {SOURCE: ("greek",)}
     assert len(only.subsets["greek"]) == 4
 
 
@@ -61,13 +52,10 @@ def test_tasks_take_as_many_subsets_as_there_are(grid: Grid):
 
 
 def test_tasks_without_a_selection_use_the_first_sources_and_targets(grid: Grid):
-    sources = ("resnet8@glyphs", "resnet14@glyphs", "resnet20@glyphs")
+    sources = (SOURCE, "resnet14@glyphs", "resnet20@glyphs")
     suite = grid.suite.model_copy(update={"selection": None, "sources": sources})
-    found = selection.tasks(Grid(suite, grid.store), subsets=5)
-    assert found.pairs == {
-        "resnet8@glyphs+greek": ("latin",),
-        "resnet14@glyphs+latin": ("greek",),
-    }
+    found = selection.tasks(Grid(suite, grid.store), subsets=5).pairs
+    assert found == {f"{SOURCE}+greek": ("latin",), "resnet14@glyphs+latin": ("greek",)}
 
 
 @pytest.mark.parametrize(
@@ -91,8 +79,8 @@ def test_tasks_refuse(grid: Grid, given, message):
 def test_the_recipe_is_the_selections_own(grid: Grid):
     own = grid.suite.recipe.model_copy(update={"learning_rate": 0.5})
     assert grid.suite.selection is not None
-    told = grid.suite.selection.model_copy(update={"recipe": own})
-    suite = grid.suite.model_copy(update={"selection": told})
+    told = {"selection": grid.suite.selection.model_copy(update={"recipe": own})}
+    suite = grid.suite.model_copy(update=told)
     assert selection.tasks(Grid(suite, grid.store)).grid.suite.recipe == own
     assert selection.tasks(grid).grid.suite.recipe == grid.suite.recipe
 
@@ -101,10 +89,8 @@ def test_the_frame_is_of_the_subsets_and_each_source_ranks_for_itself(grid: Grid
     tasks = selection.tasks(grid)
     frame = tasks.frame("5.2", ["leep"])
     whole = frame[frame["variant"] == "all"]
-    assert list(zip(whole["source"], whole["target"], strict=True)) == [
-        *(("resnet8@glyphs+latin", f"greek#{i}") for i in range(3)),
-        *(("resnet8@glyphs+greek", f"latin#{i}") for i in range(3)),
-    ]
+    cells = [(source, f"{of}#{i}") for source, (of,) in PAIRS.items() for i in range(3)]
+    assert [*zip(whole["source"], whole["target"], strict=True)] == cells
     assert set(frame["variant"]) == {"all", "random", "ca", "cs"}
     for one in frame.to_dict("records"):
         ranked = one["variant"] in ("ca", "cs")
@@ -115,7 +101,7 @@ def test_the_frame_is_of_the_subsets_and_each_source_ranks_for_itself(grid: Grid
         n = 8 * len(kept)
         assert one["samples"] == (n if one["variant"] == "all" else math.ceil(n / 4))
     # Against features taken straight from the source and its own signature.
-    source, target = "resnet8@glyphs+latin", "greek#1"
+    source, target = f"{SOURCE}+latin", "greek#1"
     hard = next(s for s in grid.subsets(target, by=source) if s.similarity == "cosine")
     features: Any = grid.features(source, target).at(hard.rows)
     expected = metrics.leep(features.probs, features.labels)

@@ -37,7 +37,6 @@ def bootstrap(
     statistic: str = "pearson",
     members: str = "",
     resamples: int = 2000,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """A statistic of x and y over the units of every cell, and its bootstrap.
 
@@ -47,20 +46,16 @@ def bootstrap(
         unit: column of the independent units.
         x: column of the scores.
         y: column of the accuracies, the same for all cells that differ in ``within`` alone.
-        within: cells that differ in this column alone are compared with each other, so they keep
-            to the same units: one that lacks x or y in any of them is left out of all. A cell
-            without any x is NaN.
+        within: cells that differ in this column alone keep to the same units: one that lacks x or
+            y in any of them is left out of all. A cell without any x is NaN.
         statistic: ``pearson``, ``spearman``, ``kendall``, ``weighted_kendall`` or ``regret``.
-        members: what stands between the members' names where the units are ensembles, such as
-            ``|``. The members are resampled then (:func:`ensemble_weights`), and the statistic is
-            Pearson's.
+        members: stands between the members' names where the units are ensembles, such as ``|``.
+            The members are resampled then (:func:`ensemble_weights`), the statistic is Pearson's.
         resamples: how many.
-        seed: of the resampling.
 
     Returns:
         ``1 + resamples`` rows, a column for each cell, its levels named as ``by``. Of several
-        draws it is the mean of their statistics (of those that exist). NaN where fewer than three
-        units are left.
+        draws it is the mean of their statistics. NaN where fewer than three units are left.
 
     Raises:
         ValueError: no rows, a column that is not there, or a (cell, unit, draw) that stands twice.
@@ -91,7 +86,7 @@ def bootstrap(
             own = scores.loc[:, scores.columns.get_level_values(0) == name]
             values = np.full((1, 1 + resamples), np.nan)
             if len(own) >= FEWEST and own.shape[1]:
-                values = _replicates(own, truth, statistic, members, resamples, seed)
+                values = _replicates(own, truth, statistic, members, resamples)
             cell = dict(zip(rest, key, strict=True)) | {within: name}
             average = np.ma.masked_invalid(values).mean(axis=0)  # of the draws that have a value
             found[tuple(cell[n] for n in by)] = average.filled(np.nan)
@@ -102,14 +97,14 @@ def bootstrap(
 
 
 def _replicates(
-    scores: pd.DataFrame, truth: pd.Series, statistic: str, members: str, resamples: int, seed: int
+    scores: pd.DataFrame, truth: pd.Series, statistic: str, members: str, resamples: int
 ) -> Float64[ndarray, "d b"]:
     y, draws = truth.to_numpy(float), scores.to_numpy(float).T
     if not members:
-        return np.array([stats.replicates(statistic, x, y, resamples, seed) for x in draws])
-    weights = ensemble_weights(list(scores.index), members, resamples, seed)
+        return np.array([stats.replicates(statistic, x, y, resamples) for x in draws])
+    weights = ensemble_weights(list(scores.index), members, resamples)
     there = (weights > 0).sum(1) >= FEWEST
-    total = np.where(there, weights.sum(1), 1.0)
+    total = np.where(there, weights.sum(1), np.nan)
 
     def moments(values: ndarray) -> tuple[ndarray, ndarray, ndarray]:
         values = (values - values.mean()) / (values.std() or 1.0)
@@ -120,28 +115,25 @@ def _replicates(
     found = []
     for draw in draws:
         x, mean_x, var_x = moments(draw)
-        varied = there & (var_x > 1e-12) & (var_y > 1e-12)
-        covariance = weights @ (x * y) / total - mean_x * mean_y
-        r = covariance / np.sqrt(np.where(varied, var_x * var_y, 1.0))
-        found.append(np.where(varied, r.clip(-1, 1), np.nan))
-    return np.array(found)
+        varied = np.where((var_x > 1e-12) & (var_y > 1e-12), var_x * var_y, np.nan)
+        found.append((weights @ (x * y) / total - mean_x * mean_y) / np.sqrt(varied))
+    return np.clip(found, -1, 1)
 
 
 def ensemble_weights(
-    ensembles: Sequence[str], members: str = "|", resamples: int = 2000, seed: int = 0
+    ensembles: Sequence[str], members: str = "|", resamples: int = 2000
 ) -> Float64[ndarray, "b e"]:
     r"""How often each ensemble occurs where its members are resampled: :math:`\prod_{i \in e} m_i`.
 
     With :math:`m_i` copies of member i in a resample there are so many ways to put together the
-    ensemble e; ensembles that hold two copies of one member are none of the candidates. The first
-    row is 1.
+    ensemble e without two copies of one member. The first row is 1.
     """
-    sets = [name.split(members) for name in ensembles]
-    pool = list(dict.fromkeys(one for names in sets for one in names))
-    generator = np.random.default_rng(seed)
-    often = generator.multinomial(len(pool), np.full(len(pool), 1 / len(pool)), size=resamples)
-    often = np.concatenate([np.ones((1, len(pool))), often])
-    return np.stack([often[:, [pool.index(i) for i in names]].prod(1) for names in sets], axis=1)
+    held = pd.Series(ensembles).str.get_dummies(members)
+    names = dict.fromkeys(one for name in ensembles for one in name.split(members))
+    generator, p = np.random.default_rng(0), len(names)
+    often = generator.multinomial(p, np.full(p, 1 / p), size=resamples)
+    often = np.concatenate([np.ones((1, p)), often])
+    return np.stack([often[:, line].prod(1) for line in held[[*names]].to_numpy(bool)], axis=1)
 
 
 def summary(boot: pd.DataFrame) -> pd.DataFrame:
@@ -151,11 +143,7 @@ def summary(boot: pd.DataFrame) -> pd.DataFrame:
 
 
 def against(boot: pd.DataFrame, other: str, level: str = "variant") -> pd.DataFrame:
-    """Every column less the one that has ``other`` in that level: gains over a baseline or control.
-
-    Raises:
-        ValueError: no column has ``other`` there.
-    """
+    """Every column less the one with ``other`` in that level: gains over a baseline or control."""
     names = boot.columns.get_level_values(level)
     if other not in names:
         raise ValueError(f"other: expected one of {sorted(set(names))}, got {other!r}")
@@ -213,9 +201,6 @@ def verify(
         when: whether the claims are about this run, such as ``suite == "glyphs"``; else they are
             passed over, and the page says so.
         caption: of the table.
-
-    Raises:
-        ValueError: some claims do not hold; names each with both numbers.
     """
     if not when:
         print(f"Not checked: {len(claims)} claims of this page are about another run.")  # noqa: T201

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from hastelib import models
 from hastelib.data import MissingDataError, data_folder
 from hastelib.data.base import LEAST
-from hastelib.data.official import SETS, Official, Set
+from hastelib.data.official import SETS, Official
 from hastelib.data.scenes import STEP
 from hastelib.features import autocast, default_device, kernels
 from hastelib.finetune import describe, optimiser_of
@@ -32,9 +33,9 @@ PROBE = 4
 def plan(grid: Grid, pairs: Mapping[str, Sequence[str]], subsets: int = 0) -> None:
     """Print what a section would do, and end its notebook well (``SystemExit``).
 
-    Nothing is downloaded. Time and memory are estimates: a few batches of noise go through every
-    network, with random weights, forward and in training, on this machine. Reading and decoding
-    come on top; what is in the cache is counted all the same.
+    Nothing is downloaded. Time and memory are estimated with a few batches of noise in every
+    network, with random weights, on this machine. Reading and decoding come on top; what is in the
+    cache is counted all the same.
 
     Args:
         grid: of the section.
@@ -44,11 +45,13 @@ def plan(grid: Grid, pairs: Mapping[str, Sequence[str]], subsets: int = 0) -> No
     suite, device = grid.suite, default_device()
     often, share = len(suite.seeds) * (subsets or 1), (1 + LEAST) / 2 if subsets else 1.0
     work: list[tuple[str, str | None, int, float, float]] = []  # network, data, tunings, samples
-    sizes: dict[str | None, tuple[float, float]] = {}
+    sets: dict[str | None, tuple[str, float, float]] = {}
 
     def add(source: str, target: str | None, tunings: int, epochs: int, part: float = 1) -> None:
         """Extraction of a train split, and so many fine-tunings on it with their tests."""
-        train, test = sizes.setdefault(target, _size(grid, target))
+        if target not in sets:
+            sets[target] = _set(grid, target)
+        _, train, test = sets[target]
         samples = tunings * part * train * epochs, train + tunings * part * test
         work.append((source, target, tunings, *samples))
 
@@ -61,7 +64,7 @@ def plan(grid: Grid, pairs: Mapping[str, Sequence[str]], subsets: int = 0) -> No
     ranker, signature = suite.hardness.source, "of each source's own set"
     if any(taught_on(source)[1] is None for source in pairs):
         signature = ", ".join(map(str, signature_paths(ranker)[:1]))
-        if not signature and not _absent(grid, None):
+        if not signature and not _set(grid, None)[0]:
             signature = f"made of the source data by {ranker}"
             add(ranker, None, 0, 0)
 
@@ -71,9 +74,8 @@ def plan(grid: Grid, pairs: Mapping[str, Sequence[str]], subsets: int = 0) -> No
     speed = pd.DataFrame(probes, ["trained/s", "forward/s", "GiB"]).T
     hours = found["trained"] / speed["trained/s"] + found["forward"] / speed["forward/s"]
     found = found.join(speed).assign(hours=hours / 3600)
-    gone = {name: _absent(grid, name) for name in sizes}
-    data = [f"{name or 'source data'} {what}" for name, what in gone.items() if what]
-    unknown = [f"{name or 'source data'}" for name, size in sizes.items() if math.isnan(size[0])]
+    data = [f"{name or 'source data'} {gone}" for name, (gone, *_) in sets.items() if gone]
+    unknown = [name or "source data" for name, (_, train, _) in sets.items() if math.isnan(train)]
     weights = [one for one in map(_weights, found.index) if one]
     print(  # noqa: T201
         f"Plan of suite {suite.name} (a dry run: nothing is done)",
@@ -90,40 +92,32 @@ def plan(grid: Grid, pairs: Mapping[str, Sequence[str]], subsets: int = 0) -> No
     raise SystemExit(0)
 
 
-def _spec(grid: Grid, target: str | None) -> tuple[Any, Set | None]:
-    """What a set is made from, and its row of the table of official sets, where it has one."""
-    spec = grid.suite.source_data if target is None else grid.suite.target(target)
-    return spec, SETS.get(spec.name) if isinstance(spec, Official) else None
+def _set(grid: Grid, target: str | None) -> tuple[str, float, float]:
+    """What is to be fetched of a set, empty where it is here or drawn; its splits' samples or NaN.
 
-
-def _absent(grid: Grid, target: str | None) -> str:
-    """What is to be fetched of a set; empty where it is here, or is drawn."""
-    spec, of = _spec(grid, target)
+    None is the source data.
+    """
+    spec: Any = grid.suite.source_data if target is None else grid.suite.target(target)
+    of = SETS.get(spec.name) if isinstance(spec, Official) else None
+    kept: Any = of.read if of else spec
+    absent = ""
     if spec is None:
-        return "named by no suite"
-    kept: Any = spec if of is None else of.read
-    if hub := getattr(kept, "hub", None):
-        return "" if (data_folder() / kept.train).exists() else f"from {hub}"
-    if of is None:
-        return ""
-    files = [file for file in of.files if file.missing(spec.root)]
-    if spec.root.is_dir() and not files:
-        return ""
-    size = sum(file.size or 0 for file in files)
-    by_hand = "" if files and all(file.url for file in files) else " by hand"
-    return (f"{size / 1e9:.2f} GB" if size else "of no published size") + by_hand
-
-
-def _size(grid: Grid, target: str | None) -> tuple[float, float]:
-    """The samples of a set's two splits; NaN where it is neither in the table nor here."""
-    of, share = _spec(grid, target)[1], grid.suite.source_share if target is None else 1
-    if of is not None and of.train is not None:
-        return share * of.train, of.test or 0
-    try:
-        data = {} if _absent(grid, target) else grid.data(target)
-    except MissingDataError:
-        data = {}
-    return (len(data["train"]), len(data["test"])) if data else (math.nan, math.nan)
+        absent = "named by no suite"
+    elif hub := getattr(kept, "hub", None):
+        absent = "" if (data_folder() / kept.train).exists() else f"from {hub}"
+    elif of and (
+        (files := [f for f in of.files if f.missing(spec.root)]) or not spec.root.is_dir()
+    ):
+        size = sum(file.size or 0 for file in files)
+        absent = f"{size / 1e9:.2f} GB" if size else "of no published size"
+        absent += "" if files and all(file.url for file in files) else " by hand"
+    if of and of.train is not None:
+        return absent, of.train * (grid.suite.source_share if target is None else 1), of.test or 0
+    if not absent:
+        with suppress(MissingDataError):
+            data = grid.data(target)
+            return absent, len(data["train"]), len(data.get("test", ()))
+    return absent, math.nan, math.nan
 
 
 def _weights(base: str) -> str:

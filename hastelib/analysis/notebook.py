@@ -33,8 +33,7 @@ _CHANGES |= {"sources", "pool", "taught", "rankers", "subsets", "image_size", "t
 def parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """The notebook's parameters: the names its parameters cell annotates, with checked types.
 
-    Args:
-        namespace: ``globals()`` of the notebook, before anything but modules is added to it.
+    ``namespace`` is ``globals()`` of the notebook, before anything but modules is added to it.
 
     Raises:
         ValueError: a name that the parameters cell does not define, or a value of another type.
@@ -72,9 +71,8 @@ def start(
     """The grid and the targets that checked parameters ask for.
 
     Of the suite it is the ``part``, where one is named; its number of threads holds from here on.
-    ``suite``, ``target``, ``sources``, ``seeds`` and ``metrics`` are read as their comments in the
-    notebooks say; a parameter that is a field of the suite, of its recipes or of its hardness
-    replaces it; ``output``, ``dry_run`` and those in ``own`` are left to the notebook.
+    A parameter that is a field of the suite, of its recipes or of its hardness replaces it;
+    ``output``, ``dry_run`` and those in ``own`` are left to the notebook.
 
     Raises:
         ValueError: an unknown suite, target, source or metric (lists the choices), or a value
@@ -141,9 +139,8 @@ def save(frame: pd.DataFrame, stem: str, given: Mapping[str, Any]) -> None:
 def outcomes(grid: Grid, targets: Sequence[str]) -> pd.DataFrame:
     """Every test sample of some targets: its hardness, and who gets it right.
 
-    Returns:
-        The columns target, source, sample, label, correct (by the source, fine-tuned with the
-        first seed), and the hardness ``ca``, ``dot`` and ``cs`` (of scenes no ``cs``).
+    The columns are target, source, sample, label, correct (by the source, fine-tuned with the
+    first seed), and the hardness ``ca``, ``dot`` and ``cs`` (of scenes no ``cs``).
     """
     parts = []
     for target in targets:

@@ -41,13 +41,14 @@ def row(ours: pd.DataFrame, printed: pd.DataFrame, target: str, units: int) -> p
     """One target's correlations here beside the printed ones; empty where none are printed.
 
     Args:
-        ours: by metric and variant: what :func:`hastelib.analysis.summary` gives.
-        printed: of :func:`read`, Pearson's r.
+        ours: a :func:`hastelib.analysis.summary` by metric and variant.
+        printed: of :func:`read`, Pearson's r; their intervals are :func:`fisher`'s.
         target: as a suite calls it: ``oxford_pets`` is Oxford-IIIT in Table 1.
-        units: how many models, or class subsets, the printed ones are correlated over. Their
-            interval is :func:`fisher`'s.
+        units: how many models, or class subsets, the printed ones are correlated over.
     """
-    theirs = printed[printed["target"].map(_plain) == _plain(target)]
+    names = [re.sub(r"[^a-z0-9]|pets", "", name.lower()) for name in (*printed["target"], target)]
+    told = pd.Series(names).replace("oxfordiiit", "oxford")
+    theirs = printed[told[:-1].to_numpy() == told.iloc[-1]]
     value = theirs.set_index(["metric", "variant"])["value"]
     value = value[value.index.isin(ours.index)]
     low, high = fisher(value.clip(-0.9995, 0.9995), units)
@@ -59,9 +60,3 @@ def fisher(r: Any, n: Any, level: float = 0.95) -> tuple[Any, Any]:
     """Fisher's interval of a correlation r over n pairs: tanh(artanh r -+ z / sqrt(n - 3))."""
     reach = scipy.stats.norm.ppf((1 + level) / 2) / np.sqrt(n - 3)
     return np.tanh(np.arctanh(r) - reach), np.tanh(np.arctanh(r) + reach)
-
-
-def _plain(name: str) -> str:
-    """The name of a data set as no two tables spell it."""
-    name = re.sub(r"[^a-z0-9]", "", name.lower())
-    return {"oxfordiiit": "oxfordpets", "oxfordiiitpets": "oxfordpets"}.get(name, name)

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -18,7 +16,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from PIL import Image
 
 from hastelib.analysis.tables import label
 
@@ -43,7 +40,7 @@ def show(fig: Figure | sns.FacetGrid, caption: str, alt: str, name: str = "") ->
     """Put a figure into the notebook, with its caption.
 
     Args:
-        fig: a figure of matplotlib, or a grid of seaborn.
+        fig: of matplotlib or seaborn.
         caption: says what to see, one or two sentences.
         alt: for who cannot see it: what kind of picture it is, and what there is to see.
         name: what the book calls it, such as ``Figure 5.1a``; also its anchor in the page.
@@ -78,10 +75,7 @@ def forest(
 ) -> Figure:
     """Values with their intervals: a panel a metric, a line a target, a mark a variant.
 
-    Args:
-        summary: what :func:`hastelib.analysis.summary` gives, by metric, variant and ``rows``.
-        rows: level that goes down.
-        xlabel: below the figure.
+    ``summary`` is by metric, variant and ``rows``, the level that goes down.
     """
     table = summary.reset_index().dropna(subset="value")
     if table.empty:
@@ -114,36 +108,3 @@ def forest(
     fig.supxlabel(xlabel, fontsize=10)
     fig.legend(loc="outside upper center", ncols=len(marks))
     return fig
-
-
-def gallery(groups: dict[str, tuple[Sequence[Any], Sequence[str]]], columns: int = 12) -> Figure:
-    """Groups of pictures, such as the hardest and the easiest, each picture with a text below.
-
-    Args:
-        groups: title -> (pictures, texts); pictures are PIL images or arrays (h, w) or (h, w, 3),
-            bytes or floats in [0, 1].
-        columns: pictures in a line; a group breaks into as many lines as it needs.
-    """
-    for title, both in groups.items():
-        few, many = sorted(map(len, both))
-        if few != many or not few:
-            counts = " and ".join(str(len(one)) for one in both)
-            raise ValueError(f"{title}: expected pictures and as many texts, got {counts}")
-    heights = [-(-len(images) // columns) for images, _ in groups.values()]
-    size = WIDTH / columns
-    figure = plt.figure(figsize=(WIDTH, sum(heights) * (size + 0.2) + 0.27 * len(groups)))
-    parts = figure.subfigures(len(groups), 1, height_ratios=heights, squeeze=False)[:, 0]
-    for part, height, title in zip(parts, heights, groups, strict=True):
-        part.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
-        axes = part.subplots(height, columns, squeeze=False).flat
-        for ax in axes[len(groups[title][0]) :]:
-            ax.remove()
-        for picture, text, ax in zip(*groups[title], axes, strict=False):
-            picture = picture.convert("RGB") if isinstance(picture, Image.Image) else picture
-            pixels = np.asarray(picture)
-            ax.imshow(pixels, vmin=0, vmax=255 if pixels.dtype == np.uint8 else 1)
-            ax.set_xlabel(text, fontsize=8, labelpad=2)
-            ax.set(xticks=[], yticks=[])
-            ax.grid(visible=False)
-            ax.spines[:].set_visible(False)
-    return figure

@@ -5,18 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 MINUS = "−"
 NONE = "–"
 """Stands where there is no number."""
-_SUMMARY = ("value", "low", "high")
+SUMMARY = ("value", "low", "high")
 
 _SHOUTED = ("leep", "nce", "gbc", "ca", "cs", "haste")
 _CAPITAL = ("all", "random", "static", "regret", "value", "target", "source", "metric")
@@ -42,8 +41,6 @@ NAMES = {
 }
 """What names in the frames are called in tables and figures."""
 
-FAMILIES = ("ResNet", "DenseNet", "MobileNet", "SqueezeNet", "EfficientNet", "VGG", "BERT", "FCN")
-
 
 def label(name: object) -> str:
     """``h_score`` is called H-score; ``pacs_sketch``, pacs sketch."""
@@ -57,9 +54,8 @@ def source(name: str) -> str:
 
 
 def family(name: str) -> str:
-    """The family of an architecture: ``mobilenetv1_050@pocket`` is a MobileNet."""
-    letters = re.split(r"[^A-Za-z]", source(name), maxsplit=1)[0]
-    return next((f for f in FAMILIES if letters.lower().startswith(f.lower())), letters or name)
+    """The family of an architecture: ``mobilenetv1_050@pocket`` is a mobilenet."""
+    return re.split(r"v?[^a-z]", source(name).lower(), maxsplit=1)[0]
 
 
 def number(value: float, digits: int = 3, sign: bool = False) -> str:
@@ -98,79 +94,66 @@ def plain(
     caption: str = "",
     digits: int | Mapping[str, int] = 3,
     signed: Sequence[str] | bool = (),
-    small: bool = True,
 ) -> Styler:
     """A frame as a table: its index left, labelled as in :data:`NAMES`, numbers rounded.
 
     The columns ``value``, ``low``, ``high`` of :func:`hastelib.analysis.summary` become one, the
-    value with its interval; so does every group of columns whose last level holds these three.
+    value with its interval beneath; so does every group of columns whose last level holds these.
 
     Args:
         frame: what to show, in the order to be shown.
         caption: says what is shown and how to read it.
         digits: decimals of the numbers; or of each column by its name, 3 for the others.
         signed: columns whose numbers show a plus sign; True for all.
-        small: whether the interval stands beneath the value, in small type; else behind it.
     """
     frame = frame.to_frame() if isinstance(frame, pd.Series) else frame
     if not frame.index.is_unique:
         raise ValueError("frame: expected each row's name once; set an index that tells them apart")
-
-    def of(name: object) -> tuple[int, bool]:
-        key = str(name[-1] if isinstance(name, tuple) else name)
-        places = digits if isinstance(digits, int) else digits.get(key, 3)
-        return places, signed if isinstance(signed, bool) else key in signed
-
-    frame = _joined(frame, of, small).copy()
+    joined = {*SUMMARY} <= set(frame.columns.get_level_values(-1))
+    shown: dict[Any, list[str]] = {}
     kinds = []  # of the columns: words alone stand left
     for i, name in enumerate(frame.columns):
         column, told = frame.iloc[:, i], "0"
-        if pd.api.types.is_float_dtype(column):
-            cells = [number(value, *of(name)) for value in column]
+        key: Any = name
+        levels: list[Any] = [*name] if isinstance(name, tuple) else [name]
+        head, ends = levels[:-1], list[pd.Series]()
+        if joined and levels[-1] in SUMMARY:
+            if levels[-1] != "value":
+                continue
+            ends = [frame[(*head, end) if head else end] for end in SUMMARY[1:]]
+            key = tuple(head) if len(head) > 1 else (head or levels)[0]
+        title = str(key[-1] if isinstance(key, tuple) else key)
+        places = digits if isinstance(digits, int) else digits.get(title, 3)
+        sign = signed if isinstance(signed, bool) else title in signed
+        if ends or pd.api.types.is_float_dtype(column):
+            cells = [number(value, places, sign) for value in column]
         elif pd.api.types.is_integer_dtype(column):
-            cells = [number(value, 0, of(name)[1]) for value in column]
+            cells = [number(value, 0, sign) for value in column]
         else:
             gone = column.isna()
             cells = [NONE if no else str(value) for value, no in zip(column, gone, strict=True)]
             texts = [cell.split("<")[0] for cell in cells if cell != NONE]
             told = "" if max(map(len, texts), default=0) > 24 else "".join(texts)
+        if ends:
+            pairs = zip(*ends, strict=True)
+            texts = [short(interval(a, b, min(places, 3), sign)) for a, b in pairs]
+            cells = [*map(_with, cells, texts)]
         kinds.append("" if re.search(r"\d", told) else "text")
-        frame.isetitem(i, np.array(cells, dtype=object))
-    frame = frame.rename(index=label, columns=label).rename_axis(columns=lambda n: n and label(n))
-    style = Styler(frame, caption=escape(caption) or None, uuid_len=0, cell_ids=False)
+        shown[key if joined else i] = cells
+    found = pd.DataFrame(shown, index=frame.index)
+    if not joined:
+        found.columns = frame.columns
+    elif 1 < found.columns.nlevels == frame.columns.nlevels - 1:
+        found.columns.names = frame.columns.names[:-1]
+    found = found.rename(index=label, columns=label).rename_axis(columns=lambda n: n and label(n))
+    style = Styler(found, caption=escape(caption) or None, uuid_len=0, cell_ids=False)
     style = style.set_table_attributes('class="haste"').hide(names=True)
-    return style.set_td_classes(pd.DataFrame([kinds] * len(frame), frame.index, frame.columns))
+    return style.set_td_classes(pd.DataFrame([kinds] * len(found), found.index, found.columns))
 
 
-def _with(text: str, ends: str, small: bool = True) -> str:
-    """A value with its interval beneath, or behind it."""
-    return f"{text}{'<br>' if small else ' '}<small>{ends}</small>" if ends else text
-
-
-def _joined(
-    frame: pd.DataFrame, of: Callable[[object], tuple[int, bool]], small: bool
-) -> pd.DataFrame:
-    """Every value, low and high as one column of texts."""
-    if not {*_SUMMARY} <= set(frame.columns.get_level_values(-1)):
-        return frame
-    names = [name if isinstance(name, tuple) else (name,) for name in frame]
-    found: dict[object, list[str] | pd.Series] = {}
-    for column, (*head, part) in zip(frame, names, strict=True):
-        if part == "value":
-            low, high = (frame.iloc[:, names.index((*head, end))] for end in ("low", "high"))
-            key = (tuple(head) if len(head) > 1 else head[0]) if head else column
-            places, sign = of(key)
-            found[key] = [
-                _with(number(v, places, sign), short(interval(a, b, min(places, 3), sign)), small)
-                for v, a, b in zip(frame[column], low, high, strict=True)
-            ]
-        elif part not in _SUMMARY:
-            found[column] = frame[column]
-    joined = pd.DataFrame(found, index=frame.index)
-    rest = list(frame.columns.names[:-1])
-    if isinstance(joined.columns, pd.MultiIndex) and len(rest) == joined.columns.nlevels:
-        joined.columns.names = rest
-    return joined
+def _with(text: str, ends: str) -> str:
+    """A value with its interval beneath."""
+    return f"{text}<br><small>{ends}</small>" if ends else text
 
 
 def wide(
@@ -185,15 +168,14 @@ def wide(
     """Correlations in the paper's form: a group of rows a metric, variants across, means below.
 
     Args:
-        values: by metric, target and variant: what :func:`hastelib.analysis.summary` gives (values
-            with intervals), or a column ``value`` alone.
+        values: by metric, target and variant: a :func:`hastelib.analysis.summary`, or a column
+            ``value`` alone.
         caption: says what is shown and how to read it.
         rows: level or column that goes down.
         bold: variants that are set in bold where, as printed, they beat ``all``.
         mean: the last row of each group: the summary of :func:`hastelib.analysis.mean` over the
             rows, for its intervals; True for the means of the values; False for none.
-        intervals: show those of single rows too, beneath the values. A figure
-            (:func:`hastelib.analysis.plots.forest`) shows so many better.
+        intervals: show those of single rows too, beneath the values.
         across: put the metrics beside each other, with a head of their own: for three variants.
     """
     table = values.reset_index()
@@ -204,7 +186,7 @@ def wide(
     foot = mean.reset_index().assign(**{rows: "Mean"})
     foot = foot[foot["metric"].isin(several.index[several])]
     table = table if intervals else table.assign(low=math.nan, high=math.nan)
-    cells = pd.concat([table, foot]).reindex(columns=["metric", rows, "variant", *_SUMMARY])
+    cells = pd.concat([table, foot]).reindex(columns=["metric", rows, "variant", *SUMMARY])
     told = {(m, r, v): ends for m, r, v, *ends in cells.itertuples(index=False, name=None)}
     lines: dict[tuple[str, str], list[str]] = {}
     for metric, row in itertools.product(metrics, [*down, "Mean"]):
