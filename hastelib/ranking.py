@@ -23,7 +23,6 @@ from hastelib.data.images import rgb
 from hastelib.features import Features, default_device, extract, features, in_order, parted
 from hastelib.hardness import Signature
 from hastelib.metrics import METRICS, Sample
-from hastelib.models.source import fingerprint as module_fingerprint
 from hastelib.store import Store, key, writing
 from hastelib.suites import one_of
 
@@ -231,9 +230,9 @@ def _own(name: str, module: nn.Module, transform: Any, kind: str) -> models.Sour
     if kind == "text":
         from hastelib.models import language
 
-        read = language.Tokenising.of(transform, language.TOKENS)
-        return language.TextSource(name, module, read, module_fingerprint(module))
-    return models.Source(name, module, transform, module_fingerprint(module))
+        read = language.Tokenising(transform, language.TOKENS)
+        return language.TextSource(name, module, read)
+    return models.Source(name, module, transform)
 
 
 def _batches(data: _Data, rows: Tensor, transform: Any, asked: _Asked) -> Iterable[Any]:
