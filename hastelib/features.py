@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -137,7 +138,7 @@ def shrinking(
             rows = slice(start, start + size)
             found = None
             try:
-                found = compute(_each(inputs, lambda x, rows=rows: x[rows]), labels[rows])
+                found = compute(_each(inputs, itemgetter(rows)), labels[rows])
             except torch.OutOfMemoryError:
                 if (size := min(size, len(labels)) // 2) == 0:
                     raise
@@ -369,7 +370,7 @@ def extract(source: Source, split: Batches, **how: Any) -> tuple[Features, float
 def signature(source: Source, split: Batches, **how: Any) -> Signature:
     """The signature of the source data (:class:`hastelib.hardness.Signature`), streamed.
 
-    ``how`` is as for :func:`hastelib.features.extract`; ``ValueError`` without data, or without layers to tap.
+    ``how`` is as for :func:`hastelib.features.extract`; ``ValueError`` without data or layers.
     """
     total = None
     for found in _outputs(source, split, **how):

@@ -141,8 +141,8 @@ class Structure(NamedTuple):
         if unknown := {*self.layers, *heads} - parts.keys():
             raise ValueError(f"layers: the network has no module {', '.join(sorted(unknown))}")
         mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
-        tapped = ({name: parts[name] for name in names} for names in (heads, self.layers))
-        with _tapped(*tapped, lambda x: flat(x, mask)) as (last, kept):
+        first, rest = ({name: parts[name] for name in names} for names in (heads, self.layers))
+        with _tapped(first, rest, lambda x: flat(x, mask)) as (last, kept):
             output = tensor(call(module, inputs))
         if missing := [name for name in self.layers if name not in kept]:
             raise ValueError(f"layers: {', '.join(missing)} did not run on this batch; name others")

@@ -92,7 +92,7 @@ class Selection(Strict):
 
 
 class Ensembles(Strict):
-    """Ensemble selection (the paper, Sec. 5.4 and A.2), on each target of what is not taught on it.
+    """Ensembles of the ``pool`` but its members trained on the target (the paper, 5.4 and A.2).
 
     ``rankers``: for each source data set (``""``: the suite's) the member that ranks for all.
     """

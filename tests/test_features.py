@@ -53,7 +53,7 @@ def test_features_are_the_networks_outputs(source, images):
 
 
 def test_features_survive_the_store(source, images, tmp_path: Path):
-    features, _ = extract(source, images)
+    features: Any = extract(source, images)[0]
     store = Store(tmp_path)
     store.write("features", "e", features.arrays(), {})
     entry: Any = store.read("features", "e")

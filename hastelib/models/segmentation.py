@@ -20,7 +20,6 @@ from torchvision.models.segmentation import FCN
 from hastelib import models
 from hastelib.data.images import Preprocessing
 from hastelib.data.scenes import NO_CLASS, Pictures
-from hastelib.glyphs.networks import CifarResNet
 from hastelib.hooks import Structure, placed
 from hastelib.models.source import Source, fill, of_torchvision
 
@@ -38,7 +37,7 @@ class Viewing(Preprocessing):
     pixels: int | None = PIXELS
 
 
-def small_fcn(classifier: CifarResNet, classes: int) -> FCN:
+def small_fcn(classifier: nn.Module) -> FCN:
     """An FCN whose backbone is a small ResNet without its classifier and last stride.
 
     As in torchvision's FCNs the last stage is dilated instead, with the same weights, and the head
@@ -57,7 +56,7 @@ def small_fcn(classifier: CifarResNet, classes: int) -> FCN:
         nn.BatchNorm2d(width),
         nn.ReLU(),
         nn.Dropout(0.1),
-        nn.Conv2d(width, classes, 1),
+        nn.Conv2d(width, 2, 1),
     )
     return FCN(IntermediateLayerGetter(small, {"layer3": "out"}), head)
 
@@ -170,14 +169,9 @@ def load(name: str, size: int | None = None) -> SegmentationSource:
         torch.manual_seed(0)  # a new head is part of what the name stands for
         if weights in ("glyphs", "pocket"):
             classifier = models.load(f"{plain}@{weights}")
-            network, seen = classifier.module, classifier.preprocessing
+            seen, whole = classifier.preprocessing, weights == "pocket"
             own = Viewing(SMALL, SMALL, seen.mean, seen.std, seen.interpolation)
-            whole = not isinstance(network, CifarResNet)
-            module = (
-                small_fcn(network, 2)
-                if isinstance(network, CifarResNet)
-                else convolutional(classifier)
-            )
+            module = convolutional(classifier) if whole else small_fcn(classifier.module)
         else:
             own, whole = Viewing(520, 520), True
             chosen, path = of_torchvision(architecture, weights)
