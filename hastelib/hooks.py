@@ -13,14 +13,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-# What may follow the classifier; whether its probabilities are the softmax of the output.
-_AFTER: tuple[tuple[Callable[[Tensor], Tensor], bool], ...] = (
-    (lambda logits: logits, True),
-    (torch.relu, True),  # SqueezeNet's
-    (lambda logits: logits.softmax(1), False),
-    (lambda logits: logits.log_softmax(1), False),
-)
-
 
 def unwrapped(module: nn.Module) -> nn.Module:
     """The network itself, where it was compiled or made parallel."""
@@ -112,27 +104,24 @@ def _tapped(
 def _matched(given: Tensor, output: Tensor) -> bool | None:
     """Whether the output still wants a softmax; None where it is not the classifier's."""
     given, output = flat(given).float(), flat(output).float()
-    if given.ndim == 2 and given.shape == output.shape:
-        for after, logits in _AFTER:
-            if torch.allclose(after(given), output, 1e-3, 1e-4, equal_nan=True):
-                return logits
-    return None
+    if given.ndim != 2 or given.shape != output.shape:
+        return None
+
+    def same(x: Tensor) -> bool:
+        return torch.allclose(x, output, 1e-3, 1e-4, equal_nan=True)
+
+    if same(given) or same(given.relu()):  # as SqueezeNet has it
+        return True
+    return False if same(given.softmax(1)) or same(given.log_softmax(1)) else None
 
 
 class Structure(NamedTuple):
-    """The parts of a network that are read.
+    """The parts of a network that are read."""
 
-    Attributes:
-        head: the classifier's name; None where the network's output is the embedding.
-        layers: names of the modules whose pooled outputs the class-agnostic hardness needs.
-        named: whether the caller says so: the head's output is not compared to the network's.
-        maps: whether embedding and logits stay the maps that the head got and gave.
-    """
-
-    head: str | None
-    layers: tuple[str, ...]
-    named: bool = False
-    maps: bool = False
+    head: str | None  # the classifier's name; None where the network's output is the embedding
+    layers: tuple[str, ...]  # the modules whose pooled outputs the class-agnostic hardness needs
+    named: bool = False  # by the caller: the head's output is not compared to the network's
+    maps: bool = False  # embedding and logits stay the maps that the head got and gave
 
     def read(self, module: nn.Module, inputs: Any, pool: str = "mean") -> dict[str, Tensor]:
         """``embedding`` (n, d), where it is tokens pooled by ``mean`` or ``cls``, ``logits`` (n, z)
@@ -205,26 +194,20 @@ def structure(
     with evaluating(module), _tapped(heads, every, _places) as (last, ran):
         output = tensor(call(module, inputs))
     named = head is not None
-    if named:
-        pass
-    elif last and _matched(last[2], output) is not None:
+    if not named and last and _matched(last[2], output) is not None:
         head = last[0]
-    elif getattr(module, "num_classes", None) == flat(output).shape[1]:  # as timm's have it
+    if head is None and getattr(module, "num_classes", None) == flat(output).shape[1]:  # timm's
         warnings.warn(
             f"{type(module).__name__}: its output is that of no single linear layer (of several, "
             "perhaps), so it is taken as the embedding, without probabilities; name the head",
             stacklevel=2,
         )
-    if layers is not None:
-        return Structure(head, tuple(layers), named)
-    if choices == [pools]:
-        return Structure(head, tuple(ran)[1:], named)
-    found: tuple[str, ...] = ()
-    for blocks in choices:
-        if len(found) < 2:
-            some = {name: places for name, places in ran.items() if name in blocks}
-            found = max(found, _closing(some), key=len)
-    return Structure(head, found, named)
+    if layers is None and choices == [pools]:
+        layers = [*ran][1:]
+    elif layers is None:
+        several = [_closing({n: places for n, places in ran.items() if n in b}) for b in choices]
+        layers = several[0] if len(several[0]) >= 2 else max(several, key=len)
+    return Structure(head, tuple(layers), named)
 
 
 def _places(x: Tensor) -> int:

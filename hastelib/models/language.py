@@ -107,17 +107,12 @@ class TextClassifier(nn.Module):
     def __init__(self, encoder: Any, pooling: str, classes: int) -> None:
         super().__init__()
         config = encoder.config
-        self.encoder, self.pooling = encoder, pooling
+        self.encoder, self.pooling, self.config = encoder, pooling, config
         self.dropout = nn.Dropout(getattr(config, "hidden_dropout_prob", 0.1))
         self.head = nn.Linear(config.hidden_size, classes)
         spread = getattr(config, "initializer_range", 0.02)  # as BERT's are drawn
         nn.init.normal_(self.head.weight, std=spread)
         nn.init.zeros_(self.head.bias)
-
-    @property
-    def config(self) -> Any:
-        """The encoder's."""
-        return self.encoder.config
 
     def forward(self, **inputs: Tensor) -> Tensor:
         """(n, z) logits of tokens."""
