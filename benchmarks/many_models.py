@@ -58,20 +58,21 @@ def measure(name: str, folder: Path) -> dict[str, object]:
     def load() -> models.Source:
         module = torchvision.models.get_model(name)
         module.load_state_dict(torch.load(folder / f"{name}.pth", weights_only=True))
-        return models.wrap(name, module, see)
+        source = models.wrap(name, module, see)
+        assert source.fingerprint  # it is told by hashing the weights, which counts too
+        return source
 
     def decode() -> torch.Tensor:
         return torch.stack([see(rgb(opened({"bytes": file}))) for file in files])
 
     source = load()
     batch = source.inputs(decode()[torch.arange(BATCH) % len(files)])
-    reader = source.reader()
 
     @torch.inference_mode()
     def forward() -> object:
-        return reader(batch)
+        return source.structure.read(source.module, batch)
 
-    width = int(reader(batch)["embedding"].shape[1])
+    width = int(source.structure.read(source.module, batch)["embedding"].shape[1])
     random = torch.Generator().manual_seed(0)
     labels = torch.arange(SAMPLES) % 10
     embedding = torch.randn(SAMPLES, width, generator=random) + labels[:, None] / 10

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader, SequentialSampler
 from tqdm import tqdm
 
 from hastelib import hooks
+from hastelib.checks import describe, refuse
 from hastelib.hardness import Signature, source_signature
 from hastelib.store import cache_folder
 
@@ -28,16 +30,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 BATCH = 256
-IN_MEMORY = 1 << 30
-"""Bytes of features that are collected in memory; what is more goes to mapped files."""
+IN_MEMORY = 1 << 30  # bytes of features that are collected; what is more goes to mapped files
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a source makes of a split.
-
-    Of images and texts each sample is a row; of scenes several pixels of each are, so that n, the
-    number of rows, is more than the number of samples N.
+    """What a source makes of N samples: n = N rows, or more where they are pixels of scenes.
 
     Attributes:
         embedding: (n, d) float32, the classifier's input.
@@ -59,14 +57,13 @@ class Features:
 
     def at(self, samples: Tensor) -> Features:
         """The features of the samples with these indices, in that order."""
-        layers = {name: x[samples] for name, x in self.layers.items()}
         rows, sample = samples, None
         if self.sample is not None:
             counts = torch.bincount(self.sample, minlength=len(self))
-            kept, starts = counts[samples], counts.cumsum(0) - counts
-            sample = torch.repeat_interleave(torch.arange(len(samples)), kept)
-            before = torch.repeat_interleave(kept.cumsum(0) - kept, kept)
-            rows = starts[samples][sample] + torch.arange(len(sample)) - before
+            own = torch.arange(len(self.labels)).split(counts.tolist())
+            rows = torch.cat([own[i] for i in samples.tolist()])
+            sample = torch.arange(len(samples)).repeat_interleave(counts[samples])
+        layers = {name: x[samples] for name, x in self.layers.items()}
         probs = None if self.probs is None else self.probs[rows]
         return Features(self.embedding[rows], probs, layers, self.labels[rows], sample)
 
@@ -74,23 +71,22 @@ class Features:
         """Named tensors, as the store keeps them; a layer that is the embedding has no rows."""
         same = self.embedding.data_ptr()
         layers = {
-            f"layer.{i}.{name}": x[:0] if x.data_ptr() == same else x
+            f"layer.{i:03}.{name}": x[:0] if x.data_ptr() == same else x
             for i, (name, x) in enumerate(self.layers.items())
         }
-        rows = {"embedding": self.embedding, "labels": self.labels} | layers
-        rows |= {} if self.probs is None else {"probs": self.probs}
-        return rows | ({} if self.sample is None else {"sample": self.sample})
+        every = {"probs": self.probs, "sample": self.sample, **layers}
+        there = {name: x for name, x in every.items() if x is not None}
+        return {"embedding": self.embedding, "labels": self.labels} | there
 
     @classmethod
     def of(cls, arrays: Mapping[str, Tensor]) -> Features:
         """The inverse of :meth:`arrays`."""
         embedding = arrays["embedding"]
-        numbered = sorted(
-            (int(name.split(".", 2)[1]), name.split(".", 2)[2], x)
-            for name, x in arrays.items()
+        layers = {
+            name.split(".", 2)[2]: arrays[name] if len(arrays[name]) else embedding
+            for name in sorted(arrays)
             if name.startswith("layer.")
-        )
-        layers = {name: x if len(x) else embedding for _, name, x in numbered}
+        }
         return cls(embedding, arrays.get("probs"), layers, arrays["labels"], arrays.get("sample"))
 
 
@@ -124,6 +120,13 @@ def autocast(precision: str, device: str) -> torch.autocast:
     return torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16")
 
 
+def _each(inputs: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A batch's tensor, or all tensors of its mapping, after ``change``."""
+    if isinstance(inputs, Tensor):
+        return change(inputs)
+    return {name: change(x) for name, x in inputs.items()}
+
+
 def shrinking(
     batches: Iterable[tuple[Any, Tensor]], compute: Callable[[Any, Tensor], T], name: str
 ) -> Iterator[T]:
@@ -133,14 +136,9 @@ def shrinking(
         start = 0
         while start < len(labels):
             rows = slice(start, start + size)
-            some = (
-                {n: x[rows] for n, x in inputs.items()}
-                if isinstance(inputs, dict)
-                else inputs[rows]
-            )
             found = None
             try:
-                found = compute(some, labels[rows])
+                found = compute(_each(inputs, itemgetter(rows)), labels[rows])
             except torch.OutOfMemoryError:
                 if (size := min(size, len(labels)) // 2) == 0:
                     raise
@@ -155,16 +153,13 @@ def shrinking(
 def default_device() -> str:
     """``HASTE_DEVICE``; where it is not set ``cuda`` if there is a GPU, else ``cpu``.
 
-    Results of the two have different names in the cache. A client without a GPU whose workers
-    have one sets the variable, and finds what they made.
+    A client without a GPU whose workers have one sets it, and finds in the cache what they made.
     """
     given = os.environ.get("HASTE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.device(given)
     except RuntimeError:
-        raise ValueError(
-            f"HASTE_DEVICE: expected cpu, cuda, or one GPU such as cuda:1, got {given!r}"
-        ) from None
+        raise refuse("HASTE_DEVICE", "cpu, cuda, or one GPU such as cuda:1", repr(given)) from None
     return given
 
 
@@ -178,14 +173,12 @@ class _Collected:
 
     def add(self, found: Mapping[str, Tensor]) -> None:
         for name, x in found.items():
-            self.parts.setdefault(name, []).append(x.to("cpu", non_blocking=True))
+            self.parts.setdefault(name, []).append(x.cpu())
             self.bytes += x.nbytes
         if self.bytes > IN_MEMORY:
             self._spill()
 
     def _spill(self) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()  # the copies do not wait
         if self.folder is None:
             cache_folder().mkdir(parents=True, exist_ok=True)
             self.folder = tempfile.TemporaryDirectory(prefix="features.", dir=cache_folder())
@@ -196,10 +189,20 @@ class _Collected:
             several[:] = [several[-1][:0]]  # its type and width
         self.bytes = 0
 
-    def tensors(self) -> dict[str, Tensor]:
+    def features(self, names: Sequence[str]) -> Features:
+        """All rows, with the layers of these names; one that is the embedding shares its memory."""
+        found = self._tensors()
+        embedding, layers = found["embedding"], {}
+        for name in names:
+            x = found[f"layer.{name}"]
+            same = x.shape == embedding.shape
+            if same and torch.allclose(x[:99], embedding[:99], 1e-5, 1e-6):  # a few rows tell
+                x = embedding
+            layers[name] = x
+        return Features(embedding, found.get("probs"), layers, found["labels"], found.get("sample"))
+
+    def _tensors(self) -> dict[str, Tensor]:
         if self.folder is None:
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
             return {name: torch.cat(several) for name, several in self.parts.items()}
         self._spill()
         found = {}
@@ -215,33 +218,23 @@ class _Collected:
 @contextmanager
 def _borrowed(module: nn.Module, device: str) -> Iterator[tuple[torch.device, torch.dtype]]:
     """The module in evaluation mode on a device, afterwards as it was; the device and type."""
-    modes = {part: part.training for part in module.modules()}
     held = [*module.parameters(), *module.buffers()]
     kinds = [x.dtype for x in held if x.is_floating_point()] or [torch.float32]
     homes = {x.device for x in held}
-    module.eval()
-    try:
+    with hooks.evaluating(module):
         if len(homes) > 1:  # spread over several: inputs go where its first weights are
             yield held[0].device, kinds[0]
-        else:
+            return
+        try:
             module.to(device)
             yield torch.device(device), kinds[0]
-    finally:
-        if len(homes) == 1:
-            module.to(homes.pop())
-        for part, training in modes.items():
-            part.training = training
-
-
-def _as_wanted(inputs: Any, device: torch.device, kind: torch.dtype) -> Any:
-    """A batch on the device; floats in the network's type."""
-    if isinstance(inputs, Tensor):
-        inputs = inputs.to(device, non_blocking=True)
-        return inputs.to(kind) if inputs.is_floating_point() else inputs
-    return {name: _as_wanted(x, device, kind) for name, x in inputs.items()}
+        finally:
+            for home in homes:
+                module.to(home)
 
 
 def _checked(found: dict[str, Tensor], name: str, data: str) -> dict[str, Tensor]:
+    """Float32; ``ValueError`` where not all are finite."""
     found = {part: x.float() for part, x in found.items()}
     if not torch.stack([x.isfinite().all() for x in found.values()]).all():
         raise ValueError(
@@ -262,63 +255,59 @@ def features(
 ) -> Features:
     """What any torch module makes of some batches, read by forward hooks in one pass.
 
-    The embedding is the input of the classifier, the last linear layer or 1 x 1 convolution that
-    ran, if what it gives is what the network gives; else it is the network's output, and there are
-    no probabilities. See :func:`hastelib.hooks.structure` for the layers. Everything is
-    pooled over space or tokens. The module comes back as it was: mode, device, memory layout.
+    The embedding is the classifier's input; without one the network's output, and there are no
+    probabilities. All is pooled over space or tokens. The module comes back as it was: mode,
+    device, memory layout.
 
     Args:
-        model: a module in any precision; it is called with a batch's inputs.
-        batches: (inputs, labels) each, or a mapping of inputs with ``labels``: a tensor, or the
-            arguments of the module (``input_ids``, ``attention_mask``). Labels are integers (n,).
-        head: the classifier's name, where it is not to be found by the rule.
-        layers: names of the modules to tap, where they are not to be found by the rule.
+        model: a module in any precision.
+        batches: (inputs, labels) each, or a mapping of the module's arguments (``input_ids``,
+            ``attention_mask``) and ``labels``, which are integers (n,).
+        head: the classifier's name, where not by the rule of :func:`hastelib.hooks.structure`.
+        layers: names of the modules to tap, where not by that rule.
         device: where the module runs; a GPU where there is one.
-        pool: of tokens that are the embedding: ``mean`` over the attention mask, or ``cls``, the
-            first token.
+        pool: of tokens that are the embedding: their ``mean``, or ``cls``, the first.
 
     Returns:
-        :class:`Features`: CPU float32 tensors in the order of the samples; where they would not
-        fit into memory, mapped from files.
+        CPU float32 tensors in the order of the samples, mapped from files where they are large.
 
     Raises:
         ValueError: a shuffling ``DataLoader``, no batches, labels that are not one integer a
             sample, outputs that are not finite, names that the module does not have.
     """
     if pool not in ("mean", "cls"):
-        raise ValueError(f"pool: expected mean or cls, got {pool!r}")
+        raise refuse("pool", "mean or cls", repr(pool))
     if isinstance(batches, DataLoader):
         in_order("batches", batches)
     network = hooks.unwrapped(model)
-    collected, reader = _Collected(), None
+    name, collected, read = type(network).__name__, _Collected(), None
     with _borrowed(network, device or default_device()) as (place, kind), torch.inference_mode():
-        for batch in tqdm(batches, unit="batch", desc=type(network).__name__):
+
+        def wanted(x: Tensor) -> Tensor:
+            x = x.to(place, non_blocking=True)
+            return x.to(kind) if x.is_floating_point() else x
+
+        for batch in tqdm(batches, unit="batch", desc=name):
             inputs, labels = parted(batch)
-            inputs = _as_wanted(inputs, place, kind)
-            if reader is None:
+            inputs = _each(inputs, wanted)
+            if read is None:
                 read = hooks.structure(network, inputs, head, layers)
-                reader = hooks.Reader(network, read, pool=pool, trust=head is not None)
-            parts = _checked(reader(inputs), type(network).__name__, "this batch")
-            if len(parts["embedding"]) != len(labels):
-                raise ValueError(
-                    f"labels: expected {len(parts['embedding'])}, one for each sample of the "
-                    f"batch, got {len(labels)}"
-                )
+            parts = _checked(read.read(network, inputs, pool), name, "this batch")
+            if (n := len(parts["embedding"])) != len(labels):
+                raise refuse("labels", f"{n}, one for each sample of the batch", len(labels))
             if "logits" in parts:
                 parts["probs"] = parts.pop("logits").softmax(1)
             collected.add(parts | {"labels": labels})
-    if reader is None:
-        raise ValueError("batches: expected at least one, got none")
-    return _features(collected.tensors(), reader.read.layers)
+    if read is None:
+        raise refuse("batches", "at least one", "none")
+    return collected.features(read.layers)
 
 
 def in_order(name: str, loader: DataLoader) -> None:
     """Refuse a loader that shuffles: the order is the samples' identity."""
     if not isinstance(loader.sampler, SequentialSampler):
-        raise ValueError(
-            f"{name}: expected samples in their order, got a DataLoader with a "
-            f"{type(loader.sampler).__name__}; build it with shuffle=False"
-        )
+        got = f"a DataLoader with a {type(loader.sampler).__name__}; build it with shuffle=False"
+        raise refuse(name, "samples in their order", got)
 
 
 def parted(batch: Any) -> tuple[Any, Tensor]:
@@ -330,27 +319,12 @@ def parted(batch: Any) -> tuple[Any, Tensor]:
         inputs, labels = batch
     labels = torch.as_tensor(labels)
     if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
-        kind = str(labels.dtype).removeprefix("torch.")
-        raise ValueError(
-            "labels: expected one integer class a sample, got "
-            f"{kind} values of shape {tuple(labels.shape)}; real numbers and several labels a "
-            "sample have no transferability score here"
-        )
+        why = "real numbers and several labels a sample have no transferability score here"
+        raise refuse("labels", "one integer class a sample", f"{describe(labels)}; {why}")
     return inputs, labels.long()
 
 
-def _features(tensors: dict[str, Tensor], names: Sequence[str]) -> Features:
-    """Features from their parts; a layer that is the embedding shares its memory."""
-    layers = {name: tensors[f"layer.{name}"] for name in names}
-    embedding = tensors["embedding"]
-    for name, x in layers.items():  # a few rows tell
-        if x.shape == embedding.shape and torch.allclose(x[:99], embedding[:99], 1e-5, 1e-6):
-            layers[name] = embedding
-    rows = embedding, tensors.get("probs"), layers, tensors["labels"]
-    return Features(*rows, tensors.get("sample"))
-
-
-def outputs(
+def _outputs(
     source: Source,
     split: Batches,
     *,
@@ -358,76 +332,48 @@ def outputs(
     device: str | None = None,
     precision: str = "float32",
 ) -> Iterator[dict[str, Tensor]]:
-    """Batch by batch, the parts of the features (on the device, float32) and the labels.
-
-    ``precision`` is a recipe's; the softmax is always taken in float32. A batch for which memory
-    is short is halved.
-
-    Raises:
-        ValueError: an output is NaN or infinite; names the source and the data.
-    """
+    """Batch by batch, the parts of the features, on the device; the softmax is of float32."""
     device = device or default_device()
-    reader = source.reader()
     drawn = torch.Generator().manual_seed(0)
-    name = f"{source.name} on {split.name}"
+    name, done = f"{source.name} on {split.name}", 0
 
     def read(batch: Any, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         with torch.inference_mode(), kernels(precision), autocast(precision, device):
-            return _checked(reader(source.inputs(batch)), source.name, split.name), labels
+            return _checked(source.taps(batch), source.name, split.name), labels
 
-    with (
-        _borrowed(source.module, device),
-        tqdm(total=len(split), unit=source.unit, desc=name) as bar,
-    ):
+    with _borrowed(source.module, device), tqdm(total=len(split), desc=name) as bar:
         for found, labels in shrinking(split.batches(batch_size, device), read, name):
-            yield source.outputs(found, labels, drawn)
+            parts = source.outputs(found, labels, drawn)
+            if "sample" in parts:
+                parts["sample"] += done
+            yield parts
+            done += len(labels)
             bar.update(len(labels))
 
 
-def extract(
-    source: Source,
-    split: Batches,
-    *,
-    batch_size: int = BATCH,
-    device: str | None = None,
-    precision: str = "float32",
-) -> tuple[Features, float]:
-    """The features of a split, on the CPU, and the throughput in samples per second.
+def extract(source: Source, split: Batches, **how: Any) -> tuple[Features, float]:
+    """The features of a split, in its order, and the samples per second, decoding included.
 
-    The features are float32, in the order of the split; the throughput includes decoding.
+    ``how``: ``batch_size``, halved where memory is short, ``device`` and a recipe's ``precision``.
+    ``ValueError`` where an output is NaN or infinite.
     """
     start = time.perf_counter()
     collected = _Collected()
-    done = 0
-    for found in outputs(source, split, batch_size=batch_size, device=device, precision=precision):
-        if "sample" in found:
-            count = len(found[f"layer.{source.structure.layers[0]}"])
-            found["sample"] = found["sample"] + done
-            done += count
+    for found in _outputs(source, split, **how):
         collected.add(found)
-    made = _features(collected.tensors(), source.structure.layers)
+    made = collected.features(source.structure.layers)
     if split.order is not None:
         made = made.at(split.order.argsort())
     return made, len(split) / (time.perf_counter() - start)
 
 
-def signature(
-    source: Source,
-    split: Batches,
-    *,
-    batch_size: int = BATCH,
-    device: str | None = None,
-    precision: str = "float32",
-) -> Signature:
-    """The signature of the source data, streamed: no feature of a single sample is kept.
+def signature(source: Source, split: Batches, **how: Any) -> Signature:
+    """The signature of the source data (:class:`hastelib.hardness.Signature`), streamed.
 
-    It stands in for the source data in the class-agnostic hardness (the paper, Eqs. 1-2).
-
-    Raises:
-        ValueError: no data, or a network without layers to tap.
+    ``how`` is as for :func:`hastelib.features.extract`; ``ValueError`` without data or layers.
     """
-    total: Signature | None = None
-    for found in outputs(source, split, batch_size=batch_size, device=device, precision=precision):
+    total = None
+    for found in _outputs(source, split, **how):
         layers = [found[f"layer.{name}"] for name in source.structure.layers]
         total = source_signature(layers) if total is None else total.update(layers)
     if total is None:

@@ -1,8 +1,4 @@
-"""Training a network: fine-tuning on a target, and pre-training the embedded sources.
-
-Fine-tuning is the paper's (Sec. 3 and 5.1): the classifier is replaced, everything is trained
-with SGD and momentum (texts: Adam), and the result is the accuracy on the target's test split.
-"""
+"""Training a network: fine-tuning on a target, and pre-training the embedded sources."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +22,14 @@ from tqdm import tqdm
 
 import hastelib
 from hastelib.data import Batches
+from hastelib.data.scenes import IGNORE
 from hastelib.features import BATCH, autocast, default_device, kernels, shrinking, threaded
 from hastelib.models import Source, placed
+from hastelib.models.source import needed
 from hastelib.store import Store
 from hastelib.suites import Recipe
+
+_CHUNK = 64  # scenes counted at a time, which bounds the memory
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,9 @@ class Outcome:
     """What fine-tuning led to.
 
     Attributes:
-        accuracy: top-1 on the test split, in [0, 1]; of scenes the mean intersection over union.
-        probs: (n_test, c) float32, the softmax of the fine-tuned network on the test split; of
-            scenes (n_test, h, w) uint8, the predicted classes.
-        labels: (n_test,) the truth.
+        accuracy: on the test split, see :func:`hastelib.finetune.accuracy`.
+        probs: what it predicts there, see :func:`hastelib.finetune.predict`.
+        labels: (n_test,) the truth; of scenes (n_test, h, w).
         provenance: recipe, seed, device, versions, seconds.
         module: the fine-tuned network on the CPU; None where the outcome was read from the store.
     """
@@ -61,52 +60,30 @@ def seeded(seed: int, threads: int, precision: str = "float32") -> Iterator[None
 
 
 def optimiser_of(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """What changes the weights of a network, as the recipe has it."""
+    """SGD or Adam, as the recipe has it."""
     own, rate, decay = module.parameters(), recipe.learning_rate, recipe.weight_decay
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(own, rate, recipe.momentum, weight_decay=decay)
     return torch.optim.Adam(own, rate, weight_decay=decay, fused=True)
 
 
-class _Training:
-    """A network in training, whole: what a checkpoint must hold to go on as if unbroken."""
+def _packed(parts: Mapping[str, Any], order: torch.Generator) -> Tensor:
+    """All that a training needs to go on as if unbroken, as bytes."""
+    state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
+    state |= {"order": order.get_state(), "random": torch.get_rng_state()}
+    file = io.BytesIO()
+    torch.save(state | {"cuda": torch.cuda.get_rng_state_all()}, file)
+    return torch.frombuffer(file.getbuffer(), dtype=torch.uint8).clone()
 
-    def __init__(
-        self, module: nn.Module, recipe: Recipe, steps: int, seed: int, device: str
-    ) -> None:
-        self.gpu = torch.device(device).type == "cuda"
-        self.order = torch.Generator().manual_seed(seed)
-        self.optimiser = optimiser_of(module, recipe)
-        self.parts: dict[str, Any] = {"module": module, "optimiser": self.optimiser}
-        if recipe.schedule == "onecycle":
-            self.parts["onecycle"] = torch.optim.lr_scheduler.OneCycleLR(
-                self.optimiser, recipe.learning_rate, total_steps=steps, cycle_momentum=False
-            )
-        elif recipe.schedule == "plateau":
-            self.parts["plateau"] = torch.optim.lr_scheduler.ReduceLROnPlateau(
-                self.optimiser, factor=0.5, patience=recipe.patience
-            )
 
-    def save(self) -> Tensor:
-        """Everything, as bytes."""
-        file = io.BytesIO()
-        random = {
-            "order": self.order.get_state(),
-            "random": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if self.gpu else [],
-        }
-        torch.save(random | {name: x.state_dict() for name, x in self.parts.items()}, file)
-        return torch.frombuffer(file.getbuffer(), dtype=torch.uint8).clone()
-
-    def restore(self, saved: Tensor) -> None:
-        """Go back to where :meth:`save` was called."""
-        file = io.BytesIO(saved.numpy().tobytes())
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        for name, part in self.parts.items():
-            part.load_state_dict(state[name])
-        self.order.set_state(state["order"])
-        torch.set_rng_state(state["random"])
-        torch.cuda.set_rng_state_all(state["cuda"])
+def _unpack(saved: Tensor, parts: Mapping[str, Any], order: torch.Generator) -> None:
+    file = io.BytesIO(saved.numpy().tobytes())
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    order.set_state(state["order"])
+    torch.set_rng_state(state["random"])
+    torch.cuda.set_rng_state_all(state["cuda"])
 
 
 def train(
@@ -121,24 +98,30 @@ def train(
     entry: str,
     name: str,
 ) -> None:
-    """Train ``module`` in place; a checkpoint after every epoch, under ``entry`` in the store.
+    """Train ``module``, which is fed as the ``source`` is; checkpoints lie under ``entry``.
 
     A killed run that is started again goes on after its last whole epoch, and ends with the same
     weights as an unbroken one on the same machine. (Not so an FCN on a GPU: the gradient of its
-    bilinear enlargement is not deterministic there.)
-
-    ``source`` says how a module like its own is fed, ``seed`` the order of the samples; ``name``
-    stands in the progress bar and in messages.
+    bilinear enlargement is not deterministic there.) ``seed`` is that of the samples' order.
 
     Raises:
-        ValueError: fewer than two samples; the loss is NaN or infinite (the learning rate is too
-            high); the checkpoint is of another source, recipe, seed or data set.
+        ValueError: fewer than two samples; the loss is NaN or infinite; the checkpoint is of
+            another source, recipe, seed or data set.
     """
     n = len(split)
     if n < 2:
-        raise ValueError(f"{split.name}: expected at least two {source.unit}s to train on")
+        raise ValueError(f"{split.name}: expected at least two samples to train on")
     steps = n // recipe.batch_size + (n % recipe.batch_size > 1)  # a last batch of one is left out
-    training = _Training(module, recipe, recipe.epochs * steps, seed, device)
+    order, optimiser = torch.Generator().manual_seed(seed), optimiser_of(module, recipe)
+    parts: dict[str, Any] = {"module": module, "optimiser": optimiser}
+    if recipe.schedule == "onecycle":
+        parts["onecycle"] = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, recipe.learning_rate, recipe.epochs * steps, cycle_momentum=False
+        )
+    elif recipe.schedule == "plateau":
+        parts["plateau"] = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimiser, factor=0.5, patience=recipe.patience
+        )
     made = {
         "source": source.fingerprint,
         "recipe": recipe.model_dump(),
@@ -153,29 +136,27 @@ def train(
             "every source, recipe, seed and data set an entry of its own"
         )
     if arrays:
-        training.restore(arrays["state"])
+        _unpack(arrays["state"], parts, order)
     start = notes["epochs"]
     module.train()
-    with tqdm(desc=name, total=recipe.epochs * n, initial=start * n, unit=source.unit) as progress:
+    with tqdm(desc=name, total=recipe.epochs * n, initial=start * n) as progress:
         for epoch in range(start, recipe.epochs):
             total = torch.zeros((), device=device)
-            for batch, labels in split.batches(
-                recipe.batch_size, device, training.order, drop_single=True
-            ):
+            for batch, labels in split.batches(recipe.batch_size, device, order, drop_single=True):
                 if recipe.flips:
-                    batch, labels = _mirrored(batch, labels, training.order)
+                    batch, labels = _mirrored(batch, labels, order)
                 if labels.ndim == 1 or (labels >= 0).any():  # else no pixel has a class
                     with autocast(recipe.precision, device):
                         logits = source.logits(module, batch)
                     loss = nn.functional.cross_entropy(logits.float(), labels)
-                    training.optimiser.zero_grad()
+                    optimiser.zero_grad()
                     loss.backward()
                     if recipe.clip:
                         nn.utils.clip_grad_norm_(module.parameters(), recipe.clip)
-                    training.optimiser.step()
+                    optimiser.step()
                     total += loss.detach() * len(labels)
                 if recipe.schedule == "onecycle":
-                    training.parts["onecycle"].step()
+                    parts["onecycle"].step()
                 progress.update(len(labels))
             value = total.item() / n
             progress.set_postfix(loss=f"{value:.3f}")
@@ -185,9 +166,9 @@ def train(
                     f"rate (now {recipe.learning_rate})"
                 )
             if recipe.schedule == "plateau":
-                training.parts["plateau"].step(value)
+                parts["plateau"].step(value)
             notes = {"epochs": epoch + 1, "made": made}
-            store.write("checkpoints", entry, {"state": training.save()}, notes)
+            store.write("checkpoints", entry, {"state": _packed(parts, order)}, notes)
     module.eval()
 
 
@@ -206,12 +187,10 @@ def _mirrored(batch: Any, labels: Tensor, random: torch.Generator) -> tuple[Tens
 def predict(
     source: Source, module: nn.Module, split: Batches, device: str, precision: str = "float32"
 ) -> Tensor:
-    """What a network predicts on a split, in its order, on the CPU: (n, c) softmax, float32.
+    """What a network, fed as the ``source`` is, predicts on a split, in its order, on the CPU.
 
-    ``source`` says how the network is fed, and what is kept where it predicts something else.
-
-    Raises:
-        ValueError: it predicts NaN or infinity, as after a learning rate that is too high.
+    That is (n, c) float32, the softmax; of scenes (n, h, w) uint8, the class of each pixel.
+    ``ValueError`` for NaN or infinity, as after a learning rate that is too high.
     """
 
     def predicted(batch: Any, _: Tensor) -> Tensor:
@@ -222,10 +201,29 @@ def predict(
                 f"{source.name} predicts NaN or infinity on {split.name}: its training diverged; "
                 "lower the learning rate"
             )
-        return source.predicted(logits).cpu()
+        scenes = logits.ndim == 4
+        return (logits.argmax(1).byte() if scenes else logits.float().softmax(1)).cpu()
 
     found = torch.cat([*shrinking(split.batches(BATCH, device), predicted, split.name)])
     return found if split.order is None else found[split.order.argsort()]
+
+
+def accuracy(predicted: Tensor, labels: Tensor, classes: int) -> float:
+    """How right predictions are, in [0, 1]: top-1; of scenes the mean intersection over union.
+
+    The mean is over the classes that occur or are predicted; pixels of label 255 do not count.
+    """
+    if labels.ndim == 1:
+        return (predicted.argmax(1) == labels).double().mean().item()
+    count = needed("torchmetrics.functional.classification", "segmentation")
+    table = sum(
+        count.multiclass_confusion_matrix(
+            some.long(), truth.long(), classes, ignore_index=IGNORE, validate_args=False
+        )
+        for some, truth in zip(predicted.split(_CHUNK), labels.split(_CHUNK), strict=True)
+    )
+    both = table.diagonal().double()
+    return (both / (table.sum(0) + table.sum(1) - both)).nanmean().item()
 
 
 def finetune(
@@ -239,18 +237,11 @@ def finetune(
     entry: str,
     device: str | None = None,
 ) -> Outcome:
-    """Fine-tune a source on a target (the paper, Sec. 3) and test it; the source stays as it is.
+    """Fine-tune all of a source, under a new classifier, on a target (the paper, Sec. 3); test it.
 
-    Args:
-        source: the pre-trained network.
-        train_split: what it is trained on.
-        test_split: what it is tested on.
-        recipe: how.
-        seed: of the new classifier's weights and of the order of the samples.
-        store: where checkpoints are kept; the last one stays until the caller, who has kept the
-            outcome, drops it.
-        entry: their key: a hash of everything above.
-        device: where it runs; a GPU where there is one.
+    The source stays as it is. The ``seed`` is that of the new weights and of the samples' order.
+    The ``store`` keeps the checkpoints under ``entry``, a hash of all that decides the result, the
+    last one until the caller drops it.
 
     Raises:
         ValueError: the splits differ in their classes, or training diverged.
@@ -265,17 +256,16 @@ def finetune(
     start = time.perf_counter()
     with seeded(seed, recipe.threads, recipe.precision):
         module = placed(source.with_classes(len(train_split.classes)), device)
-        options: dict[str, Any] = {"device": device, "store": store, "entry": entry}
         name = f"{source.name} to {train_split.name}, seed {seed}"
+        told: dict[str, Any] = {"device": device, "store": store, "entry": entry, "name": name}
         try:
-            train(source, module, train_split, recipe, seed, name=name, **options)
+            train(source, module, train_split, recipe, seed, **told)
         except torch.OutOfMemoryError as error:
             raise MemoryError(
                 f"{name}: the memory of {device} is too small for batches of {recipe.batch_size}; "
                 "lower batch_size in the suite's recipe"
             ) from error
         probs = predict(source, module, test_split, device, recipe.precision)
-    accuracy = source.accuracy(probs, test_split.labels, len(test_split.classes))
     provenance = {
         "recipe": recipe.model_dump(),
         "seed": seed,
@@ -283,7 +273,8 @@ def finetune(
         "versions": versions(),
         "seconds": round(time.perf_counter() - start, 2),
     }
-    return Outcome(accuracy, probs, test_split.labels, provenance, module.cpu())
+    reached = accuracy(probs, test_split.labels, len(test_split.classes))
+    return Outcome(reached, probs, test_split.labels, provenance, module.cpu())
 
 
 def describe(device: str) -> str:
@@ -293,8 +284,8 @@ def describe(device: str) -> str:
         return torch.cuda.get_device_name(device) if there else "a GPU"
     info = Path("/proc/cpuinfo")  # the one place that names the processor, where it exists
     text = info.read_text() if info.exists() else ""
-    named = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
-    return f"{named[1].strip() if named else platform.machine()}, {os.cpu_count()} cores"
+    names = re.findall(r"^model name\s*: (.+)$", text, re.MULTILINE) or [platform.machine()]
+    return f"{names[0].strip()}, {os.cpu_count()} cores"
 
 
 @functools.cache

@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-# What may follow the classifier; whether its probabilities are the softmax of the output.
-_AFTER: tuple[tuple[Callable[[Tensor], Tensor], bool], ...] = (
-    (lambda logits: logits, True),
-    (torch.relu, True),  # SqueezeNet's
-    (lambda logits: logits.softmax(1), False),
-    (lambda logits: logits.log_softmax(1), False),
-)
-
-
-class Structure(NamedTuple):
-    """The parts of a network that are read.
-
-    Attributes:
-        head: the classifier's name; None where the network's output is the embedding.
-        layers: names of the modules whose pooled outputs the class-agnostic hardness needs.
-    """
-
-    head: str | None
-    layers: tuple[str, ...]
-
 
 def unwrapped(module: nn.Module) -> nn.Module:
     """The network itself, where it was compiled or made parallel."""
-    while isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(
-        module, "_orig_mod"
-    ):
+    parallel = nn.DataParallel | nn.parallel.DistributedDataParallel
+    while hasattr(module, "_orig_mod") or isinstance(module, parallel):
         inner: Any = getattr(module, "_orig_mod", None) or module.module
         module = inner
     if isinstance(module, torch.jit.ScriptModule):
         raise ValueError("model: expected a module that is not scripted; pass the original one")
     return module
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """The module in evaluation mode; afterwards each of its parts in its own."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
 
 
 def call(module: nn.Module, inputs: Any) -> Any:
@@ -58,7 +52,7 @@ def tensor(output: Any) -> Tensor:
     return output
 
 
-def channels_last(x: Tensor) -> bool:
+def _channels_last(x: Tensor) -> bool:
     """Whether (n, h, w, d), as Swin has its maps, and not (n, d, h, w)."""
     return x.ndim == 4 and x.shape[1] == x.shape[2] != x.shape[3]
 
@@ -69,7 +63,7 @@ def flat(x: Tensor, mask: Tensor | None = None, pool: str = "mean") -> Tensor:
     ``pool="cls"`` takes the first token instead.
     """
     if x.ndim == 4:
-        return x.mean((1, 2)) if channels_last(x) else x.mean((2, 3))
+        return x.mean((1, 2)) if _channels_last(x) else x.mean((2, 3))
     if x.ndim != 3:
         return x
     if pool == "cls":
@@ -80,68 +74,30 @@ def flat(x: Tensor, mask: Tensor | None = None, pool: str = "mean") -> Tensor:
     return (x * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
-def _is_head(part: nn.Module) -> bool:
-    return isinstance(part, nn.Linear) or (
-        isinstance(part, nn.Conv2d) and part.kernel_size == (1, 1)
-    )
+@contextmanager
+def _tapped(
+    heads: Mapping[str, nn.Module], layers: Mapping[str, nn.Module], keep: Callable[[Tensor], Any]
+) -> Iterator[tuple[list[Any], dict[str, Any]]]:
+    """Hooks while the block lasts: name, input and output of the head that ran last, and of each
+    layer what is to be kept of its output, in the order in which they ran."""
+    last, kept = list[Any](), dict[str, Any]()
 
+    def of_head(name: str, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if inputs:
+            last[:] = name, inputs[0], output
 
-def _blocks(module: nn.Module, least: int) -> dict[str, nn.Module]:
-    """The outermost modules of a class that recurs, with at least so many weight layers."""
-    count: dict[type, int] = {}
-    for part in module.modules():
-        count[type(part)] = count.get(type(part), 0) + 1
-    found: dict[str, nn.Module] = {}
-    for name, part in module.named_modules():
-        weights = sum(isinstance(p, nn.Linear | nn.Conv2d) for p in part.modules())
-        inside = any(name.startswith(f"{outer}.") for outer in found)
-        plain = isinstance(part, nn.Sequential | nn.ModuleList)
-        if name and not inside and not plain and count[type(part)] > 1 and weights >= least:
-            found[name] = part
-    return found
+    def of_layer(name: str, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        kept[name] = keep(tensor(output))
 
-
-class Taps:
-    """Forward hooks on some modules of a network while a ``with`` block lasts.
-
-    Attributes:
-        head: the name, the input and the output of the head that ran last; None before.
-        layers: name -> output of the others, in the order in which they ran.
-    """
-
-    def __init__(
-        self,
-        heads: Mapping[str, nn.Module],
-        layers: Mapping[str, nn.Module],
-        keep: Callable[[Tensor], Any] = flat,
-    ) -> None:
-        self.head: tuple[str, Tensor, Tensor] | None = None
-        self.layers: dict[str, Any] = {}
-        self._handles = [
-            part.register_forward_hook(self._of_head(name)) for name, part in heads.items()
-        ]
-        self._handles += [
-            part.register_forward_hook(self._of_layer(name, keep)) for name, part in layers.items()
-        ]
-
-    def _of_head(self, name: str) -> Callable[..., None]:
-        def hook(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            if inputs:
-                self.head = name, inputs[0], output
-
-        return hook
-
-    def _of_layer(self, name: str, keep: Callable[[Tensor], Any]) -> Callable[..., None]:
-        def hook(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            self.layers[name] = keep(tensor(output))
-
-        return hook
-
-    def __enter__(self) -> Taps:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
+    handles = [
+        part.register_forward_hook(functools.partial(hook, name))
+        for hook, parts in ((of_head, heads), (of_layer, layers))
+        for name, part in parts.items()
+    ]
+    try:
+        yield last, kept
+    finally:
+        for handle in handles:
             handle.remove()
 
 
@@ -150,10 +106,64 @@ def _matched(given: Tensor, output: Tensor) -> bool | None:
     given, output = flat(given).float(), flat(output).float()
     if given.ndim != 2 or given.shape != output.shape:
         return None
-    for after, logits in _AFTER:
-        if torch.allclose(after(given), output, 1e-3, 1e-4, equal_nan=True):
-            return logits
-    return None
+
+    def same(x: Tensor) -> bool:
+        return torch.allclose(x, output, 1e-3, 1e-4, equal_nan=True)
+
+    if same(given) or same(given.relu()):  # as SqueezeNet has it
+        return True
+    return False if same(given.softmax(1)) or same(given.log_softmax(1)) else None
+
+
+class Structure(NamedTuple):
+    """The parts of a network that are read."""
+
+    head: str | None  # the classifier's name; None where the network's output is the embedding
+    layers: tuple[str, ...]  # the modules whose pooled outputs the class-agnostic hardness needs
+    named: bool = False  # by the caller: the head's output is not compared to the network's
+    maps: bool = False  # embedding and logits stay the maps that the head got and gave
+
+    def read(self, module: nn.Module, inputs: Any, pool: str = "mean") -> dict[str, Tensor]:
+        """``embedding`` (n, d), where it is tokens pooled by ``mean`` or ``cls``, ``logits`` (n, z)
+        where there is a head, and ``layer.NAME`` (n, d_l) of a batch, in evaluation mode."""
+        parts, heads = dict(module.named_modules()), [self.head] if self.head else []
+        if unknown := {*self.layers, *heads} - parts.keys():
+            raise ValueError(f"layers: the network has no module {', '.join(sorted(unknown))}")
+        mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
+        first, rest = ({name: parts[name] for name in names} for names in (heads, self.layers))
+        with _tapped(first, rest, lambda x: flat(x, mask)) as (last, kept):
+            output = tensor(call(module, inputs))
+        if missing := [name for name in self.layers if name not in kept]:
+            raise ValueError(f"layers: {', '.join(missing)} did not run on this batch; name others")
+        found = {f"layer.{name}": kept[name] for name in self.layers}
+        if self.head is None:
+            return {"embedding": flat(output, mask, pool)} | found
+        if not last:
+            raise ValueError(f"head: {self.head} did not run on this batch; name another")
+        _, given, gave = last
+        if self.maps:
+            return {"embedding": given, "logits": gave} | found
+        logits = self.named or _matched(gave, output)
+        if logits is None:
+            raise ValueError(
+                f"head: the network's output is not that of {self.head} on this batch (its forward "
+                "depends on the data); name the head"
+            )
+        rows = flat(gave if self.named or not logits else output)
+        return {"embedding": flat(given, mask, pool), "logits": rows} | found
+
+
+def _blocks(module: nn.Module, least: int) -> dict[str, nn.Module]:
+    """The outermost modules of a class that recurs, with at least so many weight layers."""
+    count = Counter(type(part) for part in module.modules())
+    found: dict[str, nn.Module] = {}
+    for name, part in module.named_modules():
+        weights = sum(isinstance(p, nn.Linear | nn.Conv2d) for p in part.modules())
+        inside = any(name.startswith(f"{outer}.") for outer in found)
+        plain = isinstance(part, nn.Sequential | nn.ModuleList)
+        if name and not inside and not plain and count[type(part)] > 1 and weights >= least:
+            found[name] = part
+    return found
 
 
 @torch.inference_mode()
@@ -165,46 +175,44 @@ def structure(
     The classifier is the last linear layer or 1 x 1 convolution that ran, if what it gives is what
     the network gives (pooled over space, with a ReLU or softmax after it or not). The layers: of
     blocks that give maps the last one of each resolution but the first, three at most (the paper,
-    A.2: ResNet ``layer2-4``, DenseNet ``denseblock2-4`` before the transition, MobileNetV2 the last
-    block at strides 8, 16 and 32); of blocks that give tokens those at a half, three quarters and
-    all of the depth; without blocks every pooling layer but the first (VGG). A block is an
-    outermost module of a class that recurs, with two weight layers or more; where these give fewer
-    than two resolutions, with one. What is named by ``head`` and ``layers`` is not searched for.
+    A.2); of blocks that give tokens those at a half, three quarters and all of the depth; without
+    blocks every pooling layer but the first (VGG). A block is an outermost module of a class that
+    recurs, with two weight layers or more; where these give fewer than two resolutions, with one.
+    What is named by ``head`` and ``layers`` is not searched for.
     """
-    heads = {name: part for name, part in module.named_modules() if _is_head(part)}
-    pools: dict[str, nn.Module] = {
-        name: part for name, part in module.named_modules() if isinstance(part, nn.MaxPool2d)
-    }
-    larger, any_ = _blocks(module, 2), _blocks(module, 1)
-    choices = [pools] if pools and not larger else [blocks for blocks in (larger, any_) if blocks]
+    heads: dict[str, nn.Module] = {}
+    pools: dict[str, nn.Module] = {}
+    for name, part in module.named_modules():
+        pointwise = isinstance(part, nn.Conv2d) and part.kernel_size == (1, 1)
+        if isinstance(part, nn.Linear) or pointwise:
+            heads[name] = part
+        elif isinstance(part, nn.MaxPool2d):
+            pools[name] = part
+    larger = _blocks(module, 2)
+    choices = [pools] if pools and not larger else [larger, _blocks(module, 1)]
     every = {name: part for blocks in choices for name, part in blocks.items()}
-    with Taps(heads, every, keep=_places) as taps:
+    with evaluating(module), _tapped(heads, every, _places) as (last, ran):
         output = tensor(call(module, inputs))
-    if head is not None:
-        pass
-    elif taps.head is not None and _matched(taps.head[2], output) is not None:
-        head = taps.head[0]
-    elif getattr(module, "num_classes", None) == flat(output).shape[1]:  # as timm's have it
+    named = head is not None
+    if not named and last and _matched(last[2], output) is not None:
+        head = last[0]
+    if head is None and getattr(module, "num_classes", None) == flat(output).shape[1]:  # timm's
         warnings.warn(
             f"{type(module).__name__}: its output is that of no single linear layer (of several, "
             "perhaps), so it is taken as the embedding, without probabilities; name the head",
             stacklevel=2,
         )
-    if layers is not None:
-        return Structure(head, tuple(layers))
-    if choices == [pools]:
-        return Structure(head, tuple(taps.layers)[1:])
-    found: tuple[str, ...] = ()
-    for blocks in choices:
-        if len(found) < 2:
-            ran = {name: places for name, places in taps.layers.items() if name in blocks}
-            found = max(found, _closing(ran), key=len)
-    return Structure(head, found)
+    if layers is None and choices == [pools]:
+        layers = [*ran][1:]
+    elif layers is None:
+        several = [_closing({n: places for n, places in ran.items() if n in b}) for b in choices]
+        layers = several[0] if len(several[0]) >= 2 else max(several, key=len)
+    return Structure(head, tuple(layers), named)
 
 
 def _places(x: Tensor) -> int:
     """The size of a map; of tokens 0."""
-    return math.prod(x.shape[2:]) if x.ndim == 4 and not channels_last(x) else 0
+    return math.prod(x.shape[2:]) if x.ndim == 4 and not _channels_last(x) else 0
 
 
 def _closing(ran: Mapping[str, int]) -> tuple[str, ...]:
@@ -216,59 +224,6 @@ def _closing(ran: Mapping[str, int]) -> tuple[str, ...]:
     last = {places: name for name, places in ran.items() if places > 1}
     closing = [name for name in names if name in last.values()]
     return tuple(closing[max(1, len(closing) - 3) :])
-
-
-class Reader:
-    """A network, read: embedding, logits or probabilities and layers of each batch.
-
-    Args:
-        module: the network, in evaluation mode.
-        read: its parts.
-        pool: of tokens, ``mean`` or ``cls``, where they are the embedding.
-        trust: take the head's output as the logits, without comparing it to the network's.
-        maps: leave embedding and logits as the maps that the head got and gave.
-    """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        read: Structure,
-        *,
-        pool: str = "mean",
-        trust: bool = False,
-        maps: bool = False,
-    ) -> None:
-        self.module, self.read, self.pool, self.trust, self.maps = module, read, pool, trust, maps
-        parts = dict(module.named_modules())
-        if unknown := {*read.layers, *([read.head] if read.head else [])} - parts.keys():
-            raise ValueError(f"layers: the network has no module {', '.join(sorted(unknown))}")
-        self._heads = {read.head: parts[read.head]} if read.head else {}
-        self._layers = {name: parts[name] for name in read.layers}
-
-    def __call__(self, inputs: Any) -> dict[str, Tensor]:
-        """``embedding`` (n, d), ``logits`` or ``probs`` (n, z) where there is a head,
-        ``layer.NAME`` (n, d_l)."""
-        mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
-        with Taps(self._heads, self._layers, lambda x: flat(x, mask)) as taps:
-            output = tensor(call(self.module, inputs))
-        if missing := [name for name in self.read.layers if name not in taps.layers]:
-            raise ValueError(f"layers: {', '.join(missing)} did not run on this batch; name others")
-        found = {f"layer.{name}": taps.layers[name] for name in self.read.layers}
-        if self.read.head is None:
-            return {"embedding": flat(output, mask, self.pool)} | found
-        if taps.head is None:
-            raise ValueError(f"head: {self.read.head} did not run on this batch; name another")
-        _, given, gave = taps.head
-        if self.maps:
-            return {"embedding": given, "logits": gave} | found
-        logits = True if self.trust else _matched(gave, output)
-        if logits is None:
-            raise ValueError(
-                f"head: the network's output is not that of {self.read.head} on this batch (its "
-                "forward depends on the data); name the head"
-            )
-        last = flat(gave if self.trust or not logits else output)
-        return {"embedding": flat(given, mask, self.pool), "logits": last} | found
 
 
 def replace_head(module: nn.Module, name: str | None, classes: int) -> None:
@@ -289,8 +244,7 @@ def replace_head(module: nn.Module, name: str | None, classes: int) -> None:
         new = nn.Conv2d(old.in_channels, classes, kernel_size=1)
     else:
         raise ValueError(f"{name} is a {type(old).__name__}; expected Linear or Conv2d")
-    parent, _, child = name.rpartition(".")
-    setattr(module.get_submodule(parent), child, new)
+    module.set_submodule(name, new)
 
 
 def placed(module: nn.Module, device: str = "cpu") -> nn.Module:

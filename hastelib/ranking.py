@@ -26,7 +26,6 @@ from hastelib.features import Features, default_device, extract, features, in_or
 from hastelib.hardness import Signature
 from hastelib.metrics import METRICS, Sample
 from hastelib.models import language
-from hastelib.models.source import fingerprint as module_fingerprint
 from hastelib.store import Store, key, writing
 from hastelib.suites import one_of
 
@@ -193,18 +192,17 @@ class _Task:
         if not isinstance(module, nn.Module):
             raise ValueError(f"expected a name, a module, Features or an array, got {type(module)}")
         if not isinstance(self.data, datasets.Dataset):
-            return models.Source(name, module, transform, "")
+            return models.Source(name, module, transform)
         images = "image" in self.data.column_names
         if transform is None and images and hasattr(module, "pretrained_cfg"):
             transform = models.timm_transform(module)
         if transform is None:
             what = "transform" if images else "tokenizer"
             raise ValueError(f"which {what} does it want? Give a pair (module, {what})")
-        mark = module_fingerprint(module)
         if images:
-            return models.Source(name, module, transform, mark)
-        tokens = language.Tokenising.of(transform, language.TOKENS)
-        return language.TextSource(name, module, tokens, mark)
+            return models.Source(name, module, transform)
+        tokens = language.Tokenising(transform, language.TOKENS)
+        return language.TextSource(name, module, tokens)
 
     def features(self, source: Features | models.Source, rows: Tensor) -> Features:
         """What a model makes of some of the samples."""

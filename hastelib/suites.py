@@ -1,9 +1,4 @@
-"""Suites: what is run on what, one YAML file each under ``params/suites``.
-
-A suite names its sources, its targets, the fine-tuning recipe and the hardness settings. It is
-validated when it is read: an unknown suite, target or key is a ``ValueError`` that lists the
-choices.
-"""
+"""Suites: what is run on what, one YAML file each under ``params/suites``."""
 
 from __future__ import annotations
 
@@ -26,23 +21,18 @@ DataSpec = Annotated[
     Glyphs | Digits | Parquet | Folder | Scenes | Masks | Official | Corpus | Texts,
     Field(discriminator="kind"),
 ]
-"""What a data set is made from, as a suite's file says it: one class a ``kind``."""
-
 Part = Literal["segmentation", "language"]
-MOST = 24
-"""Choices in a message; of more those that are spelt alike."""
+MOST = 24  # choices in a message; of more those that are spelt alike
 
 
 class Recipe(Strict):
-    """How a network is trained on the cross-entropy: SGD with momentum, or Adam.
+    """How a network is trained on the cross-entropy.
 
-    ``schedule`` is ``constant`` (the paper's, but for segmentation), ``onecycle``, or ``plateau``,
-    which halves the learning rate when the mean loss of an epoch has not fallen for more than
-    ``patience`` epochs. ``clip`` bounds the norm of the gradient. With ``flips`` each image, or
-    scene with its mask, is mirrored or not in every epoch, at random. ``threads`` of one job are
-    fixed, so that a result does not depend on what else runs. ``precision`` holds for extraction
-    too: ``tf32`` rounds the factors of matrix products on a GPU to 10 bits, ``bf16`` is automatic
-    mixed precision in bfloat16.
+    ``plateau`` halves the learning rate when the mean loss of an epoch has not fallen for more than
+    ``patience`` epochs; ``clip`` bounds the norm of the gradient; ``flips`` mirrors each image, or
+    scene with its mask, or not, in every epoch. ``threads`` are those of one job, so that a result
+    does not depend on what else runs. ``precision`` holds for extraction too: ``tf32`` rounds the
+    factors of matrix products on a GPU to 10 bits, ``bf16`` is automatic mixed precision.
     """
 
     epochs: int = Field(gt=0)
@@ -61,22 +51,25 @@ class Recipe(Strict):
     @property
     def told(self) -> str:
         """In words."""
-        method = f"SGD with momentum {self.momentum:g}" if self.optimiser == "sgd" else "Adam"
-        more = f", weight decay {self.weight_decay:g}" if self.weight_decay else ""
-        more += f", gradient norms up to {self.clip:g}" if self.clip else ""
-        more += f", {self.precision}" if self.precision != "float32" else ""
-        return (
-            f"{method}{more}, {self.epochs} epochs, learning rate {self.learning_rate:g} "
-            f"({self.schedule}), batches of {self.batch_size}{', flips' if self.flips else ''}"
-        )
+        parts = [
+            f"SGD with momentum {self.momentum:g}" if self.optimiser == "sgd" else "Adam",
+            f"weight decay {self.weight_decay:g}" if self.weight_decay else "",
+            f"gradient norms up to {self.clip:g}" if self.clip else "",
+            self.precision if self.precision != "float32" else "",
+            f"{self.epochs} epochs",
+            f"learning rate {self.learning_rate:g} ({self.schedule})",
+            f"batches of {self.batch_size}",
+            "flips" if self.flips else "",
+        ]
+        return ", ".join(filter(None, parts))
 
 
 class Hardness(Strict):
     """How the hard subset is found.
 
-    ``source`` computes the hardness for every source of the suite (the paper: ResNet-50, Sec. 5.1);
+    ``source`` ranks the samples for every source of the suite (the paper: ResNet-50, Sec. 5.1);
     ``fraction`` of the train split is kept; ``similarity`` is how class-agnostic hardness reads
-    Eq. 1 (``dot`` is as printed); ``draws`` random subsets of the same size make the control.
+    Eq. 1 (``dot``: as printed); ``draws`` random subsets of the same size make the control.
     """
 
     source: str
@@ -87,10 +80,9 @@ class Hardness(Strict):
 
 
 class Selection(Strict):
-    """Target selection (the paper, Sec. 5.2): sources meet class subsets of targets.
+    """Target selection (the paper, Sec. 5.2): sources meet up to so many ``subsets`` of targets.
 
-    ``subsets`` of each target are drawn, or as many as there are. ``recipe`` is how the sources
-    are fine-tuned here, where it is not the suite's.
+    ``recipe`` is how they are fine-tuned here, where it is not the suite's.
     """
 
     sources: tuple[str, ...] = Field(min_length=1)
@@ -100,10 +92,9 @@ class Selection(Strict):
 
 
 class Ensembles(Strict):
-    """Ensemble selection (the paper, Sec. 5.4 and A.2).
+    """Ensembles of the ``pool`` but its members trained on the target (the paper, 5.4 and A.2).
 
-    The ``pool`` on a target is its members but those trained on that very target. ``rankers``:
-    for each source data set (``""``: the suite's) the member that ranks the samples for all.
+    ``rankers``: for each source data set (``""``: the suite's) the member that ranks for all.
     """
 
     pool: tuple[str, ...] = Field(min_length=2)
@@ -115,11 +106,10 @@ class Suite(Strict):
     """One suite: see ``params/suites/*.yaml`` for examples.
 
     A network sees squares of ``image_size`` pixels, or at most so many ``tokens`` of a text.
-    ``source_data`` are what the sources were trained on, or ``source_share`` of each of their
-    classes; not needed where every source is trained on a target, by ``pretraining`` (the recipe
-    for None). ``rates`` are the learning rates of some sources, and of those trained from them, in
-    place of the recipe's. ``segmentation`` and ``language`` are suites of their own, for sections
-    5.3 and 5.5.
+    ``source_data`` are what the sources were trained on, or ``source_share`` of each class of it;
+    not needed where all are trained on targets, by ``pretraining`` (the recipe for None).
+    ``rates`` are learning rates of some sources, and of those trained from them, in place of the
+    recipe's. ``segmentation`` and ``language`` are suites of their own, for sections 5.3 and 5.5.
     """
 
     name: str
@@ -144,12 +134,11 @@ class Suite(Strict):
     @classmethod
     def _named(cls, values: Any) -> Any:
         """The parts have the suite's name, and its description unless they have their own."""
-        if isinstance(values, dict) and {"name", "about"} <= values.keys():
-            shared = {"about": values["about"], "name": values["name"]}
-            given = {p: values.get(p) for p in get_args(Part)}
-            parts = {p: shared | own for p, own in given.items() if isinstance(own, dict)}
-            return values | parts
-        return values
+        if not isinstance(values, dict):
+            return values
+        shared = {name: values[name] for name in ("name", "about") if name in values}
+        parts = {part: values.get(part) for part in get_args(Part)}
+        return values | {p: shared | own for p, own in parts.items() if isinstance(own, dict)}
 
     @model_validator(mode="after")
     def _one_size(self) -> Suite:
@@ -207,20 +196,14 @@ class Suite(Strict):
     ) -> tuple[Suite, tuple[str, ...]]:
         """The suite with overrides, and the targets asked for (all of them for None or "").
 
-        ``changes`` replace fields of the suite (``sources``, ``seeds``), of all its recipes
-        (``epochs``, ``learning_rate``, ...) or of its hardness (``fraction``, ``covariance``,
-        ``draws``); a value of None leaves the field as it is.
-
-        Raises:
-            ValueError: an unknown name, or a value that the field does not admit.
+        ``changes`` replace fields of the suite (``seeds``), of all its recipes (``epochs``) or of
+        its hardness (``fraction``); None leaves a field as it is. ``ValueError`` for an unknown
+        name, or a value that the field does not admit.
         """
         values = self.model_dump()
-        recipes = [
-            values["recipe"],
-            values["pretraining"],
-            (values["selection"] or {}).get("recipe"),
-        ]
-        places = [*filter(None, recipes), values["hardness"], values]
+        own = (values["selection"] or {}).get("recipe")
+        places = [values["recipe"], values["pretraining"], own, values["hardness"], values]
+        places = [place for place in places if place]
         for name, value in changes.items():
             if value is None:
                 continue
@@ -234,7 +217,7 @@ class Suite(Strict):
                 part[field] = value
             if field == "learning_rate":
                 values["rates"] = {}
-        wanted = [targets] if isinstance(targets, str) and targets else targets or [*self.targets]
+        wanted = [targets] if targets and isinstance(targets, str) else targets or self.targets
         for target in wanted:
             one_of(f"target of suite {self.name}", target, self.targets)
         return _validated(values, f"suite {self.name}"), tuple(wanted)
@@ -289,9 +272,7 @@ def names() -> list[str]:
 def load(name: str, part: Part | None = None) -> Suite:
     """The suite of that name, or a part of it.
 
-    Raises:
-        ValueError: no such suite (lists the choices), the file is not valid (says where), or the
-            suite has no such part.
+    ``ValueError`` where there is none (lists the choices), or its file is not valid (says where).
     """
     if not names():
         raise ValueError(
@@ -318,8 +299,7 @@ def load(name: str, part: Part | None = None) -> Suite:
 def find(suite: str | None = None, target: str | None = None, part: Part | None = None) -> Suite:
     """The suite named, or the only one that has the target, or ``glyphs``; of it that part.
 
-    Raises:
-        ValueError: an unknown suite or target, or a target that several suites have.
+    ``ValueError`` for an unknown suite or target, or a target that several suites have.
     """
     if suite or not target:
         found = load(suite or "glyphs", part)

@@ -29,7 +29,6 @@ from hastelib.engine import Job, run
 from hastelib.features import default_device
 from hastelib.grid import Grid
 from hastelib.metrics import Moments, Sample
-from hastelib.models import weights
 from hastelib.store import Store
 
 Call = Callable[[Path], Any]
@@ -93,7 +92,7 @@ def of_weights(content: Any) -> Call:
     def read(here: Path) -> Any:
         path = here / "w.pt"
         path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
-        return weights.read_state(path)
+        return models.read_state(path)
 
     return read
 
@@ -322,17 +321,28 @@ FILES: list[tuple[Call, str]] = [
     (lambda _: run([Job("a", print, needs=("b",))]), "unknown or circular"),
     (set_to(lambda _: default_device(), HASTE_DEVICE="gpu"), "HASTE_DEVICE: .*cpu, cuda.*'gpu'"),
     # networks
-    (lambda _: models.parse("resnet50@glyphs"), "unknown glyphs network 'resnet50'; .*densenet16"),
-    (lambda _: models.parse("ResNet51_Weights.DEFAULT"), "weights 'ResNet51_Weights'; .*ResNet50"),
+    (
+        lambda _: models.parse("resnet50@glyphs"),
+        "unknown weights of resnet50 'glyphs'; .*IMAGENET1K_V2",
+    ),
     (lambda here: grid(here).data("greek#99999999"), "a class subset after #, from 0 to 9999"),
     (lambda _: models.parse("resnet20"), "write torchvision/NAME"),
     (lambda _: models.parse(""), "unknown source ''"),
-    (lambda _: models.parse("resnet8@glyph"), "unknown weights 'glyph'; .*glyphs"),
-    (lambda _: models.parse("resnet21@pocket"), "unknown pocket network 'resnet21'; .*densenet121"),
-    (lambda _: models.parse("resnet51@IMAGENET1K_V1"), "network 'resnet51'; .*resnet50"),
-    (lambda _: models.parse("resnet50@IMAGENET"), "of resnet50 'IMAGENET'; .*IMAGENET1K_V2"),
-    (set_to(lambda _: models.load("resnet18@x.pt"), HASTE_WEIGHTS="HERE"), "no weight file x.pt"),
-    (lambda here: grid(here, "resnet9@glyphs"), "unknown glyphs network 'resnet9'; choose one of"),
+    (lambda _: models.parse("resnet8@glyph"), "unknown weights of resnet8 'glyph'; .*glyphs"),
+    (lambda _: models.parse("resnet21@pocket"), "unknown network 'resnet21'; .*resnet20"),
+    (
+        lambda _: models.parse("resnet51@IMAGENET1K_V1"),
+        "unknown network 'resnet51'; .*resnet50",
+    ),
+    (
+        lambda _: models.parse("resnet50@IMAGENET"),
+        "weights of resnet50 'IMAGENET'; .*IMAGENET1K_V2",
+    ),
+    (
+        set_to(lambda _: models.load("resnet18@x.pt"), HASTE_WEIGHTS="HERE"),
+        "no weight file x.pt in",
+    ),
+    (lambda here: grid(here, "resnet9@glyphs"), "unknown network 'resnet9'; choose one of"),
     (lambda here: grid(here).check("resnet8@glyphs+klingon"), "unknown target 'klingon'"),
     (lambda here: grid(here).data("greek#two"), "a class subset after #, from 0 to 9999"),
     (lambda here: grid(here).jobs(["resnet8@glyphs"], ["grek"]), "unknown target 'grek'"),
@@ -347,7 +357,7 @@ FILES: list[tuple[Call, str]] = [
     (of_weights([torch.ones(1)]), "holds no weights by name"),
     (of_weights(torch.ones(1)), "holds no weights by name"),
     (of_weights({"epoch": 3}), "holds no weights by name"),
-    (of_file(b"short", lambda file: weights.read_state(file)), "cannot read the weights in"),
+    (of_file(b"short", lambda file: models.read_state(file)), "cannot read the weights in"),
     # plugins
     (set_to(lambda _: plugins.load(), HASTE_PLUGINS="no_such"), "names 'no_such', which cannot be"),
     (of_plugin("def ("), r"cannot be imported \(SyntaxError"),
@@ -435,7 +445,7 @@ def test_common_forms_of_weights_are_read(tmp_path: Path) -> None:
         assert found.keys() == state.keys()
         assert all(torch.equal(found[name], state[name]) for name in state)
     save_file(state, tmp_path / "w.safetensors")
-    assert weights.read_state(tmp_path / "w.safetensors").keys() == state.keys()
+    assert models.read_state(tmp_path / "w.safetensors").keys() == state.keys()
 
 
 ODD: dict[str, Any] = {"longdouble": X.astype(np.longdouble), "big-endian": X.astype(">f8")}

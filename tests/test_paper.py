@@ -55,10 +55,10 @@ def test_the_head_and_the_layers_of_every_architecture_are_found(name: str):
 
 def test_the_fcn_and_bert_are_read():
     fcn = placed(dryrun.untrained("fcn_resnet50@COCO_WITH_VOC_LABELS_V1", 64).eval())
-    source = SegmentationSource("fcn", fcn, Viewing(64, 64), "")
+    source = SegmentationSource("fcn", fcn, Viewing(64, 64))
     assert source.structure.layers == ("backbone.layer2", "backbone.layer3", "backbone.layer4")
     with torch.inference_mode():
-        found = source.reader()(torch.randn(1, 3, 64, 64))
+        found = source.structure.read(fcn, torch.randn(1, 3, 64, 64))
     assert (found["embedding"].shape[1], found["logits"].shape[1]) == (512, 21)
     bert = dryrun.untrained("bert-base-uncased@hub", 16)
     assert isinstance(bert, TextClassifier)

@@ -23,7 +23,7 @@ from hastelib.finetune import describe, optimiser_of
 from hastelib.grid import Grid, signature_paths, taught_on
 from hastelib.hooks import call, placed, tensor
 from hastelib.models.language import TextClassifier
-from hastelib.models.weights import needed
+from hastelib.models.source import needed
 from hastelib.suites import Suite
 
 PROBE = 4

@@ -52,7 +52,7 @@ def pretrain(name: str, suite: suites.Suite, folder: Path) -> float:
         finetune.train(network, module, train, recipe, 0, device=device, **options)
         module.half().float()  # tested as it ships
         probs = finetune.predict(network, module, test, device)
-    accuracy = network.accuracy(probs, test.labels, len(test.classes))
+    accuracy = finetune.accuracy(probs, test.labels, len(test.classes))
     state = {n: t.cpu().contiguous() for n, t in module.half().state_dict().items()}
     command, versions = f"python -m hastelib.glyphs.pretrain {name}", finetune.versions()
     provenance = settings | {"accuracy": accuracy, "classes": train.classes, "command": command}

