@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import graphlib
 import re
 import shlex
 import tomllib
 from pathlib import Path
 
+import architecture
 import nbformat
 import papermill
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 
 import hastelib
 
 ROOT = Path(__file__).resolve().parent.parent
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PYPROJECT = SETTINGS["project"]
 CONSTRAINTS = (ROOT / "constraints.txt").read_text().splitlines()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 DOCUMENTS = [ROOT / "README.md", ROOT / "runs" / "README.md"]
@@ -62,7 +66,34 @@ def test_constraints_pin_all_that_is_required() -> None:
 
 def test_one_version() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert hastelib.__version__ == PYPROJECT["version"] == citation["version"]
+    assert SETTINGS["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "hastelib.__version__"}
+    assert hastelib.__version__ == citation["version"]
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert re.findall(r"^## (\S+)", changes, flags=re.MULTILINE)[0] == hastelib.__version__
+
+
+def test_pythons_agree() -> None:
+    """What is asked for, what is told, and what the Makefile lets pass."""
+    told = re.findall(r"Python :: (3\.\d+)", " ".join(PYPROJECT["classifiers"]))
+    asked = SpecifierSet(PYPROJECT["requires-python"])
+    assert told == [v for v in (f"3.{minor}" for minor in range(30)) if f"{v}.0" in asked]
+    span = f"Python {told[0]} to {told[-1]}"
+    for name in ("Makefile", "README.md"):
+        assert span in (ROOT / name).read_text(), name
+
+
+def test_wheel_holds_the_library_and_its_files_alone() -> None:
+    """Every module is in a package, every other file is named by a pattern; below 5 MB."""
+    package, rules = ROOT / "hastelib", SETTINGS["tool"]["setuptools"]
+    assert rules["packages"]["find"] == {"include": ["hastelib*"]}
+    files = {f for f in package.rglob("*") if f.is_file() and "__pycache__" not in f.parts}
+    code = {f for f in files if f.suffix == ".py"}
+    assert [f for f in code if not (f.parent / "__init__.py").is_file()] == []
+    assert list(rules["package-data"]) == ["hastelib"]
+    named = [set(package.glob(pattern)) for pattern in rules["package-data"]["hastelib"]]
+    assert all(named), "a pattern that names nothing"
+    assert set().union(*named) == files - code
+    assert sum(f.stat().st_size for f in files) < 5e6
 
 
 def test_runs_exists_in_a_clone() -> None:
@@ -140,3 +171,28 @@ def test_environment_variables_are_documented_alike() -> None:
     for page in (ROOT / "README.md", ROOT / "book" / "api.md"):
         named = re.findall(r"^\| `(HASTE_[A-Z]+)`", page.read_text(), flags=re.MULTILINE)
         assert set(named) == read, page.name
+
+
+def test_imports_run_downwards() -> None:
+    """In the layers of the book's picture, scripts apart; and nowhere in a circle."""
+    graph = architecture.parts()
+    depth = {name: row for row, layer in enumerate(architecture.LAYERS) for name in layer}
+    assert graph.keys() == depth.keys(), "every module, and nothing else, stands in one layer"
+    upwards = {(a, b) for a, others in graph.items() for b in others if depth[b] < depth[a]}
+    assert upwards == set()
+    for each in (graph, architecture.imports()):
+        tuple(graphlib.TopologicalSorter(each).static_order())  # CycleError names the circle
+    assert {b for others in architecture.imports().values() for b in others}.isdisjoint(
+        architecture.SCRIPTS
+    )
+
+
+def test_imports_are_seen(tmp_path: Path) -> None:
+    """Within functions, for the types alone, and of names within a module."""
+    file = tmp_path / "module.py"
+    file.write_text(
+        "import numpy\nfrom hastelib.metrics import leep\nfrom hastelib import features, rank\n"
+        "if TYPE_CHECKING:\n    import hastelib.data.base\n"
+        "def late():\n    from hastelib import stats\n"
+    )
+    assert {*architecture.imported(file)} == {"metrics", "features", "data.base", "stats"}
