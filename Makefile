@@ -4,7 +4,7 @@ BIN := .venv/bin
 NAME ?= 5_1_source
 TARGET ?= cub200
 
-.PHONY: help book page notebook paper test pytest lint types format bench chaos weights clean distclean
+.PHONY: help book page pdf notebook paper test pytest lint types format bench chaos weights clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ book: .venv/.installed  ## install, run the notebooks that changed, render the p
 
 page: .venv/.installed  ## one page: make page NAME=5_1_source
 	$(BIN)/python book/build.py --only $(NAME)
+
+pdf:  ## the built book as one PDF, by Chromium
+	$(BIN)/python book/pdf.py
 
 notebook: .venv/.installed  ## one notebook, into runs/: make notebook NAME=5_1_source ARGS="-p target greek"
 	$(BIN)/papermill notebooks/$(NAME).ipynb runs/$(NAME).ipynb $(ARGS)

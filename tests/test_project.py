@@ -24,7 +24,7 @@ SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PYPROJECT = SETTINGS["project"]
 CONSTRAINTS = (ROOT / "constraints.txt").read_text().splitlines()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-DOCUMENTS = [ROOT / "README.md", ROOT / "runs" / "README.md"]
+DOCUMENTS = [ROOT / name for name in ("README.md", "runs/README.md", "CONTRIBUTING.md")]
 
 # conda-forge's name where it differs from the package index's
 CONDA = {
@@ -144,7 +144,7 @@ def test_papermill_lines_name_what_exists(command: str) -> None:
 
 def test_make_lines_name_targets_and_files() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    lines = [shlex.split(c, comments=True) for c in commands(ROOT / "README.md")]
+    lines = [shlex.split(c, comments=True) for d in DOCUMENTS for c in commands(d)]
     made = [words for words in lines if words[0] == "make"]
     assert {"book", "test"} <= {words[1] for words in made} <= targets
     for assignment in (word for words in made for word in words[2:]):
@@ -155,7 +155,7 @@ def test_make_lines_name_targets_and_files() -> None:
             assert (ROOT / file).is_file()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=["README", "runs"])
+@pytest.mark.parametrize("document", DOCUMENTS, ids=["README", "runs", "CONTRIBUTING"])
 def test_links_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", document.read_text())
     assert links
@@ -196,3 +196,45 @@ def test_imports_are_seen(tmp_path: Path) -> None:
         "def late():\n    from hastelib import stats\n"
     )
     assert {*architecture.imported(file)} == {"metrics", "features", "data.base", "stats"}
+
+
+def test_workflow_runs_what_the_project_runs() -> None:
+    """It calls .ci/run, publishes what that built, pins its actions, and may do nothing else."""
+    workflow = yaml.load((ROOT / ".github" / "workflows" / "book.yml").read_text(), yaml.BaseLoader)
+    assert workflow["permissions"] == {"contents": "read"}
+    build, publish = workflow["jobs"]["build"], workflow["jobs"]["publish"]
+    assert ".ci/run" in [step.get("run") for step in build["steps"]]
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o100
+    assert "permissions" not in build
+    assert publish["permissions"] == {"pages": "write", "id-token": "write"}
+    assert publish["if"] == "github.ref == 'refs/heads/main'"
+    used = [step["uses"] for job in (build, publish) for step in job["steps"] if "uses" in step]
+    assert len(used) == 3
+    assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action) for action in used)
+    assert build["steps"][-1]["with"] == {"path": "_build/html"}
+
+
+TEMPLATES = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+
+
+def test_there_are_three_issue_forms() -> None:
+    assert len(TEMPLATES) == 3
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_issue_form_asks(path: Path) -> None:
+    form = yaml.safe_load(path.read_text())
+    assert form.keys() == {"name", "description", "labels", "body"}
+    fields = [one["id"] for one in form["body"]]
+    assert len({*fields}) == len(fields) > 3
+    assert all(one["attributes"]["label"] for one in form["body"])
+    assert all(one["type"] in ("input", "textarea") for one in form["body"])
+
+
+def test_no_loader_runs_code() -> None:
+    """SECURITY.md: torch.load with weights only, nothing unpickled, no code of the hub."""
+    for path in (ROOT / "hastelib").rglob("*.py"):
+        text = path.read_text()
+        for call in re.findall(r"torch\.load\([^)]*\)", text):
+            assert "weights_only=True" in call, f"{path.name}: {call}"
+        assert not re.search(r"pickle\.loads?\(|read_pickle|allow_pickle=True|trust_remote", text)
