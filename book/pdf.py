@@ -87,9 +87,7 @@ def main() -> int:
             page.set_default_timeout(MINUTES * 60_000)
             page.goto(WHOLE.as_uri(), wait_until="load")
             page.evaluate("MathJax.startup.promise")
-            numbers = (
-                '<div style="font-size:8px;width:100%;text-align:center" class="pageNumber"></div>'
-            )
+            look = "font-size: 8px; width: 100%; text-align: center"
             page.pdf(
                 path=PDF,
                 prefer_css_page_size=True,
