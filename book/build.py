@@ -147,13 +147,11 @@ def environment(**variables: str) -> Iterator[None]:
 def settings() -> dict[str, Any]:
     """`_config.yml`, with the version, and with the links where the repository has an address."""
     found: dict[str, Any] = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    found["html"]["extra_footer"] = f"Version {version()}"
-    if url := os.environ.get("BOOK_REPOSITORY") or found["repository"]["url"]:
-        found["repository"]["url"] = url
-        for button in ("repository", "issues", "edit_page"):
-            found["html"][f"use_{button}_button"] = True
-    else:
-        del found["repository"]
+    theme = found["sphinx"]["config"]["html_theme_options"]
+    theme["extra_footer"] = f"Version {version()}"
+    theme["repository_url"] = os.environ.get("BOOK_REPOSITORY") or theme["repository_url"]
+    for button in ("repository", "issues", "edit_page"):
+        theme[f"use_{button}_button"] = bool(theme["repository_url"])
     return found
 
 
@@ -246,7 +244,7 @@ def render() -> bool:
 def installable(notebook: Path) -> None:
     """Put a cell before a downloaded notebook that installs what it needs."""
     content = nbformat.read(notebook, as_version=4)
-    url = settings().get("repository", {}).get("url", "URL-OF-THE-REPOSITORY")
+    url = settings()["sphinx"]["config"]["html_theme_options"]["repository_url"] or "URL"
     lines = (
         "# Once, where this notebook does not run in a clone with its environment:",
         f"# !git clone --depth 1 {url} haste",
