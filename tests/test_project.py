@@ -164,13 +164,13 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert missing == []
 
 
-def test_environment_variables_are_documented_alike() -> None:
-    """The README and the page on the library name what the library reads, and only that."""
+def test_environment_variables_are_documented() -> None:
+    """The page on the library names what the library reads, and only that; the README no other."""
     sources = (path.read_text() for path in (ROOT / "hastelib").rglob("*.py"))
     read = {v for text in sources for v in re.findall(r"\"(HASTE_[A-Z]+)\"", text)}
-    for page in (ROOT / "README.md", ROOT / "book" / "api.md"):
-        named = re.findall(r"^\| `(HASTE_[A-Z]+)`", page.read_text(), flags=re.MULTILINE)
-        assert set(named) == read, page.name
+    page = (ROOT / "book" / "api.md").read_text()
+    assert {*re.findall(r"^\| `(HASTE_[A-Z]+)`", page, flags=re.MULTILINE)} == read
+    assert {*re.findall(r"HASTE_[A-Z]+", (ROOT / "README.md").read_text())} <= read
 
 
 def test_imports_run_downwards() -> None:
