@@ -13,7 +13,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from PIL import Image
 
-from hastelib import analysis
+from hastelib import analysis, hardness
 
 PICTURE = Path(__file__).with_name("_static") / "hard_photos.jpg"
 TARGET, CLASSES, EACH = "caltech101_40", ("elephant", "sunflower", "starfish"), 5
@@ -22,10 +22,8 @@ TARGET, CLASSES, EACH = "caltech101_40", ("elephant", "sunflower", "starfish"), 
 def main() -> None:
     """Write the picture."""
     grid, _ = analysis.start({"suite": "pocket", "target": TARGET})
-    hardness, labels = (
-        grid.hardness(TARGET)["cs"],
-        grid.features(grid.suite.hardness.source, TARGET).labels,
-    )
+    features = grid.features("densenet121@pocket", TARGET)
+    labels, scores = features.labels, hardness.class_specific(features.embedding, features.labels)
     photos = grid.data(TARGET)["train"]
     names = photos.features["label"].names
     figure = plt.figure(figsize=(9, 2.85), layout="constrained")
@@ -35,7 +33,7 @@ def main() -> None:
         axes = side.subplots(len(CLASSES), EACH)
         for line, name in zip(axes, CLASSES, strict=True):
             of_class = (labels == names.index(name)).nonzero()[:, 0]
-            order = of_class[hardness[of_class].argsort(descending=first, stable=True)]
+            order = of_class[scores[of_class].argsort(descending=first, stable=True)]
             for ax, i in zip(line, order[:EACH].tolist(), strict=True):
                 photo = photos[i]["image"].convert("RGB")
                 cut = min(photo.size)
