@@ -68,7 +68,9 @@ def whole() -> str:
         raise ValueError("the first page has no text; build the book first")
     own.parent.extend(article(page, known) for page in known)
     own.decompose()
-    for tag in shell.select(".bd-header, .bd-header-article, .bd-sidebar, .prev-next-footer"):
+    for tag in shell.select(
+        ".bd-header, .bd-header-article, .bd-sidebar, .prev-next-footer, #jb-print-docs-body"
+    ):
         tag.decompose()
     return str(shell)
 

@@ -265,7 +265,8 @@ def test_paper_loses_no_code(visit: Visit, name: str) -> None:
     page.set_viewport_size({"width": 690, "height": 1000})  # A4 between its margins
     cut = "[...document.querySelectorAll('article pre')].filter(e => e.scrollWidth > e.clientWidth)"
     assert page.evaluate(f"{cut}.map(e => e.innerText.slice(0, 60))") == []
-    hidden = "[...document.querySelectorAll('article pre')].filter(e => !e.offsetParent)"
+    seen = "e.checkVisibility({ opacityProperty: true, visibilityProperty: true })"
+    hidden = f"[...document.querySelectorAll('article pre')].filter(e => !{seen})"
     assert page.evaluate(f"{hidden}.map(e => e.innerText.slice(0, 60))") == []
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert page.locator("article details:not([open])").count() > 0
