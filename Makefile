@@ -4,7 +4,7 @@ BIN := .venv/bin
 NAME ?= 5_1_source
 TARGET ?= cub200
 
-.PHONY: help book page notebook paper test pytest lint types format bench chaos weights clean distclean
+.PHONY: help book page pdf notebook paper test pytest lint types format bench chaos weights clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ book: .venv/.installed  ## install, run the notebooks that changed, render the p
 
 page: .venv/.installed  ## one page: make page NAME=5_1_source
 	$(BIN)/python book/build.py --only $(NAME)
+
+pdf:  ## the built book as one PDF, by Chromium
+	$(BIN)/python book/pdf.py
 
 notebook: .venv/.installed  ## one notebook, into runs/: make notebook NAME=5_1_source ARGS="-p target greek"
 	$(BIN)/papermill notebooks/$(NAME).ipynb runs/$(NAME).ipynb $(ARGS)
@@ -57,8 +60,8 @@ distclean: clean  ## and the environment
 	rm -rf .venv
 
 .venv/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info; ok = (3, 11) <= v[:2] <= (3, 13); \
-	sys.exit(0 if ok else "Python 3.11 to 3.13 is needed, but $(PYTHON) is %d.%d: name another, as in make book PYTHON=python3.11" % v[:2])'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; ok = (3, 11) <= v[:2] <= (3, 14); \
+	sys.exit(0 if ok else "Python 3.11 to 3.14 is needed, but $(PYTHON) is %d.%d: name another, as in make book PYTHON=python3.11" % v[:2])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -c constraints.txt -e ".[book,cluster,language,segmentation,test]"
 	@touch $@

@@ -1,9 +1,9 @@
 """Build the book: run the notebooks whose inputs changed, stage the pages, render them.
 
 Everything is written under `_build`: `executed/` holds the run notebooks, `rows/` their tables as
-CSV, `source/` what the renderer reads, `html/` the book. A notebook is run again only if its key
-changed, and the key is kept inside its executed copy, which appears in one step: a build killed at
-any moment is simply started again.
+CSV, `made/` what the build itself knows, `source/` what the renderer reads, `html/` the book. A
+notebook is run again only if its key changed, and the key is kept inside its executed copy, which
+appears in one step: a build killed at any moment is simply started again.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,12 +20,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nbformat
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
-EXECUTED, SOURCE, HTML = BUILD / "executed", BUILD / "source", BUILD / "html"
+EXECUTED, MADE, SOURCE, HTML = (BUILD / n for n in ("executed", "made", "source", "html"))
 RUNS, ROWS = ROOT / "runs", BUILD / "rows"  # where notebooks write; what the book's own wrote
 RENDERED = BUILD / "rendered"  # there only while `html` is the complete result of the last build
 INPUTS = ("hastelib", "params", "book/paper_tables", "book/published", "constraints.txt")
@@ -100,7 +103,9 @@ def execute(notebook: Path) -> float | None:
             for old in ROWS.glob(f"{table.stem}.*"):
                 old.unlink()
             shutil.copyfile(table, ROWS / table.name)
-    result.metadata["hastelib_key"] = key
+    from hastelib.finetune import versions
+
+    result.metadata |= {"hastelib_key": key, "hastelib_versions": versions()}
     nbformat.write(result, partial)
     partial.replace(executed)
     took = time.monotonic() - start
@@ -139,16 +144,71 @@ def environment(**variables: str) -> Iterator[None]:
             del os.environ[name]
 
 
+def settings() -> dict[str, Any]:
+    """`_config.yml`, with the version, and with the links where the repository has an address."""
+    found: dict[str, Any] = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    theme = found["sphinx"]["config"]["html_theme_options"]
+    theme["extra_footer"] = f"Version {version()}"
+    theme["repository_url"] = os.environ.get("BOOK_REPOSITORY") or theme["repository_url"]
+    for button in ("repository", "issues", "edit_page"):
+        theme[f"use_{button}_button"] = bool(theme["repository_url"])
+    return found
+
+
+def version() -> str:
+    """That of the library, which need not be imported for it."""
+    face = (ROOT / "hastelib" / "__init__.py").read_text(encoding="utf-8")
+    (found,) = re.findall(r'^__version__ = "(.+)"$', face, flags=re.MULTILINE)
+    return str(found)
+
+
+def executions() -> str:
+    """When each notebook was run, how long it took, and with what: a table in Markdown."""
+    lines = ["| Page | Run (UTC) | Seconds | Software |", "|---|---|--:|---|"]
+    for path in sorted(EXECUTED.glob("*.ipynb")):
+        if path.suffixes == [".ipynb"]:  # no failed or partial one
+            notebook = nbformat.read(path, as_version=4)
+            run, title = notebook.metadata["papermill"], notebook.cells[0]["source"].split("\n")[0]
+            software = (
+                f"Python {notebook.metadata['language_info']['version']}",
+                notebook.metadata.get("hastelib_versions"),
+            )
+            cells = (
+                f"[{title.lstrip('# ')}](../notebooks/{path.name})",
+                run["start_time"][:16].replace("T", " "),
+                f"{run['duration']:.0f}",
+                ", ".join(filter(None, software)),
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def make() -> None:
+    """Write what the build itself knows: settings, the table of the executions, a picture."""
+    import architecture  # and Matplotlib
+
+    page = (ROOT / "book" / "executions.md").read_text(encoding="utf-8")
+    texts = {
+        "_config.yml": yaml.safe_dump(settings(), allow_unicode=True),
+        "book/executions.md": page.replace("<!-- table: book/build.py -->", executions()),
+    }
+    for name, text in texts.items():
+        (MADE / name).parent.mkdir(parents=True, exist_ok=True)
+        (MADE / name).write_text(text, encoding="utf-8")
+    architecture.write(MADE / "book" / "_static" / "architecture.svg")
+
+
 def stage() -> None:
     """Bring `_build/source` up to date.
 
     A file is written only if its content differs: its time of change tells the renderer what to
     read again.
     """
+    make()
     wanted = {
-        Path("_config.yml"): ROOT / "_config.yml",
         Path("_toc.yml"): ROOT / "_toc.yml",
         **{f.relative_to(ROOT): f for f in files(ROOT / "book") if f.suffix != ".py"},
+        **{f.relative_to(MADE): f for f in files(MADE)},
     }
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         executed = EXECUTED / notebook.name
@@ -175,8 +235,25 @@ def render() -> bool:
     if subprocess.run(command + options).returncode != 0:
         return False
     shutil.copytree(ROWS, HTML / "rows", dirs_exist_ok=True)  # pages link to their rows
+    for notebook in (HTML / "_sources" / "notebooks").glob("*.ipynb"):  # its button to download
+        installable(notebook)
     RENDERED.touch()
     return True
+
+
+def installable(notebook: Path) -> None:
+    """Put a cell before a downloaded notebook that installs what it needs."""
+    content = nbformat.read(notebook, as_version=4)
+    url = settings()["sphinx"]["config"]["html_theme_options"]["repository_url"] or "URL"
+    lines = (
+        "# Once, where this notebook does not run in a clone with its environment:",
+        f"# !git clone --depth 1 {url} haste",
+        '# %pip install -q -c haste/constraints.txt -e "haste[book,language,segmentation]"',
+        "# %cd haste",
+    )
+    if content.cells[0].get("id") != "install":
+        content.cells.insert(0, nbformat.v4.new_code_cell("\n".join(lines), id="install"))
+        nbformat.write(content, notebook)
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 # spinning makes small operations a hundred times slower. Must be set before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 from hastelib import hardness, metrics, stats
 from hastelib.features import Features, features

@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
+import nbformat
 import pytest
 import yaml
 from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+import hastelib
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
@@ -222,3 +225,48 @@ def test_root_leads_to_the_introduction(visit: Visit) -> None:
     page = visit.open("index.html")
     page.wait_for_url("**/notebooks/1_introduction.html")
     assert visit.errors == []
+
+
+def test_page_tells_version_and_date(visit: Visit) -> None:
+    page = visit.open("book/api.html")
+    footer = page.locator("footer.bd-footer-content").inner_text()
+    assert f"Version {hastelib.__version__}" in footer
+    assert re.search(r"Last updated on \d+ \w+ 20\d\d", footer)
+
+
+def test_every_execution_is_listed_and_the_list_sorts(visit: Visit) -> None:
+    page = visit.open("book/executions.html")
+    rows = page.locator("article tbody tr")
+    assert rows.count() == len(list((ROOT / "notebooks").glob("*.ipynb")))
+    head = page.locator("article thead th", has_text="Seconds")
+    for wanted in ("ascending", "descending"):
+        head.click()
+        assert head.get_attribute("aria-sort") == wanted
+        took = [int(text) for text in rows.locator("td:nth-child(3)").all_inner_texts()]
+        assert took == sorted(took, reverse=wanted == "descending")
+        assert took[0] != took[-1]
+
+
+def test_downloaded_notebook_says_how_to_install() -> None:
+    for path in (HTML / "_sources" / "notebooks").glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        assert "pip install" in notebook.cells[0]["source"], path.name
+        assert any(cell.get("outputs") for cell in notebook.cells), path.name
+
+
+@pytest.mark.parametrize("name", ["notebooks/5_1_source", "notebooks/4_2_bounds"])
+def test_paper_loses_no_code(visit: Visit, name: str) -> None:
+    """In print what is folded is open, and no line of code is cut."""
+    page = visit.open(f"{name}.html")
+    assert page.locator("article details:not([open])").count() > 0
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("article details:not([open])").count() == 0
+    page.set_viewport_size({"width": 690, "height": 1000})  # A4 between its margins
+    cut = "[...document.querySelectorAll('article pre')].filter(e => e.scrollWidth > e.clientWidth)"
+    assert page.evaluate(f"{cut}.map(e => e.innerText.slice(0, 60))") == []
+    seen = "e.checkVisibility({ opacityProperty: true, visibilityProperty: true })"
+    hidden = f"[...document.querySelectorAll('article pre')].filter(e => !{seen})"
+    assert page.evaluate(f"{hidden}.map(e => e.innerText.slice(0, 60))") == []
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.locator("article details:not([open])").count() > 0

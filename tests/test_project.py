@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import graphlib
 import re
 import shlex
 import tomllib
 from pathlib import Path
 
+import architecture
 import nbformat
 import papermill
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 
 import hastelib
 
 ROOT = Path(__file__).resolve().parent.parent
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PYPROJECT = SETTINGS["project"]
 CONSTRAINTS = (ROOT / "constraints.txt").read_text().splitlines()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-DOCUMENTS = [ROOT / "README.md", ROOT / "runs" / "README.md"]
+DOCUMENTS = [ROOT / name for name in ("README.md", "runs/README.md", "CONTRIBUTING.md")]
 
 # conda-forge's name where it differs from the package index's
 CONDA = {
@@ -62,7 +66,34 @@ def test_constraints_pin_all_that_is_required() -> None:
 
 def test_one_version() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert hastelib.__version__ == PYPROJECT["version"] == citation["version"]
+    assert SETTINGS["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "hastelib.__version__"}
+    assert hastelib.__version__ == citation["version"]
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert re.findall(r"^## (\S+)", changes, flags=re.MULTILINE)[0] == hastelib.__version__
+
+
+def test_pythons_agree() -> None:
+    """What is asked for, what is told, and what the Makefile lets pass."""
+    told = re.findall(r"Python :: (3\.\d+)", " ".join(PYPROJECT["classifiers"]))
+    asked = SpecifierSet(PYPROJECT["requires-python"])
+    assert told == [v for v in (f"3.{minor}" for minor in range(30)) if f"{v}.0" in asked]
+    span = f"Python {told[0]} to {told[-1]}"
+    for name in ("Makefile", "README.md"):
+        assert span in (ROOT / name).read_text(), name
+
+
+def test_wheel_holds_the_library_and_its_files_alone() -> None:
+    """Every module is in a package, every other file is named by a pattern; below 5 MB."""
+    package, rules = ROOT / "hastelib", SETTINGS["tool"]["setuptools"]
+    assert rules["packages"]["find"] == {"include": ["hastelib*"]}
+    files = {f for f in package.rglob("*") if f.is_file() and "__pycache__" not in f.parts}
+    code = {f for f in files if f.suffix == ".py"}
+    assert [f for f in code if not (f.parent / "__init__.py").is_file()] == []
+    assert list(rules["package-data"]) == ["hastelib"]
+    named = [set(package.glob(pattern)) for pattern in rules["package-data"]["hastelib"]]
+    assert all(named), "a pattern that names nothing"
+    assert set().union(*named) == files - code
+    assert sum(f.stat().st_size for f in files) < 5e6
 
 
 def test_runs_exists_in_a_clone() -> None:
@@ -113,7 +144,7 @@ def test_papermill_lines_name_what_exists(command: str) -> None:
 
 def test_make_lines_name_targets_and_files() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    lines = [shlex.split(c, comments=True) for c in commands(ROOT / "README.md")]
+    lines = [shlex.split(c, comments=True) for d in DOCUMENTS for c in commands(d)]
     made = [words for words in lines if words[0] == "make"]
     assert {"book", "test"} <= {words[1] for words in made} <= targets
     for assignment in (word for words in made for word in words[2:]):
@@ -124,7 +155,7 @@ def test_make_lines_name_targets_and_files() -> None:
             assert (ROOT / file).is_file()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=["README", "runs"])
+@pytest.mark.parametrize("document", DOCUMENTS, ids=["README", "runs", "CONTRIBUTING"])
 def test_links_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", document.read_text())
     assert links
@@ -133,10 +164,77 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert missing == []
 
 
-def test_environment_variables_are_documented_alike() -> None:
-    """The README and the page on the library name what the library reads, and only that."""
+def test_environment_variables_are_documented() -> None:
+    """The page on the library names what the library reads, and only that; the README no other."""
     sources = (path.read_text() for path in (ROOT / "hastelib").rglob("*.py"))
     read = {v for text in sources for v in re.findall(r"\"(HASTE_[A-Z]+)\"", text)}
-    for page in (ROOT / "README.md", ROOT / "book" / "api.md"):
-        named = re.findall(r"^\| `(HASTE_[A-Z]+)`", page.read_text(), flags=re.MULTILINE)
-        assert set(named) == read, page.name
+    page = (ROOT / "book" / "api.md").read_text()
+    assert {*re.findall(r"^\| `(HASTE_[A-Z]+)`", page, flags=re.MULTILINE)} == read
+    assert {*re.findall(r"HASTE_[A-Z]+", (ROOT / "README.md").read_text())} <= read
+
+
+def test_imports_run_downwards() -> None:
+    """In the layers of the book's picture, scripts apart; and nowhere in a circle."""
+    graph = architecture.parts()
+    depth = {name: row for row, layer in enumerate(architecture.LAYERS) for name in layer}
+    assert graph.keys() == depth.keys(), "every module, and nothing else, stands in one layer"
+    upwards = {(a, b) for a, others in graph.items() for b in others if depth[b] < depth[a]}
+    assert upwards == set()
+    for each in (graph, architecture.imports()):
+        tuple(graphlib.TopologicalSorter(each).static_order())  # CycleError names the circle
+    assert {b for others in architecture.imports().values() for b in others}.isdisjoint(
+        architecture.SCRIPTS
+    )
+
+
+def test_imports_are_seen(tmp_path: Path) -> None:
+    """Within functions, for the types alone, and of names within a module."""
+    file = tmp_path / "module.py"
+    file.write_text(
+        "import numpy\nfrom hastelib.metrics import leep\nfrom hastelib import features, rank\n"
+        "if TYPE_CHECKING:\n    import hastelib.data.base\n"
+        "def late():\n    from hastelib import stats\n"
+    )
+    assert {*architecture.imported(file)} == {"metrics", "features", "data.base", "stats"}
+
+
+def test_workflow_runs_what_the_project_runs() -> None:
+    """It calls .ci/run, publishes what that built, pins its actions, and may do nothing else."""
+    workflow = yaml.load((ROOT / ".github" / "workflows" / "book.yml").read_text(), yaml.BaseLoader)
+    assert workflow["permissions"] == {"contents": "read"}
+    build, publish = workflow["jobs"]["build"], workflow["jobs"]["publish"]
+    assert ".ci/run" in [step.get("run") for step in build["steps"]]
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o100
+    assert "permissions" not in build
+    assert publish["permissions"] == {"pages": "write", "id-token": "write"}
+    assert publish["if"] == "github.ref == 'refs/heads/main'"
+    used = [step["uses"] for job in (build, publish) for step in job["steps"] if "uses" in step]
+    assert len(used) == 3
+    assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action) for action in used)
+    assert build["steps"][-1]["with"] == {"path": "_build/html"}
+
+
+TEMPLATES = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+
+
+def test_there_are_three_issue_forms() -> None:
+    assert len(TEMPLATES) == 3
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_issue_form_asks(path: Path) -> None:
+    form = yaml.safe_load(path.read_text())
+    assert form.keys() == {"name", "description", "labels", "body"}
+    fields = [one["id"] for one in form["body"]]
+    assert len({*fields}) == len(fields) > 3
+    assert all(one["attributes"]["label"] for one in form["body"])
+    assert all(one["type"] in ("input", "textarea") for one in form["body"])
+
+
+def test_no_loader_runs_code() -> None:
+    """SECURITY.md: torch.load with weights only, nothing unpickled, no code of the hub."""
+    for path in (ROOT / "hastelib").rglob("*.py"):
+        text = path.read_text()
+        for call in re.findall(r"torch\.load\([^)]*\)", text):
+            assert "weights_only=True" in call, f"{path.name}: {call}"
+        assert not re.search(r"pickle\.loads?\(|read_pickle|allow_pickle=True|trust_remote", text)
