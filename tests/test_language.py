@@ -163,7 +163,7 @@ def test_a_batch_of_one_is_dropped_when_asked(source: networks.TextSource, tweet
 
 def test_texts_are_cut_off(source: networks.TextSource, tweets) -> None:
     read = replace(source.preprocessing, tokens=6)
-    assert networks.Texts(tweets["train"], read).lengths.max() == 6
+    assert networks.Texts(tweets["train"], read, "tweets").lengths.max() == 6
 
 
 def test_the_fingerprint_covers_weights_tokenizer_and_length(source: networks.TextSource) -> None:

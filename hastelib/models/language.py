@@ -56,9 +56,7 @@ class Texts:
     Unshuffled (``order``) they come from the shortest text to the longest.
     """
 
-    def __init__(
-        self, split: datasets.Dataset, preprocessing: Tokenising, name: str = "data"
-    ) -> None:
+    def __init__(self, split: datasets.Dataset, preprocessing: Tokenising, name: str) -> None:
         self.name = name
         self.classes = class_names(split)
         self.labels = torch.from_numpy(labels_of(split))
