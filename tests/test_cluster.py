@@ -26,6 +26,7 @@ PAGE = (Path(__file__).parents[1] / "book" / "cluster.md").read_text()
 FOLDERS = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Creating scratch directories"),  # slow where it is busy
     pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
 ]
 

@@ -19,6 +19,7 @@ from hastelib.engine import Job, JobsFailedError, run
 # The cluster's own business, on this machine's loopback.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Creating scratch directories"),  # slow where it is busy
     pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
 ]
 

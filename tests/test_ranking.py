@@ -278,6 +278,7 @@ def test_a_ranking_survives_its_file(ranked: hastelib.Ranking, tmp_path: Path):
         hastelib.Ranking.load(tmp_path / "r.json")
 
 
+@pytest.mark.filterwarnings("ignore:Creating scratch directories")
 def test_scores_do_not_depend_on_where_models_run(photos: Path, ranked, monkeypatch):
     monkeypatch.setenv("HASTE_SCHEDULER", "1")
     there = hastelib.rank(photos, NAMES, metrics=["logme", "leep"])
