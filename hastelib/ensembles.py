@@ -154,8 +154,8 @@ def scores(members: Members, chosen: Sequence[tuple[int, ...]], draws: int) -> p
             else:
                 found = _ms_leep(members, chosen, rows)
             part = pd.DataFrame(found, columns=["score", "samples", "classes"])
-            told = {"metric": metric, "variant": variant, "draw": draw, "ensemble": part.index}
-            parts.append(part.assign(**told))
+            part = part.assign(metric=metric, variant=variant, draw=draw, ensemble=part.index)
+            parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
 
@@ -187,7 +187,7 @@ def _e_leep(
         if draw is not None:
             union = shuffled(len(members.labels), draw, len(rows))[: len(union)]
         labels = members.labels[union]
-        there = np.flatnonzero(np.isin(members.pool.sets, some))
+        there = np.flatnonzero(np.isin(members.pool.sets, some)).tolist()
         eep = {i: np.asarray(metrics.eep(members.probs[i][union], labels)) for i in there}
         for place in [i for i, one in enumerate(sets) if one == some]:
             mean = np.log(np.mean([eep[i] for i in chosen[place]], axis=0)).mean()

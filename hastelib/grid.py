@@ -599,8 +599,8 @@ class Grid:
         for target, source in itertools.product(targets, sources):
             by = (rankers or {}).get(source, self.suite.hardness.source)
             name = f"fine-tune {source} on {target}, seed"
-            several = [kept(f"{name} {seed}", self.outcome, source, target, seed) for seed in seeds]
-            outcomes = [one for one in several if one]
+            tuned = [kept(f"{name} {seed}", self.outcome, source, target, seed) for seed in seeds]
+            outcomes = [one for one in tuned if one]
             job = f"score {source} on {target}"
             scores = kept(job, self.scores, source, target, metrics, by)
             lost = not outcomes and not scores  # perhaps not there

@@ -80,7 +80,7 @@ def test_scores_are_the_metrics_on_the_members_rows(members: Members, found, var
 
 
 def test_random_control_has_the_sizes_of_the_hard_subsets(members: Members, found: pd.DataFrame):
-    random = found.query("variant == 'random'").set_index("metric")
+    random: Any = found.query("variant == 'random'").set_index("metric")
     assert (random.loc["ms_leep", "samples"] == 10).all()
     e_leep = found.query("metric == 'e_leep'").set_index("variant")["samples"]
     unions = np.concatenate([e_leep[v] for v in ("ca", "cs")] * 2)  # in turn
