@@ -6,15 +6,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from hastelib.data import Texts
-from hastelib.data.official import SETS, File, Scenes, Set
+from hastelib.data import Parquet, Texts
+from hastelib.data.official import SETS, File, Set
 
 PAGE = Path(__file__).with_name("data.md")
 
 
 def kind(of: Set) -> str:
     """The section of the page that a set belongs to."""
-    return {Scenes: "scenes", Texts: "texts"}.get(type(of.read), "images")
+    kinds = {"Scenes": "scenes", "Texts": "texts"}
+    return kinds.get(type(of.read).__name__, "images")
 
 
 def said(file: File) -> str:
@@ -38,8 +39,8 @@ def lines(section: str) -> Iterator[str]:
     yield ""
     for name, of in sets.items():
         told = "; ".join(map(said, of.files))
-        if hub := getattr(of.read, "hub", None):
-            told = f"`{hub}` on the hub, revision `{of.read.revision[:8]}…`"
+        if isinstance(of.read, Parquet | Texts) and of.read.hub:
+            told = f"`{of.read.hub}` on the hub, revision `{str(of.read.revision)[:8]}…`"
         parts = [x.rstrip(".") for x in (told, f"Licence: {of.licence}", of.note) if x]
         yield f"- `{name}`: {'. '.join(parts)}."
 

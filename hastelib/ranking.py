@@ -86,7 +86,9 @@ def _read(data: Any, labels: Any) -> tuple[Any, Tensor, list[str]]:
         found = getattr(data, "targets", None)
         found = [data[i][1] for i in range(len(data))] if found is None else found
         y, names = _one_class(found, "data")
-        return data, y, [*getattr(data, "classes", names)]
+        if known := getattr(data, "classes", None):  # perhaps of more than there are samples of
+            names = [str(known[int(number)]) for number in names]
+        return data, y, names
     expected = "a folder of class folders, a datasets.Dataset, a torch Dataset or a DataLoader"
     raise checks.refuse("data", expected, type(data).__name__)
 

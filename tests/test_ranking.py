@@ -229,6 +229,13 @@ def test_a_stratified_sample_has_the_classes_in_their_shares():
     assert found.table()["samples"].tolist() == [30, 30]
 
 
+def test_a_class_without_samples_does_not_shift_the_names_of_the_others():
+    data = TensorDataset(torch.randn(12, 3), torch.arange(12) % 2 * 2)
+    data.classes = ["cat", "dog", "owl"]
+    found = hastelib.rank(data, {"mine": torch.nn.Linear(3, 3)}, metrics=["logme"])
+    assert set(found.hardest(12)["class"]) == {"cat", "owl"}
+
+
 def test_texts():
     texts = [f"{how} film number {i}" for i in range(8) for how in ("good", "bad")]
     data = datasets.Dataset.from_dict({"text": texts, "label": [1, 0] * 8})
