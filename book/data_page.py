@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,8 +48,9 @@ def page(text: str) -> str:
     """The page with its tables as they are now."""
     for section in ("images", "scenes", "texts"):
         start, end = f"<!-- {section}: book/data_page.py -->", f"<!-- end of {section} -->"
-        new = "\n".join((start, "", *lines(section), "", end))
-        text = re.sub(f"{start}.*?{end}", lambda _, new=new: new, text, flags=re.DOTALL)
+        before, _, rest = text.partition(start)
+        after = rest.partition(end)[2]
+        text = before + "\n".join((start, "", *lines(section), "", end)) + after
     return text
 
 

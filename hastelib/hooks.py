@@ -126,7 +126,7 @@ class Structure(NamedTuple):
     def read(self, module: nn.Module, inputs: Any, pool: str = "mean") -> dict[str, Tensor]:
         """``embedding`` (n, d), where it is tokens pooled by ``mean`` or ``cls``, ``logits`` (n, z)
         where there is a head, and ``layer.NAME`` (n, d_l) of a batch, in evaluation mode."""
-        parts, heads = dict(module.named_modules()), [self.head] if self.head else []
+        parts, heads = dict(module.named_modules()), [] if self.head is None else [self.head]
         if unknown := {*self.layers, *heads} - parts.keys():
             raise ValueError(f"layers: the network has no module {', '.join(sorted(unknown))}")
         mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
