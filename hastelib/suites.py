@@ -265,8 +265,10 @@ def folder() -> Path:
 
 
 def names() -> list[str]:
-    """The suites there are."""
-    return sorted(path.stem for path in folder().glob("*.yaml"))
+    """The suites there are; ``ValueError`` where there is none."""
+    if found := sorted(path.stem for path in folder().glob("*.yaml")):
+        return found
+    raise ValueError(f"no suites in {folder()}; set HASTE_PARAMS to the folder params of a clone")
 
 
 def load(name: str, part: Part | None = None) -> Suite:
@@ -274,10 +276,6 @@ def load(name: str, part: Part | None = None) -> Suite:
 
     ``ValueError`` where there is none (lists the choices), or its file is not valid (says where).
     """
-    if not names():
-        raise ValueError(
-            f"no suites in {folder()}; set HASTE_PARAMS to the folder params of a clone"
-        )
     one_of("suite", name, names())
     path = folder() / f"{name}.yaml"
     try:

@@ -33,8 +33,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def source() -> segmentation.SegmentationSource:
-    return segmentation.load(NAME, 32)
+def source() -> models.Source:
+    return models.load(NAME, 32)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_map_read_at_pixels_is_the_enlarged_map():
 
 
 def test_a_name_stands_for_the_same_network_and_choices_are_listed():
-    first, again = segmentation.load(NAME), segmentation.load(NAME)
+    first, again = models.load(NAME), models.load(NAME)
     assert first.fingerprint == again.fingerprint
     assert first.preprocessing.resize == segmentation.SMALL
     assert isinstance(models.load(NAME, 48), segmentation.SegmentationSource)
@@ -98,7 +98,7 @@ def test_the_papers_fcn_loads_from_torchvisions_files(tmp_path, monkeypatch):
     path = tmp_path / "fcn.pth"
     torch.save(whole.state_dict(), path)
     monkeypatch.setattr("hastelib.models.source.fetch", lambda *_, **__: path)
-    found = segmentation.load("fcn_resnet50@COCO_WITH_VOC_LABELS_V1")
+    found = models.load("fcn_resnet50@COCO_WITH_VOC_LABELS_V1")
     assert (found.preprocessing.resize, found.classifies) == (520, True)
     assert found.structure.layers == tuple(f"backbone.layer{i}" for i in (2, 3, 4))
     images = torch.randint(0, 256, (1, 3, 32, 40), dtype=torch.uint8)
@@ -115,7 +115,7 @@ def test_the_papers_fcn_loads_from_torchvisions_files(tmp_path, monkeypatch):
     assert changed.classifier[4].out_channels == 3
     torch.save({"backbone.conv1.weight": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="do not fit FCN"):
-        segmentation.load("fcn_resnet50@COCO_WITH_VOC_LABELS_V1")
+        models.load("fcn_resnet50@COCO_WITH_VOC_LABELS_V1")
 
 
 # Pixels
@@ -125,7 +125,7 @@ def test_pixels_are_the_same_for_every_batch_size_and_source(source, split):
     few, many = (extract(source, split, batch_size=size)[0] for size in (2, 12))
     for name, values in few.arrays().items():
         torch.testing.assert_close(values, many.arrays()[name], rtol=1e-4, atol=1e-5)
-    other = extract(segmentation.load("fcn_resnet14@glyphs", 32), split)[0]
+    other = extract(models.load("fcn_resnet14@glyphs", 32), split)[0]
     assert (few.labels == other.labels).all()
     assert (few.sample == other.sample).all()
     counts = torch.bincount(few.sample)
@@ -198,7 +198,7 @@ def test_mean_iou_in_pieces_is_that_of_torchmetrics_in_one():
 
 
 def test_fine_tuning_learns_and_keeps_the_predicted_classes(store):
-    source = segmentation.load(NAME, 32)
+    source = models.load(NAME, 32)
     spec = Scenes(**STYLE | {"kinds": ("stars",), "density": (1, 2), "scale": (0.5, 0.7)})
     data = load(spec, store)
     train, test = (source.read(data[name], name) for name in ("train", "test"))

@@ -151,11 +151,13 @@ def load(name: str, size: int | None = None) -> Source:
     elif architecture.startswith("fcn_"):
         from hastelib.models import segmentation
 
-        return segmentation.load(name, size)
+        plain = f"{architecture.removeprefix('fcn_')}@{weights}"
+        classifier = load(plain) if weights in ("glyphs", "pocket") else None
+        return segmentation.load(name, architecture, weights, size, classifier)
     elif architecture.startswith(("bert", "minilm", "transformers/")):
         from hastelib.models import language
 
-        return language.load(name, size)
+        return language.load(name, architecture, weights, size)
     else:
         build = partial(_built, architecture, weights, size)
     with torch.random.fork_rng(devices=[]):  # the weights that are overwritten are drawn at random

@@ -14,7 +14,6 @@ import datasets
 import torch
 from torch import Tensor, nn
 
-from hastelib import models
 from hastelib.data.base import class_names, labels_of
 from hastelib.glyphs import corpus
 from hastelib.hooks import Structure, flat, structure
@@ -162,13 +161,12 @@ class TextSource(Source):
         return TextClassifier(encoder, self.module.pooling, classes).eval()
 
 
-def load(name: str, size: int | None = None) -> Source:
+def load(name: str, architecture: str, weights: str, size: int | None) -> Source:
     """The network of that name, of texts or of the hub, see :func:`hastelib.models.load`.
 
     A classifier that is not published is random, for two classes. A text has at most ``size``
     tokens, 128 for None; ``ValueError`` where the network has fewer positions.
     """
-    architecture, weights = models.parse(name)
     transformers, learnt = _transformers(), False
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation import FCN
 
-from hastelib import models
 from hastelib.data.images import Preprocessing
 from hastelib.data.scenes import NO_CLASS, Pictures
 from hastelib.hooks import Structure, placed
@@ -158,17 +157,16 @@ def read_at(values: Tensor, places: Tensor, size: torch.Size | tuple[int, int]) 
     return found[0, :, 0].T.contiguous()
 
 
-def load(name: str, size: int | None = None) -> SegmentationSource:
+def load(
+    name: str, architecture: str, weights: str, size: int | None, classifier: Source | None
+) -> SegmentationSource:
     """The FCN of that name, whose shorter side is ``size`` pixels; errors as for an image's.
 
-    For None it is the weights' own size, or 64 pixels.
+    It is made from the ``classifier`` where there is one. For None the size is the weights' own.
     """
-    architecture, weights = models.parse(name)
-    plain = architecture.removeprefix("fcn_")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # a new head is part of what the name stands for
-        if weights in ("glyphs", "pocket"):
-            classifier = models.load(f"{plain}@{weights}")
+        if classifier:
             seen, whole = classifier.preprocessing, weights == "pocket"
             own = Viewing(SMALL, SMALL, seen.mean, seen.std, seen.interpolation)
             module = convolutional(classifier) if whole else small_fcn(classifier.module)
