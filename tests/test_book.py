@@ -270,3 +270,13 @@ def test_paper_loses_no_code(visit: Visit, name: str) -> None:
     assert page.evaluate(f"{hidden}.map(e => e.innerText.slice(0, 60))") == []
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert page.locator("article details:not([open])").count() > 0
+
+
+def test_readme_quotes_the_answer() -> None:
+    """The three sentences of *Results*, which its run has computed from the rows."""
+    results = nbformat.read(ROOT / "_build" / "executed" / "results.ipynb", as_version=4)
+    outputs = [out for cell in results.cells for out in cell.get("outputs", [])]
+    said = next(out["data"]["text/markdown"] for out in outputs if "text/markdown" in out["data"])
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert said.startswith("1. ")
+    assert said in readme.replace("\n   ", " ")
