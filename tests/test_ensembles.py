@@ -142,7 +142,7 @@ def test_a_suite_without_a_pool_says_so(suite: Suite):
     with pytest.raises(ValueError, match="unknown target 'klingon'"):
         ensembles.pool(suite, "klingon")
     misspelt = [ensembles.pool(suite, "cyrillic", ("resnet9@glyphs", "resnet8@glyphs"))]
-    with pytest.raises(ValueError, match="unknown glyphs network 'resnet9'"):
+    with pytest.raises(ValueError, match="unknown network 'resnet9'"):
         ensembles.prepare(Grid(suite), misspelt)
 
 

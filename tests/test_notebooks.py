@@ -49,7 +49,7 @@ def test_wrong_parameters(values, message):
     [
         ({"suite": "glif"}, "unknown suite 'glif'; choose one of: glyphs"),
         ({"target": "klingon"}, "unknown target 'klingon'; choose one of"),
-        ({"sources": "resnet8@glyphs, resnet9@glyphs"}, "unknown glyphs network 'resnet9'"),
+        ({"sources": "resnet8@glyphs, resnet9@glyphs"}, "unknown network 'resnet9'"),
         ({"metrics": "leep,lip"}, "unknown metric 'lip'; choose one of"),
         ({"metrics": " , "}, "unknown metric ''; choose one of"),
         ({"seeds": 0}, "seeds: .*at least 1"),

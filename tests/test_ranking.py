@@ -87,7 +87,7 @@ def test_the_table_has_a_row_a_model_best_first(ranked: hastelib.Ranking):
 
 def test_a_model_that_fails_is_a_row_with_its_reason(ranked: hastelib.Ranking):
     row = ranked.table().loc["resnet9@glyphs"]
-    assert "unknown glyphs network 'resnet9'" in row["reason"]
+    assert "unknown network 'resnet9'" in row["reason"]
     assert row[["prior", "logme", "leep-cs", "rank", "stability"]].isna().all()
     own = ranked.frame[ranked.frame["model"] == "resnet9@glyphs"]
     assert len(own) == 4 * 3

@@ -63,7 +63,7 @@ def test_tasks_without_a_selection_use_the_first_sources_and_targets(grid: Grid)
     [
         ({"subsets": 2}, "subsets: expected at least 3"),
         ({"target": "klingon"}, "klingon"),
-        ({"sources": ["resnet9@glyphs"]}, "unknown glyphs network 'resnet9'"),
+        ({"sources": ["resnet9@glyphs"]}, "unknown network 'resnet9'"),
         ({"sources": ["resnet8@glyphs+klingon"]}, "unknown target 'klingon'"),
         (
             {"target": "greek", "sources": ["resnet8@glyphs+greek"]},
