@@ -278,8 +278,8 @@ def test_readme_quotes_the_answer() -> None:
     Print and pocket to the last digit; another processor rounds the training of glyphs otherwise.
     """
     results = nbformat.read(ROOT / "_build" / "executed" / "results.ipynb", as_version=4)
-    outputs = [out for cell in results.cells for out in cell.get("outputs", [])]
-    said = next(out["data"]["text/markdown"] for out in outputs if "text/markdown" in out["data"])
+    outputs = [out.get("data", {}) for cell in results.cells for out in cell.get("outputs", [])]
+    said = next(out["text/markdown"] for out in outputs if "text/markdown" in out)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     quoted = readme[readme.index("1. **In print") :][: len(said) + 20]
     number = re.compile(r"[\d.]+(?= \(glyphs\))")
