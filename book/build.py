@@ -235,16 +235,16 @@ def render() -> bool:
     if subprocess.run(command + options).returncode != 0:
         return False
     shutil.copytree(ROWS, HTML / "rows", dirs_exist_ok=True)  # pages link to their rows
+    url = settings()["sphinx"]["config"]["html_theme_options"]["repository_url"] or "URL"
     for notebook in (HTML / "_sources" / "notebooks").glob("*.ipynb"):  # its button to download
-        installable(notebook)
+        installable(notebook, url)
     RENDERED.touch()
     return True
 
 
-def installable(notebook: Path) -> None:
-    """Put a cell before a downloaded notebook that installs what it needs."""
+def installable(notebook: Path, url: str) -> None:
+    """Put a cell before a downloaded notebook that installs what it needs, from the ``url``."""
     content = nbformat.read(notebook, as_version=4)
-    url = settings()["sphinx"]["config"]["html_theme_options"]["repository_url"] or "URL"
     lines = (
         "# Once, where this notebook does not run in a clone with its environment:",
         f"# !git clone --depth 1 {url} haste",

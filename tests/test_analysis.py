@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from PIL import Image
 from synthetic import SOURCES, TARGETS, gone, rows
 
 from hastelib import analysis, stats
@@ -336,3 +337,13 @@ def test_static_is_the_mean_standardised_accuracy_on_the_others():
     assert np.isfinite(found).all()
     same = stats.static(np.vstack([a[:, :2], np.full(2, 0.5)]))  # the last says nothing
     np.testing.assert_allclose(same[:4] * 4, stats.static(a[:, :2]) * 3)
+
+
+def test_a_gallery_has_a_row_a_title_and_a_text_a_picture():
+    groups = {"Hardest": ([Image.new("L", (4, 4))] * 2, ["0.9", "0.8"])}
+    figure = plots.gallery(groups, height=1)
+    (row,) = figure.subfigs
+    assert row.get_suptitle() == "Hardest"
+    assert [ax.get_xlabel() for ax in row.axes] == ["0.9", "0.8"]
+    with pytest.raises(ValueError, match="zip"):
+        plots.gallery({"Hardest": ([Image.new("L", (4, 4))], [])}, height=1)

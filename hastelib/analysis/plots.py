@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -108,3 +110,19 @@ def forest(
     fig.supxlabel(xlabel, fontsize=10)
     fig.legend(loc="outside upper center", ncols=len(marks))
     return fig
+
+
+def gallery(groups: Mapping[str, tuple[Sequence[Any], Sequence[str]]], height: float) -> Figure:
+    """Title -> PIL images and a text for each: a row of pictures for every title, in inches."""
+    figure = plt.figure(figsize=(WIDTH, height * len(groups)))
+    parts = figure.subfigures(len(groups), squeeze=False)[:, 0]
+    for part, (title, (images, texts)) in zip(parts, groups.items(), strict=True):
+        part.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
+        axes = part.subplots(1, len(images), squeeze=False)[0]
+        for ax, image, text in zip(axes, images, texts, strict=True):
+            ax.imshow(image.convert("RGB"))
+            ax.set_xlabel(text, fontsize=8, labelpad=2)
+            ax.set(xticks=[], yticks=[])
+            ax.grid(visible=False)
+            ax.spines[:].set_visible(False)
+    return figure
