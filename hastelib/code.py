@@ -24,7 +24,8 @@ import torch
 from hastelib.store import digest
 
 LEFT_OUT = {"beartype", "jaxtyping", "tqdm"}  # packages that decide no result
-REGISTRIES = {"METRICS", "SOURCES"}  # what is looked up in them by name is named by who asks
+# What is looked up in registries is named by who asks; where a module lies decides no result.
+LOOKED_UP = {"METRICS", "SOURCES", "__file__", "__version__"}
 _GENERATED = {"__eq__", "__hash__", "__repr__", "__init_subclass__"}
 _GENERATED |= {"__class_getitem__", "_abc_impl"}
 # What is looked into: the kind of thing, its name where it is not its type's, and its parts.
@@ -158,11 +159,11 @@ def _code(code: CodeType, names: dict[str, Any]) -> tuple[str, list[Any]]:
         elif isinstance(value, frozenset):
             value = sorted(map(repr, value))
         elif step.opname in ("LOAD_GLOBAL", "LOAD_NAME") and value in names:
-            holder = None if value in REGISTRIES else names[value]
+            holder = None if value in LOOKED_UP else names[value]
             reached.append(holder)
         elif step.opname in ("LOAD_ATTR", "LOAD_METHOD") and isinstance(holder, ModuleType):
             holder = getattr(holder, value, None)
-            reached[-1] = None if value in REGISTRIES or value == "__version__" else holder
+            reached[-1] = None if value in LOOKED_UP else holder
         elif step.opname == "IMPORT_NAME" and not _foreign(value.partition(".")[0]):
             reached.append(importlib.import_module(value))
         else:

@@ -106,6 +106,18 @@ def test_it_is_the_same_in_every_process() -> None:
     assert there.strip() == code.of(*here)
 
 
+def test_where_a_checkout_lies_does_not_count(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the same commit in another folder would train anew."""
+    place = {"return 8": "return __file__"}
+    found = {of_files(folder, place)}
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.syspath_prepend(elsewhere)
+    assert found == {of_files(elsewhere, place)}
+
+
 def test_versions_count_where_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     def all_of() -> list[str]:
         code._known.cache_clear()
