@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from hastelib import models
-from hastelib.data import Images
+from hastelib.data.images import Images
 from hastelib.features import BATCH, default_device, extract
 
 

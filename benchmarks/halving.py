@@ -12,7 +12,8 @@ import pandas as pd
 
 import hastelib
 from hastelib import finetune, models, ranking
-from hastelib.data import Parquet, fingerprint, load
+from hastelib.data.base import fingerprint, load
+from hastelib.data.published import Parquet
 from hastelib.features import default_device, extract
 
 SETS = ("flowers12", "dtd10")

@@ -21,8 +21,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from hastelib import finetune, models
-from hastelib.data import Preprocessing
-from hastelib.data.images import opened, rgb
+from hastelib.data.images import Preprocessing, opened, rgb
 from hastelib.features import Features, threaded
 from hastelib.metrics import Sample
 

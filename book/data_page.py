@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from hastelib.data import Parquet, Texts
 from hastelib.data.official import SETS, File, Set
+from hastelib.data.published import Parquet, Texts
 
 PAGE = Path(__file__).with_name("data.md")
 

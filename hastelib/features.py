@@ -25,7 +25,7 @@ from hastelib.hardness import Signature, source_signature
 from hastelib.store import cache_folder
 
 if TYPE_CHECKING:
-    from hastelib.data import Batches
+    from hastelib.data.images import Batches
     from hastelib.models import Source
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import hastelib
-from hastelib.data import Batches
+from hastelib.data.images import Batches
 from hastelib.data.scenes import IGNORE
 from hastelib.features import BATCH, autocast, default_device, kernels, shrinking, threaded
 from hastelib.models import Source, placed

@@ -2,7 +2,7 @@
 
 The source ``resnet14@glyphs+greek`` is ``resnet14@glyphs`` trained on the target ``greek`` by the
 suite's pretraining, or else its recipe, with seed 0; its source data are greek's train split. The
-target ``greek#3`` is random subset 3 of the classes of ``greek`` (:func:`hastelib.data.subset`).
+target ``greek#3`` is random subset 3 of the classes of ``greek``.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ import torch
 from torch import Tensor, nn
 
 from hastelib import code, finetune, hardness, metrics, models, plugins, stats, suites
-from hastelib.data import (
+from hastelib.data.base import (
     SPLITS,
-    Batches,
     MissingDataError,
     Split,
     class_names,
@@ -37,6 +36,7 @@ from hastelib.data import (
     subset,
     subset_rows,
 )
+from hastelib.data.images import Batches
 from hastelib.engine import Job, JobsFailedError, run, summary, told
 from hastelib.features import Features, default_device, extract, signature, threaded
 from hastelib.records import SCHEMA, check

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from hastelib import checks, code, engine, hardness, models, plugins, stats
-from hastelib.data import Preprocessing, class_names, fingerprint, image_folder, paths
-from hastelib.data.base import labels_of, relabelled
-from hastelib.data.images import rgb
+from hastelib.data.base import class_names, fingerprint, labels_of, relabelled
+from hastelib.data.folders import image_folder
+from hastelib.data.images import Preprocessing, paths, rgb
 from hastelib.features import Features, default_device, extract, features, in_order, parted
 from hastelib.hardness import Signature
 from hastelib.metrics import METRICS, Sample

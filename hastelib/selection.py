@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from hastelib.data import subset_classes
+from hastelib.data.base import subset_classes
 from hastelib.engine import JobsFailedError
 from hastelib.grid import Grid, taught_on
 from hastelib.suites import Selection

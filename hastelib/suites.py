@@ -14,7 +14,10 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from hastelib.data import Folder, Masks, Official, Parquet, Strict, Texts
+from hastelib.data.base import Strict
+from hastelib.data.folders import Folder
+from hastelib.data.official import Official
+from hastelib.data.published import Masks, Parquet, Texts
 from hastelib.glyphs import Corpus, Digits, Glyphs, Scenes
 
 DataSpec = Annotated[

@@ -24,7 +24,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import hastelib
-from hastelib import bounds, data, hardness, metrics, models, plugins, records, stats, suites
+from hastelib import bounds, hardness, metrics, models, plugins, records, stats, suites
+from hastelib.data import base as data
+from hastelib.data.folders import Folder
+from hastelib.data.images import Preprocessing
 from hastelib.engine import Job, run
 from hastelib.features import default_device
 from hastelib.grid import Grid
@@ -371,7 +374,10 @@ FILES: list[tuple[Call, str]] = [
     (inputs((IMAGES, torch.arange(3)), layers=["layer9"]), "the network has no module layer9"),
     (inputs((IMAGES, torch.arange(3)), pool="max"), "pool: expected mean or cls"),
     (lambda _: hastelib.features(nn.Linear(1, 1), SHUFFLING), "a RandomSampler; build it with shu"),
-    (lambda _: data.Preprocessing(8, 8).normalise(IMAGES), "pixels: expected bytes .* got float32"),
+    (
+        lambda _: Preprocessing(8, 8).normalise(IMAGES),
+        "pixels: expected bytes .* got float32",
+    ),
     # ranking
     (ranked(labels=-Y), "labels: expected labels of at least 0, got -1"),
     (ranked(labels=np.ma.masked_array(Y, Y > 0)), "labels: .* got masked ones; remove them"),
@@ -386,8 +392,8 @@ FILES: list[tuple[Call, str]] = [
     (ranked(hard=["hard"]), "unknown hard variant 'hard'"),
     (ranked(budget="half"), "budget: expected None or halving"),
     # data
-    (lambda here: data.load(data.Folder(kind="folder", path=f"{here}/x")), "no folder .*/x. It"),
-    (lambda here: data.load(data.Folder(kind="folder", path=str(here))), "folder of images per"),
+    (lambda here: data.load(Folder(kind="folder", path=f"{here}/x")), "no folder .*/x. It"),
+    (lambda here: data.load(Folder(kind="folder", path=str(here))), "folder of images per"),
 ]
 
 

@@ -21,9 +21,11 @@ from PIL import Image, features
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as v1
 
-from hastelib import data
-from hastelib.data import Folder, Parquet, Preprocessing, image_folder
-from hastelib.data.images import table
+from hastelib.data import base as data
+from hastelib.data import images
+from hastelib.data.folders import Folder, image_folder
+from hastelib.data.images import Images, Preprocessing, table
+from hastelib.data.published import Parquet
 
 SMALL = Preprocessing(16, 16)
 
@@ -222,7 +224,7 @@ def test_folder_with_its_own_split(tmp_path: Path):
     splits = data.load(of(tmp_path))
     assert {name: len(split) for name, split in splits.items()} == {"train": 2, "test": 3}
     files = [str(tmp_path / "Train" / name / "0.png") for name in ("cat", "dog")]
-    assert data.paths(image_folder(tmp_path)) == files  # of a folder with splits the train split
+    assert images.paths(image_folder(tmp_path)) == files  # of a folder with splits the train split
     (tmp_path / "TEST/cow").mkdir()
     (tmp_path / "TEST/cow/0.png").write_bytes(_png(1))
     with pytest.raises(ValueError, match=r"differ in the classes \['cow'\]"):
@@ -245,7 +247,7 @@ def test_every_format_that_pillow_reads_is_an_image(folder: Path):
         Image.new("RGB", (8, 8), "red").save(folder / "dog" / f"x.{ending}")
     split = image_folder(folder)
     assert len(split) == 20 + len(endings)
-    seen = data.Images(split, SMALL)
+    seen = Images(split, SMALL)
     for row in range(20, len(split)):
         red, green, blue = seen.sample(row)[0].float().mean((1, 2))
         assert red > 250 > 5 > max(green, blue)
@@ -279,18 +281,18 @@ def test_links_double_nothing(folder: Path, tmp_path_factory):
         assert data.fingerprint(image_folder(folder)) == whole
     (folder / "dog" / "other").symlink_to(other)  # a link to elsewhere is followed, once
     with pytest.warns(UserWarning, match=r"21 images taken.* 1 linked twice"):
-        assert data.paths(image_folder(folder))[-1] == str(folder / "dog" / "other" / "new.png")
+        assert images.paths(image_folder(folder))[-1] == str(folder / "dog" / "other" / "new.png")
 
 
 def test_rows_tell_their_files(folder: Path):
     (folder / "cat" / "in").mkdir()
     (folder / "cat" / "3.png").rename(folder / "cat" / "in" / "3.png")
     split = image_folder(folder)
-    found = data.paths(split)
+    found = images.paths(split)
     classes = [Path(str(path)).relative_to(folder).parts[0] for path in found]
     assert classes == ["cat"] * 10 + ["dog"] * 10
     assert found[9] == str(folder / "cat" / "in" / "3.png")
-    assert data.paths(split.select([9])) == [found[9]]
+    assert images.paths(split.select([9])) == [found[9]]
 
 
 def test_a_file_name_that_is_not_utf8(folder: Path):
@@ -318,10 +320,10 @@ def test_fingerprint_of_files_follows_their_contents(folder: Path):
 # Images
 
 
-def _images(split: datasets.Dataset, monkeypatch, in_memory: bool) -> data.Images:
+def _images(split: datasets.Dataset, monkeypatch, in_memory: bool) -> Images:
     if not in_memory:
         monkeypatch.setattr("hastelib.data.images.IN_MEMORY", 0)
-    return data.Images(split, SMALL, "things")
+    return Images(split, SMALL, "things")
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -362,7 +364,7 @@ def test_corrupt_image_is_named(folder: Path, monkeypatch, in_memory: bool):
 
 def _seen(path: Path, transform: Callable[..., torch.Tensor]) -> torch.Tensor:
     """What a network gets of an image file."""
-    return data.Images(table([path], [0], ["a", "b"]), transform, "things").sample(0)[0]
+    return Images(table([path], [0], ["a", "b"]), transform, "things").sample(0)[0]
 
 
 def _saved(image: Image.Image, path: Path) -> torch.Tensor:
@@ -439,7 +441,7 @@ def test_pixels_are_those_of_the_first_version_of_torchvisions_transforms(interp
     split = table(images, [0] * len(images), ["a", "b"])
     mode = InterpolationMode(interpolation)
     for resize, crop in ((32, 28), (20, 64)):
-        seen = data.Images(split, Preprocessing(resize, crop, interpolation=interpolation))
+        seen = Images(split, Preprocessing(resize, crop, interpolation=interpolation))
         for row, image in enumerate(images):
             expected = np.asarray(v1.center_crop(v1.resize(image, resize, mode), [crop, crop]))
             assert np.array_equal(seen.sample(row)[0].permute(1, 2, 0).numpy(), expected)

@@ -13,7 +13,9 @@ import transformers
 from torch import nn
 
 import hastelib
-from hastelib import data, hardness, models
+from hastelib import hardness, models
+from hastelib.data import base as data
+from hastelib.data.images import Images
 from hastelib.features import Features, extract, signature
 from hastelib.glyphs import Glyphs
 from hastelib.glyphs.networks import CifarResNet
@@ -26,10 +28,10 @@ def source() -> models.Source:
 
 
 @pytest.fixture(scope="module")
-def images(source: models.Source, tmp_path_factory: pytest.TempPathFactory) -> data.Images:
+def images(source: models.Source, tmp_path_factory: pytest.TempPathFactory) -> Images:
     store = Store(tmp_path_factory.mktemp("cache"))
     spec = Glyphs(kind="glyphs", characters="α-ε", train=8, test=1)
-    return data.Images(data.load(spec, store)["train"], source.preprocessing, "greek")
+    return Images(data.load(spec, store)["train"], source.preprocessing, "greek")
 
 
 def test_features_are_the_networks_outputs(source, images):

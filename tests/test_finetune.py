@@ -15,8 +15,10 @@ import torch
 import torchvision
 from torch import nn
 
-from hastelib import data, models
 from hastelib import finetune as finetune_module
+from hastelib import models
+from hastelib.data import base as data
+from hastelib.data import images
 from hastelib.finetune import Outcome, finetune
 from hastelib.glyphs import Glyphs
 from hastelib.glyphs.networks import GLYPHS_INPUT
@@ -26,9 +28,9 @@ from hastelib.suites import Recipe
 RECIPE = Recipe(epochs=4, learning_rate=0.02, batch_size=8, schedule="onecycle", threads=1)
 
 
-def split(store: Store, name: Literal["train", "test"], characters: str = "α-δ") -> data.Images:
+def split(store: Store, name: Literal["train", "test"], characters: str = "α-δ") -> images.Images:
     spec = Glyphs(kind="glyphs", characters=characters, train=12, test=10)
-    return data.Images(data.load(spec, store)[name], GLYPHS_INPUT, f"greek {name}")
+    return images.Images(data.load(spec, store)[name], GLYPHS_INPUT, f"greek {name}")
 
 
 def run(folder: Path, seed: int = 0, source: str = "resnet8", **changes: Any) -> Outcome:
@@ -70,7 +72,7 @@ def test_nothing_around_it_is_changed(tmp_path: Path):
     assert all(torch.equal(x, before[name]) for name, x in source.module.state_dict().items())
 
 
-def with_dropout() -> tuple[nn.Module, data.Preprocessing]:
+def with_dropout() -> tuple[nn.Module, images.Preprocessing]:
     torch.manual_seed(0)
     module = torchvision.models.mobilenet_v2(num_classes=2, width_mult=0.25, dropout=0.5)
     return module, GLYPHS_INPUT
@@ -140,7 +142,7 @@ def test_a_checkpoint_of_another_seed_or_recipe_is_refused(tmp_path: Path):
 def test_one_image_is_not_enough_and_splits_must_agree(tmp_path: Path):
     store, source = Store(tmp_path), models.load("resnet8@glyphs")
     whole = split(store, "train")
-    one = data.Images(whole.split.select([0]), GLYPHS_INPUT, "one")
+    one = images.Images(whole.split.select([0]), GLYPHS_INPUT, "one")
     other = split(store, "test", "а-г")
     for train, test, words in (
         (one, whole, "one: expected at least two samples"),

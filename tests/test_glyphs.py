@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from hastelib import data, suites
+from hastelib import suites
+from hastelib.data import base as data
 from hastelib.glyphs import Corpus, Digits, Glyphs, Scenes, characters, corpus, scenes
 from hastelib.store import Store
 

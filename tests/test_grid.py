@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 from torchvision.transforms.v2 import functional as tvf
 
-from hastelib import code, data, finetune, hardness, metrics, models, suites
-from hastelib.data import Folder, MissingDataError, subset_rows
+from hastelib import code, finetune, hardness, metrics, models, suites
+from hastelib.data import base as data
+from hastelib.data.base import MissingDataError, subset_rows
+from hastelib.data.folders import Folder
 from hastelib.engine import JobsFailedError
 from hastelib.features import Features, extract
 from hastelib.glyphs import Glyphs

@@ -20,7 +20,7 @@ pytest.importorskip("transformers")
 import transformers
 
 from hastelib import models, selection
-from hastelib.data import load
+from hastelib.data.base import load
 from hastelib.download import DownloadError
 from hastelib.features import Features, extract
 from hastelib.finetune import predict

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hastelib import hooks, models
-from hastelib.data import Preprocessing
+from hastelib.data.images import Preprocessing
 from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, CifarResNet
 
 # The layers, their widths and that of the embedding.

@@ -19,7 +19,9 @@ from PIL import Image
 from pydantic import ValidationError
 from torchvision.datasets import Cityscapes
 
-from hastelib import data, suites
+from hastelib import suites
+from hastelib.data import base as data
+from hastelib.data import images
 from hastelib.data.official import SETS, Official, Scenes
 from hastelib.data.scenes import IGNORE
 from hastelib.grid import Grid
@@ -288,7 +290,7 @@ def test_a_mask_of_another_size_or_that_is_no_image_is_refused(official, tmp_pat
 def test_camvid_is_split_as_is_usual(official):
     official.add("camvid", images_per_class=1)
     splits = data.load(spec("camvid"))
-    train, test = ([Path(str(p)).stem for p in data.paths(splits[s])] for s in ("train", "test"))
+    train, test = ([Path(str(p)).stem for p in images.paths(splits[s])] for s in ("train", "test"))
     assert train == ["0001TP_006690", "0006R0_f00930", "0016E5_00390"]
     assert test == ["0001TP_006720", "Seq05VD_f00000"]
 

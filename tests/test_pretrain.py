@@ -9,7 +9,7 @@ import pytest
 from safetensors import safe_open
 
 from hastelib import suites
-from hastelib.data import fingerprint, load
+from hastelib.data.base import fingerprint, load
 from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER
 from hastelib.glyphs.pretrain import RECIPE, pretrain
 from hastelib.store import Store

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from hastelib.data import Masks, MissingDataError, class_names, images, load
+from hastelib.data import images
+from hastelib.data.base import MissingDataError, class_names, load
 from hastelib.data.images import table
+from hastelib.data.published import Masks
 from hastelib.data.scenes import IGNORE, NO_CLASS, Pictures
 
 # --- Parquet -------------------------------------------------------------------------------------

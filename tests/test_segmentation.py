@@ -14,7 +14,8 @@ from torchvision.models import squeezenet1_1
 from torchvision.models.segmentation import fcn_resnet50
 
 from hastelib import finetune, metrics, models
-from hastelib.data import Preprocessing, load
+from hastelib.data.base import load
+from hastelib.data.images import Preprocessing
 from hastelib.data.scenes import IGNORE, NO_CLASS, Pictures
 from hastelib.features import extract
 from hastelib.glyphs import Scenes

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hastelib import metrics, selection, suites
-from hastelib.data import class_subsets
+from hastelib.data.base import class_subsets
 from hastelib.glyphs import Glyphs
 from hastelib.grid import Grid
 from hastelib.store import Store

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from hastelib.data import MissingDataError, Texts, fingerprint, load, subset
+from hastelib.data.base import MissingDataError, fingerprint, load, subset
+from hastelib.data.published import Texts
 
 
 @pytest.fixture

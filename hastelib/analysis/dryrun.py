@@ -14,8 +14,7 @@ import torchvision
 from torch import Tensor, nn
 
 from hastelib import models
-from hastelib.data import MissingDataError, data_folder
-from hastelib.data.base import LEAST
+from hastelib.data.base import LEAST, MissingDataError, data_folder
 from hastelib.data.official import SETS, Official
 from hastelib.data.scenes import STEP
 from hastelib.features import autocast, default_device, kernels

@@ -244,7 +244,7 @@ class Decoded(Dataset[tuple[Tensor, ...]]):
         shuffle: torch.Generator | None = None,
         drop_single: bool = False,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The split in batches on a device, see :class:`hastelib.data.Batches`."""
+        """The split in batches on a device, see :class:`Batches`."""
         order = RandomSampler(self, generator=shuffle) if shuffle else SequentialSampler(self)
         rows = BatchSampler(order, size, drop_last=drop_single and len(self) % size == 1)
         workers, on_gpu = 0 if self.kept else cores(), torch.device(device).type == "cuda"

@@ -14,7 +14,8 @@ from typing import Any
 from safetensors.torch import save_file
 
 from hastelib import finetune, suites
-from hastelib.data import Images, fingerprint, load
+from hastelib.data.base import fingerprint, load
+from hastelib.data.images import Images
 from hastelib.features import default_device
 from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, GLYPHS_INPUT
 from hastelib.models import placed, wrap

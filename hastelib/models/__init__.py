@@ -37,8 +37,7 @@ import torch
 import torchvision
 from torch import nn
 
-from hastelib.data import Preprocessing
-from hastelib.data.images import IMAGENET_MEAN, IMAGENET_STD
+from hastelib.data.images import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, GLYPHS_INPUT
 from hastelib.hooks import placed
 from hastelib.models import source as files

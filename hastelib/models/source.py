@@ -22,7 +22,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from hastelib.data import Batches, Images, Preprocessing
+from hastelib.data.images import Batches, Images, Preprocessing
 from hastelib.download import DownloadError, fetch
 from hastelib.hooks import Structure, call, placed, replace_head, structure, tensor
 from hastelib.store import digest
@@ -39,8 +39,8 @@ class Source:
     Attributes:
         name: the name it was loaded by.
         module: the network, in evaluation mode.
-        preprocessing: a :class:`hastelib.data.Preprocessing`, or any function from an image to a
-            tensor.
+        preprocessing: a :class:`hastelib.data.images.Preprocessing`, or any function from an image
+            to a tensor.
         classifies: whether its classifier has learnt something, so that it has probabilities.
     """
 
