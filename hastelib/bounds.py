@@ -22,6 +22,7 @@ from hastelib.linalg import Embedded
 from hastelib.metrics import nce
 
 STEPS = 10_000  # of L-BFGS at most
+SHORT = 1e-6  # probability a sample that may be cut off from a point of the dual problem
 
 
 class SeparableDataWarning(RuntimeWarning):
@@ -120,10 +121,10 @@ def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int
     # Coordinates in which the embeddings are white, and one for the bias: A'A = n I.
     A = torch.nn.functional.pad(math.sqrt(n) * found.left(), (0, 1), value=1.0)
     Y = torch.nn.functional.one_hot(given.index).double()
-    last = separable
+    last, bound = separable, -math.inf
 
     def loss(head: ndarray) -> tuple[float, ndarray]:
-        nonlocal last
+        nonlocal last, bound
         logits = A @ torch.from_numpy(head).to(A).view(A.shape[1], -1)
         own = logits.gather(1, index)
         value = float((logits.logsumexp(1) - own[:, 0]).mean())
@@ -134,12 +135,13 @@ def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int
         dual = Q - A @ slope
         short = -float(dual.clamp(max=0).sum()) / n
         dual = dual.clamp(min=0)
-        gap = value + float(torch.xlogy(dual, dual).sum(1).mean())
-        gap = gap + short * float(logits.abs().max()) if short <= tolerance else math.inf
+        if short <= SHORT:
+            entropy = -float(torch.xlogy(dual, dual).sum(1).mean())
+            bound = max(bound, entropy - short * float(logits.abs().max()))
         # Separable where every sample's own class is first, by more than rounding.
         lead = own - logits.scatter(1, index, -math.inf).amax(1, keepdim=True)
         first = bool((lead > 1e-9 * (1 + logits.abs().amax())).all())
-        last = separable if first else Optimum(min(-value, 0.0), max(gap, 0.0))
+        last = separable if first else Optimum(min(-value, 0.0), max(value - bound, 0.0))
         return value, slope.cpu().numpy().ravel()
 
     def stop(_: ndarray) -> None:
