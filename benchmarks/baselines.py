@@ -69,6 +69,13 @@ def transrate(embeddings: Tensor, labels: Tensor, eps: float = 1e-4) -> float:
     return float(rate(Z) - torch.stack(within).mean())
 
 
+def h_score(embeddings: Tensor, labels: Tensor) -> float:
+    """The trace of the inverse covariance times that of the class means, each d x d."""
+    means = torch.stack([embeddings[labels == label].mean(0) for label in labels.unique()])
+    between = torch.cov(means[labels].T)
+    return float((torch.linalg.pinv(torch.cov(embeddings.T), hermitian=True) @ between).trace())
+
+
 def gbc(embeddings: Tensor, labels: Tensor) -> float:
     """GBC with spherical covariances: a loop over all ordered pairs of classes."""
     stats = {}

@@ -77,6 +77,17 @@ def bench_transrate(compare, features, double):
     )
 
 
+def bench_h_score(compare, features, double):
+    compare(
+        "H-score",
+        ("d x d covariances", lambda: baselines.h_score(double.embedding, double.labels)),
+        ("one Gram matrix", lambda: metrics.h_score(features.embedding, features.labels)),
+        same,
+        wanted=1,
+        once=True,
+    )
+
+
 def bench_gbc(compare, features, double):
     compare(
         "GBC, no PCA",
