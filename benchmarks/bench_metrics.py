@@ -53,14 +53,16 @@ def bench_nce(compare, double):
 
 @pytest.mark.skipif(not memory.STATUS.exists(), reason="peak memory is read where Linux keeps it")
 def bench_memory(record):
-    """Of LogME and the H-score streamed; of TransRate and GBC, beyond float32 embeddings."""
+    """Of LogME and the H-score, and of two extractions, streamed; of TransRate and GBC, beyond
+    float32 embeddings."""
     copied = 4 * SAMPLES * 512 * 12 / 2**20
     for side, n, d, most, than in (
         ("moments", 200_000, 1024, 1024, "1 GiB"),
+        ("extraction", 100_000, 2048, 8192, "8 GiB (of seven)"),
         ("transrate", 4 * SAMPLES, 512, copied, "with a float64 copy"),
         ("gbc", 4 * SAMPLES, 512, copied, "with a float64 copy"),
     ):
-        used = memory.peak(side, n, 8 if side == "moments" else n, d, THREADS)
+        used = memory.peak(side, n, 8 if side in ("moments", "extraction") else n, d, THREADS)
         what = f"memory, n = {n}, d = {d}"
         sides = (side, used, than, most)
         record(Row(what, "float32", *sides, unit="MiB", wanted=1, at_most=True, rounds="1"))

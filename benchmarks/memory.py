@@ -10,7 +10,9 @@ from pathlib import Path
 
 import baselines
 import torch
+from torch import nn
 
+import hastelib
 from hastelib import hardness, metrics
 
 BATCH = 1024
@@ -53,7 +55,30 @@ def gbc(count: int, target: torch.Tensor) -> float:
     return metrics.gbc(target.float(), torch.arange(len(target)) % CLASSES)
 
 
-RUNS = {f.__name__: f for f in (matrix, signature, moments, transrate, gbc)}
+class Shape(nn.Module):
+    """What a ResNet-50 gives (its stages but the first, pooled, and 1000 logits), from little."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList([nn.Linear(8, d) for d in (512, 1024, 2048)])
+        self.head = nn.Linear(2048, 1000)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head([stage(x) for stage in self.stages][-1])
+
+
+def extraction(count: int, target: torch.Tensor) -> list[hastelib.Features]:
+    """The features that two networks make of ``count`` images, all of them at hand."""
+    layers = [f"stages.{i}" for i in range(3)]
+
+    def found() -> hastelib.Features:
+        several = ((part.float(), torch.zeros(len(part), dtype=int)) for part in batches(count, 8))
+        return hastelib.features(Shape(), several, head="head", layers=layers)
+
+    return [found() for _ in range(2)]
+
+
+RUNS = {f.__name__: f for f in (matrix, signature, moments, transrate, gbc, extraction)}
 
 
 def _highest() -> float:
