@@ -20,7 +20,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 from synthetic import row
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import hastelib
@@ -292,10 +292,19 @@ FILES: list[tuple[Call, str]] = [
     (of_text("just words"), "is not valid"),
     (of_text(BOMB), "is not valid"),
     (set_to(lambda _: suites.load("glyphs"), HASTE_PARAMS="HERE"), "no suites in .*HASTE_PARAMS"),
+    (of_suite(recipe=RECIPE | {"lr": 1}), "recipe.lr: unknown key"),
+    (of_suite(sources=[]), "sources: .*at least 1"),
+    (of_suite(seeds=[0, 0]), "seeds: .*each of them once"),
     (lambda _: suites.find("glyps"), "unknown suite 'glyps'; choose one of: glyphs"),
+    (lambda _: suites.find(target="pacs_sketch"), r"in several suites \(paper, pocket\); say whi"),
+    (lambda _: suites.find("pocket", "greek"), "unknown target 'greek'; .*pacs_sketch"),
     (lambda _: suites.find(target="grek"), "unknown target 'grek'; choose one of: .*greek"),
     (of_choice(epoch=2), "unknown parameter 'epoch'; choose .*epochs"),
+    (of_choice(targets="klingon"), "unknown target of suite glyphs 'klingon'; choose .*greek"),
+    (of_choice(epochs="many"), "recipe.epochs: .*integer"),
+    (of_choice(covariance="round"), "hardness.covariance: .*'spherical'"),
     (of_choice(fraction=0.0), "hardness.fraction: .*greater than 0"),
+    (of_choice(fraction=1.5), "hardness.fraction: .*less than"),
     (of_choice(source="a@b"), "sources .* or hardness_source"),
     (of_choice(hardness_source="densenet121@pocket"), "are not what 'densenet121@pocket' was trai"),
     # rows
@@ -321,27 +330,15 @@ FILES: list[tuple[Call, str]] = [
     (lambda _: run([Job("a", print, needs=("b",))]), "unknown or circular"),
     (set_to(lambda _: default_device(), HASTE_DEVICE="gpu"), "HASTE_DEVICE: .*cpu, cuda.*'gpu'"),
     # networks
-    (
-        lambda _: models.parse("resnet50@glyphs"),
-        "unknown weights of resnet50 'glyphs'; .*IMAGENET1K_V2",
-    ),
+    (lambda _: models.parse("resnet50@glyphs"), "weights of resnet50 'glyphs'; .*IMAGENET1K_V2"),
     (lambda here: grid(here).data("greek#99999999"), "a class subset after #, from 0 to 9999"),
     (lambda _: models.parse("resnet20"), "write torchvision/NAME"),
     (lambda _: models.parse(""), "unknown source ''"),
     (lambda _: models.parse("resnet8@glyph"), "unknown weights of resnet8 'glyph'; .*glyphs"),
     (lambda _: models.parse("resnet21@pocket"), "unknown network 'resnet21'; .*resnet20"),
-    (
-        lambda _: models.parse("resnet51@IMAGENET1K_V1"),
-        "unknown network 'resnet51'; .*resnet50",
-    ),
-    (
-        lambda _: models.parse("resnet50@IMAGENET"),
-        "weights of resnet50 'IMAGENET'; .*IMAGENET1K_V2",
-    ),
-    (
-        set_to(lambda _: models.load("resnet18@x.pt"), HASTE_WEIGHTS="HERE"),
-        "no weight file x.pt in",
-    ),
+    (lambda _: models.parse("resnet51@IMAGENET1K_V1"), "unknown network 'resnet51'; .*resnet50"),
+    (lambda _: models.parse("resnet50@IMAGENET"), "resnet50 'IMAGENET'; .*IMAGENET1K_V2"),
+    (set_to(lambda _: models.load("resnet18@x.pt"), HASTE_WEIGHTS="HERE"), "no weight file x.pt"),
     (lambda here: grid(here, "resnet9@glyphs"), "unknown network 'resnet9'; choose one of"),
     (lambda here: grid(here).check("resnet8@glyphs+klingon"), "unknown target 'klingon'"),
     (lambda here: grid(here).data("greek#two"), "a class subset after #, from 0 to 9999"),
@@ -451,18 +448,15 @@ def test_common_forms_of_weights_are_read(tmp_path: Path) -> None:
 ODD: dict[str, Any] = {"longdouble": X.astype(np.longdouble), "big-endian": X.astype(">f8")}
 ODD |= {"strided": X[::-1][::-1], "pandas": FRAME, "lists": X.tolist()}
 ODD |= {"no mask": np.ma.masked_array(X, X > 9), "gradient": TORCH.requires_grad_()}
+SMALL = torch.tensor(X).to(torch.float8_e4m3fn)
 
 
 @pytest.mark.parametrize("kind", ODD)
 def test_odd_arrays_that_are_fine(kind: str) -> None:
     assert metrics.gbc(ODD[kind], pd.Series(Y)) == pytest.approx(metrics.gbc(X, Y), rel=1e-12)
+    assert metrics.gbc(SMALL, Y) == metrics.gbc(SMALL.double(), Y)
 
 
-def test_names_of_classes_are_labels_of_a_ranking(tmp_path: Path) -> None:
-    found = hastelib.rank(None, {"a": X, "b": X.astype(np.longdouble)}, labels=["x", "y"] * 4)
+def test_names_of_classes_are_labels_of_a_ranking() -> None:
+    found = hastelib.rank(None, {"a": X, "b": ODD["longdouble"]}, labels=["x", "y"] * 4)
     assert found.table()["gbc"].tolist() == [metrics.gbc(X, Y)] * 2
-
-
-def test_float8_is_read() -> None:
-    small: Tensor = torch.tensor(X).to(torch.float8_e4m3fn)
-    assert metrics.gbc(small, Y) == metrics.gbc(small.double(), Y)

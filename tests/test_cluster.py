@@ -126,11 +126,8 @@ def test_the_manifest_names_what_it_uses() -> None:
     assert text
     manifest = yaml.safe_load(text.group(1))
     cluster = manifest["spec"]["cluster"]["spec"]
-    pods = {
-        "job": manifest["spec"]["job"]["spec"],
-        "worker": cluster["worker"]["spec"],
-        "scheduler": cluster["scheduler"]["spec"],
-    }
+    pods = {name: cluster[name]["spec"] for name in ("worker", "scheduler")}
+    pods["job"] = manifest["spec"]["job"]["spec"]
     for kind, pod in pods.items():
         (container,) = pod["containers"]
         volumes = {one["name"] for one in pod.get("volumes", ())}

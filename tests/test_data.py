@@ -68,6 +68,33 @@ def test_parquet_is_split_stratified_and_seeded(parquet: Path):
     again, other = data.load(SPEC), data.load(SPEC.model_copy(update={"seed": 1}))
     assert data.fingerprint(splits["test"]) == data.fingerprint(again["test"])
     assert data.fingerprint(splits["test"]) != data.fingerprint(other["test"])
+    whole = data.load(SPEC, whole=True)  # source data, of which no test split is made
+    assert {split: len(rows) for split, rows in whole.items()} == {"train": 40}
+
+
+def test_what_is_not_there_or_does_not_fit(parquet: Path, monkeypatch):
+    published, local = datasets.Dataset.from_parquet(str(parquet)), data.load(SPEC)
+    for changes, message in (
+        ({"label": "class"}, r"no column \['class'\]; it has \['domain', 'img', 'label'\]"),
+        ({"where": {"domain": "film"}}, "no row has domain 'film'; there are photo, sketch"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            data.load(SPEC.model_copy(update=changes))
+    for label in (None, -1):
+        labels = [label, *published["label"][1:]]
+        published.remove_columns("label").add_column("label", labels).to_parquet(parquet)
+        with pytest.raises(ValueError, match="the train split: 1 of 40 rows have no label"):
+            data.load(SPEC)
+    parquet.write_bytes(parquet.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"cannot read .*train\.parquet as Parquet"):
+        data.load(SPEC)
+    parquet.unlink()
+    told = rf"{parquet.parents[1]}/set/train\.parquet.*HASTE_DATA"
+    with pytest.raises(data.MissingDataError, match=told):
+        data.load(SPEC)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: published)
+    remote = data.load(SPEC.model_copy(update={"hub": "someone/set"}))
+    assert data.fingerprint(local["train"]) == data.fingerprint(remote["train"])
 
 
 def test_parquet_rows_of_a_value(parquet: Path):
@@ -75,27 +102,6 @@ def test_parquet_rows_of_a_value(parquet: Path):
     split = data.load(SPEC.model_copy(update=changes))["train"]
     assert np.bincount(split["label"]).tolist() == [5] * 4
     assert [np.asarray(x)[0, 0, 0] for x in split["image"]] == [5 * i for i in range(20, 40)]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"label": "class"}, r"no column \['class'\]; it has \['domain', 'img', 'label'\]"),
-        ({"where": {"domain": "film"}}, "no row has domain 'film'; there are photo, sketch"),
-    ],
-)
-def test_parquet_that_does_not_fit_its_specification(parquet: Path, changes, message):
-    with pytest.raises(ValueError, match=message):
-        data.load(SPEC.model_copy(update=changes))
-
-
-@pytest.mark.parametrize("label", [None, -1])
-def test_rows_without_label_are_refused(parquet: Path, label):
-    split = datasets.Dataset.from_parquet(str(parquet))
-    labels = [label, *split["label"][1:]]
-    split.remove_columns("label").add_column("label", labels).to_parquet(parquet)
-    with pytest.raises(ValueError, match="the train split: 1 of 40 rows have no label"):
-        data.load(SPEC)
 
 
 def test_labels_that_are_text_are_numbered_alike_in_both_splits(parquet: Path):
@@ -153,32 +159,6 @@ def test_parquet_of_another_kind(parquet: Path, columns, message):
         data.load(SPEC)
 
 
-def test_truncated_parquet(parquet: Path):
-    parquet.write_bytes(parquet.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"cannot read .*train\.parquet as Parquet"):
-        data.load(SPEC)
-
-
-def test_missing_data_says_where_it_was_looked_for(tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("HASTE_DATA", str(tmp_path))
-    with pytest.raises(data.MissingDataError, match=rf"{tmp_path}/set/train\.parquet.*HASTE_DATA"):
-        data.load(SPEC)
-
-
-def test_parquet_without_a_test_split_stays_whole_as_source_data(parquet: Path):
-    whole = data.load(SPEC, whole=True)
-    assert {split: len(rows) for split, rows in whole.items()} == {"train": 40}
-
-
-def test_hub_serves_where_the_file_is_missing(parquet: Path, monkeypatch):
-    published = datasets.Dataset.from_parquet(str(parquet))
-    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: published)
-    local = data.load(SPEC)
-    parquet.unlink()
-    remote = data.load(SPEC.model_copy(update={"hub": "someone/set"}))
-    assert data.fingerprint(local["train"]) == data.fingerprint(remote["train"])
-
-
 # A folder of class folders
 
 
@@ -195,15 +175,12 @@ def of(path: Path) -> Folder:
     return Folder(kind="folder", path=str(path))
 
 
-def test_folder_is_split(folder: Path):
-    splits = data.load(of(folder))
-    assert {name: len(split) for name, split in splits.items()} == {"train": 16, "test": 4}
-    assert splits["train"].features["label"].names == ["cat", "dog"]
-
-
-def test_source_data_stay_whole(folder: Path, tmp_path_factory):
+def test_a_folder_is_split_but_source_data_stay_whole(folder: Path, tmp_path_factory):
     """A signature is of all source images, not of the 80% that a target is fine-tuned on."""
     spec = of(folder)
+    splits = data.load(spec)
+    assert {name: len(split) for name, split in splits.items()} == {"train": 16, "test": 4}
+    assert splits["train"].features["label"].names == ["cat", "dog"]
     whole = data.load(spec, whole=True)
     assert data.fingerprint(whole["train"]) == data.fingerprint(image_folder(folder))
     assert list(whole) == ["train"]
@@ -211,6 +188,25 @@ def test_source_data_stay_whole(folder: Path, tmp_path_factory):
     for half in ("train", "test"):  # a split that is there stays
         shutil.copytree(folder, both / half)
     assert list(data.load(of(both), whole=True)) == ["train", "test"]
+    for path in folder.rglob("*.png"):
+        path.write_bytes(_png(77))
+    changed = data.load(spec)["train"]  # a fingerprint follows the files' contents
+    assert data.fingerprint(changed) != data.fingerprint(splits["train"])
+
+
+def test_folders_that_are_no_data_set(folder: Path):
+    (folder / "cat" / os.fsdecode(b"\xff.png")).write_bytes(_png(1))
+    with pytest.raises(ValueError, match="not UTF-8"):
+        image_folder(folder)
+    shutil.rmtree(folder / "cat")
+    with pytest.raises(ValueError, match=r"at least two classes, got \['dog'\]"):
+        data.load(of(folder))
+    shutil.rmtree(folder / "dog")
+    (folder / "cat").mkdir()
+    with pytest.raises(ValueError, match=r"one folder of images per class: no image in \['cat'\]"):
+        data.load(of(folder))
+    with pytest.raises(data.MissingDataError, match=r"no folder .*one folder of images per class"):
+        data.load(of(folder / "none"))
 
 
 def test_folder_with_its_own_split(tmp_path: Path):
@@ -230,12 +226,6 @@ def test_folder_with_its_own_split(tmp_path: Path):
     (tmp_path / "val").mkdir()
     with pytest.raises(ValueError, match="exactly train and test; rename or move"):
         data.load(of(tmp_path))
-
-
-def test_one_class_is_refused(folder: Path):
-    shutil.rmtree(folder / "dog")
-    with pytest.raises(ValueError, match=r"at least two classes, got \['cat'\]"):
-        data.load(of(folder))
 
 
 def test_every_format_that_pillow_reads_is_an_image(folder: Path):
@@ -266,7 +256,11 @@ def test_what_is_left_out_is_said_once_with_counts(folder: Path):
     assert len(warned) == 1
 
 
-def test_links_double_nothing(folder: Path, tmp_path_factory):
+def test_links_double_nothing_and_rows_tell_their_files(folder: Path, tmp_path_factory):
+    split = image_folder(folder)
+    classes = [Path(path).relative_to(folder).parts[0] for path in data.paths(split)]
+    assert classes == ["cat"] * 10 + ["dog"] * 10
+    assert data.paths(split.select([9])) == [str(folder / "cat" / "9.png")]
     whole = data.fingerprint(image_folder(folder))
     other = tmp_path_factory.mktemp("other")
     (other / "new.png").write_bytes(_png(3))
@@ -280,39 +274,6 @@ def test_links_double_nothing(folder: Path, tmp_path_factory):
     (folder / "dog" / "other").symlink_to(other)  # a link to elsewhere is followed, once
     with pytest.warns(UserWarning, match=r"21 images taken.* 1 linked twice"):
         assert data.paths(image_folder(folder))[-1] == str(folder / "dog" / "other" / "new.png")
-
-
-def test_rows_tell_their_files(folder: Path):
-    (folder / "cat" / "in").mkdir()
-    (folder / "cat" / "3.png").rename(folder / "cat" / "in" / "3.png")
-    split = image_folder(folder)
-    found = data.paths(split)
-    classes = [Path(str(path)).relative_to(folder).parts[0] for path in found]
-    assert classes == ["cat"] * 10 + ["dog"] * 10
-    assert found[9] == str(folder / "cat" / "in" / "3.png")
-    assert data.paths(split.select([9])) == [found[9]]
-
-
-def test_a_file_name_that_is_not_utf8(folder: Path):
-    (folder / "cat" / os.fsdecode(b"\xff.png")).write_bytes(_png(1))
-    with pytest.raises(ValueError, match="not UTF-8"):
-        image_folder(folder)
-
-
-def test_missing_and_empty_folders(tmp_path: Path):
-    with pytest.raises(data.MissingDataError, match=r"no folder .*one folder of images per class"):
-        data.load(of(tmp_path / "none"))
-    (tmp_path / "cat").mkdir()
-    with pytest.raises(ValueError, match=r"one folder of images per class: no image in \['cat'\]"):
-        data.load(of(tmp_path))
-
-
-def test_fingerprint_of_files_follows_their_contents(folder: Path):
-    spec = of(folder)
-    before = data.fingerprint(data.load(spec)["train"])
-    for path in folder.rglob("*.png"):
-        path.write_bytes(_png(77))
-    assert data.fingerprint(data.load(spec)["train"]) != before
 
 
 # Images
@@ -371,17 +332,19 @@ def _saved(image: Image.Image, path: Path) -> torch.Tensor:
     return _seen(path, Preprocessing(2, 2))
 
 
-@pytest.mark.parametrize("ending", ["png", "tif", "pgm"])
-def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path, ending: str):
-    grey = np.array([[0, 257 * 100], [257 * 100 + 200, 65535]], np.uint16)
-    pixels = _saved(Image.fromarray(grey), tmp_path / f"x.{ending}")
-    assert pixels.tolist() == [[[0, 100], [101, 255]]] * 3
-
-
-@pytest.mark.parametrize(("kind", "word"), [(np.float32, "floats"), (np.int32, "32-bit integers")])
-def test_pixels_of_any_range_are_refused(tmp_path: Path, kind, word: str):
-    with pytest.raises(ValueError, match=rf"image 0 of things \(.*x\.tif\).*{word}.*8 or 16 bits"):
-        _saved(Image.fromarray(np.ones((2, 2), kind)), tmp_path / "x.tif")
+@pytest.mark.parametrize(
+    ("ending", "kind", "word"),
+    [("png", None, ""), ("tif", None, ""), ("pgm", None, ""), ("tif", np.float32, "floats"),
+     ("tif", np.int32, "32-bit integers")],
+)  # fmt: skip
+def test_sixteen_bits_are_scaled_to_eight_and_others_refused(tmp_path, ending, kind, word: str):
+    grey, path = np.array([[0, 25700], [25900, 65535]], kind or np.uint16), tmp_path / f"x.{ending}"
+    if kind is None:
+        assert _saved(Image.fromarray(grey), path).tolist() == [[[0, 100], [101, 255]]] * 3
+    else:
+        told = rf"image 0 of things \(.*x\.tif\).*{word}.*8 or 16 bits"
+        with pytest.raises(ValueError, match=told):
+            _saved(Image.fromarray(grey), path)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
@@ -401,17 +364,12 @@ def test_a_sliver_is_refused_before_it_fills_the_memory(tmp_path: Path, transfor
         _seen(tmp_path / "x.png", transform)
 
 
-def _bomb(side: int) -> bytes:
-    """A PNG file whose header says that it is so many pixels high and wide."""
-    content = bytearray(_png(0))
-    content[16:24] = side.to_bytes(4, "big") * 2
-    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
-    return bytes(content)
-
-
 @pytest.mark.parametrize("side", [9600, 16000])  # where Pillow warns, where it refuses
 def test_a_bomb_is_not_decoded(tmp_path: Path, side: int, monkeypatch):
-    (tmp_path / "x.png").write_bytes(_bomb(side))
+    content = bytearray(_png(0))
+    content[16:24] = side.to_bytes(4, "big") * 2  # its header says that it is so high and wide
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    (tmp_path / "x.png").write_bytes(content)
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("it was decoded"))
     with pytest.raises(ValueError, match=r"x\.png.* cannot be decoded \(too many pixels"):
         _seen(tmp_path / "x.png", SMALL)
@@ -465,10 +423,7 @@ def test_subsets_are_valid_and_sizes_even(classes: int) -> None:
         assert list(one) == sorted(set(one))
         assert 0.4 * classes <= len(one) <= classes
         assert set(one) <= set(range(classes))
-    sizes = [len(one) / classes for one in found]
-    assert 0.6 < sum(sizes) / 300 < 0.8  # all sizes alike, not as many as sets of a size
-
-
-def test_one_class_has_no_subsets() -> None:
     with pytest.raises(ValueError, match="classes: expected at least 2, got 1"):
         next(data.class_subsets(1))
+    sizes = [len(one) / classes for one in found]
+    assert 0.6 < sum(sizes) / 300 < 0.8  # all sizes alike, not as many as sets of a size

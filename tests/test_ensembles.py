@@ -107,15 +107,6 @@ def suite() -> Suite:
     return chosen.model_copy(update=changes)
 
 
-def test_the_pool_leaves_out_who_knows_the_target(suite: Suite):
-    assert ensembles.pool(suite, "cyrillic").members == POOL
-    own = ensembles.pool(suite, "greek")
-    assert own.members == SOURCES
-    found = ensembles.pool(suite, "cyrillic")
-    assert found.rankers == (SOURCES[1], SOURCES[1], POOL[2], POOL[2])  # the first where not told
-    assert found.sets.tolist() == [0, 0, 1, 1]
-
-
 def test_pools_of_the_suites():
     glyphs = suites.load("glyphs")
     assert glyphs.ensembles is not None
@@ -132,11 +123,16 @@ def test_pools_of_the_suites():
         Grid(pocket).check(name)
 
 
-def test_a_suite_without_a_pool_says_so(suite: Suite):
+def test_the_pool_leaves_out_who_knows_the_target_and_one_that_is_not_there_is_said(suite: Suite):
     bare = suite.model_copy(update={"ensembles": None})
     with pytest.raises(ValueError, match=r"no pool .*`ensembles:` to params/suites/glyphs.yaml"):
         ensembles.pool(bare, "cyrillic")
     assert ensembles.pool(bare, "cyrillic", POOL).members == POOL
+    assert ensembles.pool(suite, "greek").members == SOURCES  # the others know it
+    found = ensembles.pool(suite, "cyrillic")
+    assert found.members == POOL
+    assert found.rankers == (SOURCES[1], SOURCES[1], POOL[2], POOL[2])  # the first where not told
+    assert found.sets.tolist() == [0, 0, 1, 1]
     with pytest.raises(ValueError, match="at least two members not trained on greek"):
         ensembles.pool(suite, "greek", POOL[1:])
     with pytest.raises(ValueError, match="unknown target 'klingon'"):

@@ -76,7 +76,7 @@ def of_metrics(rows: pd.DataFrame, *names: str) -> pd.DataFrame:
     return rows[rows["metric"].isin(names)].reset_index(drop=True)
 
 
-def test_scores_are_the_metrics_on_the_subsets(grid: Grid, rows):
+def test_scores_are_the_metrics_on_the_subsets(grid: Grid, rows, suite: Suite, folder: Path):
     features: Any = grid.features(SOURCES[1], "greek")
     ranked = grid.features(grid.suite.hardness.source, "greek")
     hard = hardness.class_agnostic(list(ranked.layers.values()), grid.signature())
@@ -87,6 +87,17 @@ def test_scores_are_the_metrics_on_the_subsets(grid: Grid, rows):
     assert found[SOURCES[1], "gbc", "all"] == metrics.gbc(features.embedding, features.labels)
     images = grid.read(None, "train", grid.source(grid.suite.hardness.source))
     assert len(images) == grid.signature().count == 30  # of the source data
+    # By the other reading of Eq. 1, beside this one or alone.
+    both = grid.frame("4.1", ["greek"], ["leep"], similarity=("cosine", "dot"), static=False)
+    ca = both[both["variant"] == "ca"]
+    assert list(ca["similarity"].unique()) == ["cosine", "dot"]
+    printed = Grid(suite.select(similarity="dot")[0], Store(folder))
+    only = printed.frame("4.1", ["greek"], ["leep"], static=False).query("variant == 'ca'")
+    dot = ca[ca["similarity"] == "dot"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(only.reset_index(drop=True), dot)
+    chosen = hardness.hardest(grid.hardness("greek")["dot"], 0.25)
+    expected = metrics.leep(features.probs[chosen], features.labels[chosen])
+    assert dot.set_index("source").loc[SOURCES[1], "score"] == expected
 
 
 def test_accuracies_are_means_over_seeds(grid: Grid, rows, folder: Path):
@@ -97,17 +108,7 @@ def test_accuracies_are_means_over_seeds(grid: Grid, rows, folder: Path):
         assert row["accuracy_std"] == pytest.approx(np.std(values, ddof=1))
 
 
-def test_random_subsets_are_shared_and_of_the_same_size(grid: Grid, suite: Suite, folder: Path):
-    first, second = grid.subsets("greek"), Grid(suite, Store(folder)).subsets("greek")
-    assert first is not second
-    assert [s.variant for s in first] == ["all", *["random"] * 3, "ca", "ca", "cs"]
-    assert [s.draw for s in first if s.variant == "random"] == [0, 1, 2]
-    assert [s.similarity for s in first if s.variant == "ca"] == ["cosine", "dot"]
-    assert all(torch.equal(a.rows, b.rows) for a, b in zip(first, second, strict=True))
-    assert len({tuple(s.rows.tolist()) for s in first if s.variant == "random"}) == 3
-
-
-def test_nothing_is_computed_twice(suite: Suite, folder: Path, rows, monkeypatch):
+def test_nothing_is_computed_twice(grid: Grid, suite: Suite, folder: Path, rows, monkeypatch):
     def never(*_, **__):
         raise AssertionError("this was cached")
 
@@ -117,6 +118,12 @@ def test_nothing_is_computed_twice(suite: Suite, folder: Path, rows, monkeypatch
     monkeypatch.setattr(Store, "write", never)  # so that the disk may be read only
     again = Grid(suite, Store(folder)).frame("5.1", ["greek"], ["leep", "nce", "gbc", "logme"])
     pd.testing.assert_frame_equal(again, rows)
+    first, second = grid.subsets("greek"), Grid(suite, Store(folder)).subsets("greek")
+    assert first is not second
+    assert [s.variant for s in first] == ["all", *["random"] * 3, "ca", "ca", "cs"]
+    assert [s.draw for s in first if s.variant == "random"] == [0, 1, 2]
+    assert all(torch.equal(a.rows, b.rows) for a, b in zip(first, second, strict=True))
+    assert len({tuple(s.rows.tolist()) for s in first if s.variant == "random"}) == 3
 
 
 def without_data(suite: Suite) -> Suite:
@@ -156,14 +163,8 @@ def test_a_signature_in_a_file_replaces_the_source_data(
     other = without_data(suite).model_copy(update={"image_size": 40})  # passed over
     grid.signature().save(path)
     assert "no signature" in Grid(other, Store(folder)).unsigned()
-
-
-def test_a_share_of_every_class_of_the_source_data_makes_the_signature(
-    suite: Suite, tmp_path: Path
-):
-    part = Grid(suite.model_copy(update={"source_share": 0.4}), Store(tmp_path))
-    labels = part.data(None)["train"]["label"]
-    assert sorted(labels) == [0] * 4 + [1] * 4 + [2] * 4
+    part = Grid(suite.model_copy(update={"source_share": 0.4}), Store(tmp_path / "part"))
+    assert sorted(part.data(None)["train"]["label"]) == [0] * 4 + [1] * 4 + [2] * 4
     assert part.signature().count == 12
 
 
@@ -241,27 +242,20 @@ def test_keys_hold_all_that_decides_a_result(suite: Suite, folder: Path, monkeyp
         assert len(set(several)) == len(found)
 
 
-def test_a_score_does_not_depend_on_what_else_is_scored():
-    """To the last digit, in any order, as when some of the entries are lost."""
+def test_a_score_does_not_depend_on_the_others_and_one_without_a_value_has_its_reason(monkeypatch):
     random = torch.Generator().manual_seed(0)
     x, p = torch.randn(60, 30, generator=random), torch.rand(60, 4, generator=random)
-    labels = torch.arange(60) % 3
-    features = Features(x, p / p.sum(1, keepdim=True), {"a": x}, labels)
+    features = Features(x, p / p.sum(1, keepdim=True), {"a": x}, torch.arange(60) % 3)
     names = ["gbc", "h_score", "logme", "logme_fixed_point", "transrate", "leep"]
     subsets = [Subset("all", torch.arange(60)), Subset("ca", torch.arange(25))]
     alone = {name: score([name], features, subsets)[name] for name in names}
-    for order in (names, names[::-1], names[1:3]):
+    for order in (names, names[::-1], names[1:3]):  # to the last digit
         assert score(order, features, subsets) == {name: alone[name] for name in order}
-
-
-def test_a_score_without_a_value_has_its_reason(monkeypatch):
-    features = Features(torch.zeros(4, 2), torch.ones(4, 1), {"a": torch.zeros(4, 2)},
-                                torch.arange(4) % 2)  # fmt: skip
     monkeypatch.setitem(METRICS, "infinite", lambda sample: math.inf)
     monkeypatch.setitem(METRICS, "divides", lambda sample: 1 / 0)
     monkeypatch.setitem(METRICS, "raises", lambda sample: {}["none"])
     names = ["infinite", "divides", "raises"]
-    found = score(names, features, [Subset("all", torch.arange(4))])
+    found = score(names, features, subsets[:1])
     reasons = {name: line["reason"] for name, (line,) in found.items()}
     expected = "the metric gives inf", "division by zero", "'none'"
     assert reasons == dict(zip(names, expected, strict=True))
@@ -270,10 +264,8 @@ def test_a_score_without_a_value_has_its_reason(monkeypatch):
 
 def test_memory_is_bounded_in_bytes(suite: Suite, folder: Path, rows, monkeypatch):
     grid, pixels = Grid(suite, Store(folder)), 50 * 3 * 32 * 32
-    split = grid.read("greek", "train", grid.source(SOURCES[0]))
-    list(split.batches(8))  # decoded, after it was put there
+    list(grid.read("greek", "train", grid.source(SOURCES[0])).batches(8))  # decoded
     grid.features(SOURCES[0], "greek")
-    assert ("data", "greek") in grid._memory
     assert any(what[0] == "split" for what in grid._memory)
     monkeypatch.setattr("hastelib.grid.MEMORY", pixels)
     grid.features(SOURCES[1], "greek")
@@ -310,22 +302,6 @@ def test_a_score_that_does_not_exist_is_recorded_with_its_reason(suite: Suite, f
     assert (logme["seeds"] == 0).all()
     assert logme["accuracy"].isna().all()
     assert leep["score"].notna().all()
-
-
-def test_both_readings_of_eq_1_have_their_rows(grid: Grid):
-    targets, names = ["greek"], ["leep"]
-    both = grid.frame("4.1", targets, names, similarity=("cosine", "dot"), static=False)
-    ca = both[both["variant"] == "ca"]
-    assert list(ca["similarity"].unique()) == ["cosine", "dot"]
-    printed = Grid(grid.suite.select(similarity="dot")[0], grid.store)
-    only = printed.frame("4.1", targets, names, static=False)
-    dot = ca[ca["similarity"] == "dot"].reset_index(drop=True)
-    got = only[only["variant"] == "ca"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(got, dot)
-    features: Any = grid.features(SOURCES[0], "greek")
-    hard = hardness.hardest(grid.hardness("greek")["dot"], grid.suite.hardness.fraction)
-    expected = metrics.leep(features.probs[hard], features.labels[hard])
-    assert dot.set_index("source").loc[SOURCES[0], "score"] == expected
 
 
 def test_only_what_is_missing_is_a_job(suite: Suite, folder: Path, tmp_path: Path, rows):
@@ -373,37 +349,34 @@ def test_one_bad_cell_never_loses_the_others(suite: Suite, tmp_path: Path, monke
     assert again["accuracy"].notna().all()
 
 
-def test_a_source_that_cannot_be_loaded_fails_alone(suite: Suite, folder: Path, rows, monkeypatch):
+def test_a_source_or_a_target_that_is_not_there_fails_alone(
+    suite: Suite, folder: Path, rows, tmp_path: Path, monkeypatch
+):
     def raising() -> Any:
         raise ZeroDivisionError("no such network today")
 
     monkeypatch.setitem(models.SOURCES, "broken@mine", raising)
-    both = suite.model_copy(update={"sources": (*SOURCES, "broken@mine")})
-    with pytest.warns(UserWarning, match=r"3 jobs failed.*\(ValueError: no such network today"):
-        found = Grid(both, Store(folder)).frame("5.1", ["greek"], ["leep", "gbc"], static=False)
-    mine = found["source"] == "broken@mine"
-    whole = of_metrics(rows[rows["variant"] != "static"], "leep", "gbc")
-    pd.testing.assert_frame_equal(found[~mine].reset_index(drop=True), whole)
-    cells = ["metric", "variant", "draw"]
-    like = whole.loc[whole["source"] == SOURCES[0], cells].reset_index(drop=True)
-    pd.testing.assert_frame_equal(found.loc[mine, cells].reset_index(drop=True), like)
-    assert found[mine]["score"].isna().all()
-    assert found[mine]["reason"].str.contains("no such network today").all()
-    with pytest.raises(ValueError, match=r"nothing could be computed: .*no such network today"):
-        Grid(both, Store(folder)).frame("5.1", ["greek"], ["leep"], sources=["broken@mine"])
-
-
-def test_a_target_that_is_missing_fails_alone(suite: Suite, folder: Path, rows, tmp_path: Path):
     targets = suite.targets | {"gone": Folder(kind="folder", path=str(tmp_path / "gone"))}
-    wide = suite.model_copy(update={"targets": targets})
-    with pytest.warns(UserWarning, match=r"6 jobs failed.*no folder .*gone\. It should hold"):
-        found = Grid(wide, Store(folder)).frame("5.1", ["gone", "greek"], ["leep"])
+    sources = *SOURCES, "broken@mine"
+    wide = suite.model_copy(update={"sources": sources, "targets": targets})
     kept = of_metrics(rows, "leep").query("variant != 'static'").reset_index(drop=True)
-    gone, got = (part for _, part in found.query("variant != 'static'").groupby("target"))
-    got = got.reset_index(drop=True).assign(seconds=kept["seconds"])
-    pd.testing.assert_frame_equal(got, kept)
-    assert gone["reason"].str.contains("no folder").all()
-    assert set(gone["variant"]) == {"all", "ca", "cs", "random"}
+    cells = kept.loc[kept["source"] == SOURCES[0], ["metric", "variant", "draw"]]
+    for names, told in (
+        (["greek"], r"3 jobs failed.*\(ValueError: no such network today"),
+        (["gone", "greek"], r"\d+ jobs failed"),
+    ):
+        with pytest.warns(UserWarning, match=told):
+            found = Grid(wide, Store(folder)).frame("5.1", names, ["leep"], static=False)
+        there = (found["source"] != "broken@mine") & (found["target"] == "greek")
+        got = found[there].reset_index(drop=True).assign(seconds=kept["seconds"])
+        pd.testing.assert_frame_equal(got, kept)
+        assert found.loc[~there, "score"].isna().all()
+        for _, lost in found[~there].groupby(["target", "source"]):
+            like = lost[cells.columns].reset_index(drop=True)
+            pd.testing.assert_frame_equal(like, cells.reset_index(drop=True))
+            assert lost["reason"].str.contains(r"no such network today|no folder .*gone\.").all()
+    with pytest.raises(ValueError, match=r"nothing could be computed: .*no such network today"):
+        Grid(wide, Store(folder)).frame("5.1", ["greek"], ["leep"], sources=["broken@mine"])
 
 
 def test_hardness_does_not_need_the_source_images_again(tmp_path: Path, suite: Suite):
@@ -460,7 +433,9 @@ def wider(suite: Suite, folder: Path) -> Grid:
     return Grid(suite.model_copy(update={"targets": targets}), Store(folder))
 
 
-def test_a_source_trained_on_a_target_is_that_outcomes_network(wider: Grid, folder: Path):
+def test_a_source_trained_on_a_target_is_that_outcomes_network(
+    wider: Grid, folder: Path, tmp_path: Path
+):
     source = wider.source(TAUGHT)
     split = wider.read("greek", "test", source)
     probs = finetune.predict(source, source.module, split, "cpu")
@@ -469,6 +444,20 @@ def test_a_source_trained_on_a_target_is_that_outcomes_network(wider: Grid, fold
     again = Grid(wider.suite, Store(folder))
     assert again.jobs([TAUGHT], ["greek"], seeds=(0,))[0].needs == ()  # read, not trained again
     assert again.source(TAUGHT).fingerprint == source.fingerprint
+    longer = wider.suite.recipe.model_copy(update={"epochs": 2})  # the recipe of its pretraining
+    other = Grid(wider.suite.model_copy(update={"pretraining": longer}), Store(folder))
+    assert other.source(TAUGHT).fingerprint != source.fingerprint
+    own = other.outcome(SOURCES[0], "greek", 0, longer)
+    assert own.provenance["recipe"]["epochs"] == 2
+    assert other.outcome(SOURCES[0], "greek", 0).provenance["recipe"]["epochs"] == 1
+    # Training comes before what needs it.
+    twice = f"{TAUGHT}+cyrillic"
+    listed = Grid(wider.suite, Store(tmp_path)).jobs([twice], ["greek"], ["leep"], (0,))
+    needs = {job.name: job.needs for job in listed}
+    assert needs[f"train {TAUGHT}"] == ()
+    assert needs[f"train {twice}"] == (f"train {TAUGHT}",)
+    assert needs[f"fine-tune {twice} on greek, seed 0"] == (f"train {twice}",)
+    assert needs[f"extract {twice} on greek"] == (f"train {twice}",)
 
 
 def test_a_trained_source_has_its_own_classes_signature_and_accuracies(wider: Grid):
@@ -485,25 +474,6 @@ def test_a_trained_source_has_its_own_classes_signature_and_accuracies(wider: Gr
     static = two[two["variant"] == "static"].pivot_table("score", "target", "source")
     z = two.pivot_table("accuracy", "target", "source").T.apply(scipy.stats.zscore).T
     np.testing.assert_allclose(static.loc["greek"], z.loc["cyrillic"])  # the other target's
-
-
-def test_a_source_is_trained_by_the_recipe_of_its_pretraining(wider: Grid, folder: Path):
-    longer = wider.suite.recipe.model_copy(update={"epochs": 2})
-    other = Grid(wider.suite.model_copy(update={"pretraining": longer}), Store(folder))
-    assert other.source(TAUGHT).fingerprint != wider.source(TAUGHT).fingerprint
-    own = other.outcome(SOURCES[0], "greek", 0, longer)
-    assert own.provenance["recipe"]["epochs"] == 2
-    assert other.outcome(SOURCES[0], "greek", 0).provenance["recipe"]["epochs"] == 1
-
-
-def test_training_comes_before_what_needs_it(suite: Suite, wider: Grid, tmp_path: Path):
-    twice = f"{TAUGHT}+cyrillic"
-    listed = Grid(wider.suite, Store(tmp_path)).jobs([twice], ["greek"], ["leep"], (0,))
-    needs = {job.name: job.needs for job in listed}
-    assert needs[f"train {TAUGHT}"] == ()
-    assert needs[f"train {twice}"] == (f"train {TAUGHT}",)
-    assert needs[f"fine-tune {twice} on greek, seed 0"] == (f"train {twice}",)
-    assert needs[f"extract {twice} on greek"] == (f"train {twice}",)
 
 
 def test_a_class_subset_is_a_target(wider: Grid):

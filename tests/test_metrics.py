@@ -71,42 +71,23 @@ def softmax(x: Any) -> Any:
 @pytest.mark.parametrize(("n", "z"), [(25, 4), (6, 12), (1, 3)])
 def test_leep(n: int, z: int) -> None:
     probs, labels = predictions(n, n, z), problem(n, n, 1)[1]
-    assert metrics.leep(probs, labels) == pytest.approx(references.leep(probs, labels), rel=1e-9)
-
-
-def test_eep_is_what_leep_averages_the_log_of() -> None:
-    probs, labels = predictions(2, 12, 4), problem(2, 12, 1)[1]
     found = metrics.eep(probs, labels)
     np.testing.assert_allclose(found, references.eep(probs, labels), rtol=1e-12)
     assert isinstance(metrics.eep(torch.tensor(probs), labels), torch.Tensor)
-    assert np.log(found).mean() == pytest.approx(metrics.leep(probs, labels), rel=1e-12)
-
-
-def test_leep_with_a_source_class_without_mass() -> None:
-    probs, labels = predictions(0, 20, 5), problem(0, 20, 1)[1]
-    padded = np.insert(probs, 2, 0.0, axis=1)
-    assert metrics.leep(padded, labels) == pytest.approx(metrics.leep(probs, labels), rel=1e-14)
-    assert metrics.leep(padded, labels) == pytest.approx(references.leep(padded, labels), rel=1e-9)
+    without_mass = np.insert(probs, 1, 0.0, axis=1)
+    off = probs * np.linspace(0.9991, 1.0009, n)[:, None]  # renormalised
+    for same in (probs, without_mass, off):
+        assert metrics.leep(same, labels) == pytest.approx(np.log(found).mean(), rel=1e-12)
 
 
 def test_leep_by_hand() -> None:
     # P(y=0|z=0) = 1/1.5, P(y=0|z=1) = 0/0.5: EEP are 2/3 and 1/3 * 1/2 + 1 * 1/2
     probs, labels = np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([0, 1])
-    expected = (math.log(2 / 3) + math.log(2 / 3)) / 2
-    assert metrics.leep(probs, labels) == pytest.approx(expected, rel=1e-15)
+    assert metrics.leep(probs, labels) == pytest.approx(math.log(2 / 3), rel=1e-15)
     assert metrics.leep(np.eye(3), np.array([4, 0, 9])) == 0
-
-
-def test_leep_of_tiny_probabilities() -> None:
-    probs = np.array([[1.0, 5e-324], [1.0, 1e-320], [1.0, 0.0]])
-    score = metrics.leep(probs, np.array([0, 1, 1]))
-    assert score == pytest.approx((math.log(1 / 3) + 2 * math.log(2 / 3)) / 3, rel=1e-9)
-
-
-def test_rows_are_renormalised() -> None:
-    probs, labels = predictions(1, 20, 5), problem(1, 20, 1)[1]
-    off = probs * np.linspace(0.9991, 1.0009, 20)[:, None]
-    assert metrics.leep(off, labels) == pytest.approx(metrics.leep(probs, labels), rel=1e-12)
+    tiny = np.array([[1.0, 5e-324], [1.0, 1e-320], [1.0, 0.0]])
+    expected = (math.log(1 / 3) + 2 * math.log(2 / 3)) / 3
+    assert metrics.leep(tiny, np.array([0, 1, 1])) == pytest.approx(expected, rel=1e-9)
 
 
 def test_blocks_of_rows_are_one_and_are_checked() -> None:
@@ -134,13 +115,7 @@ def test_nce(n: int) -> None:
         source[:100] = source[100:]
     expected = references.nce(source, labels)
     assert metrics.nce(source, labels) == pytest.approx(expected, rel=1e-9, abs=1e-15)
-
-
-def test_nce_of_what_determines_the_labels_is_zero() -> None:
-    labels = np.array([3, 3, 9, 4])
-    assert metrics.nce(labels * 2, labels) == 0
-    expected = 0.5 * math.log(0.5) + 0.5 * math.log(0.25)
-    assert metrics.nce(np.zeros(4, int), labels) == pytest.approx(expected)
+    assert metrics.nce(labels * 2, labels) == 0  # it determines them
 
 
 def test_ensembles() -> None:
@@ -205,12 +180,8 @@ def test_gbc_as_published_counts_the_log_determinant_once() -> None:
     assert published != pytest.approx(metrics.gbc(x, labels, components=None), rel=1e-6)
     diagonal = [metrics.gbc(x, labels, "diagonal", log_det=how) for how in ("exact", "published")]
     assert diagonal[0] == diagonal[1]
-
-
-def test_classes_far_apart_do_not_overlap() -> None:
-    score = metrics.gbc(np.array([[0.0], [1e6]]), np.array([0, 1]))
-    assert score == 0
-    assert math.copysign(1, score) == 1
+    apart = metrics.gbc(np.array([[0.0], [1e6]]), np.array([0, 1]))
+    assert (apart, math.copysign(1, apart)) == (0, 1)
 
 
 @pytest.mark.parametrize(("n", "d"), [*SIZES, (11, 10), (30, 60)])
@@ -256,13 +227,6 @@ def test_logme_finds_the_larger_of_two_maxima() -> None:
     assert larger == {0, 1}  # else this tests nothing
 
 
-def test_logme_beats_any_fixed_choice() -> None:
-    x, labels = problem(7, 15, 30)
-    for log_t in np.linspace(-15, 15, 31):
-        values = [references.log_evidence(x, labels == c, log_t) for c in set(labels)]
-        assert metrics.logme(x, labels) >= np.mean(values) - 1e-9
-
-
 @pytest.mark.parametrize("d", [3, 40])
 def test_logme_of_repeated_samples_stops_at_the_end_and_warns(d: int) -> None:
     rng = np.random.default_rng(d)
@@ -280,14 +244,10 @@ def test_logme_of_repeated_samples_stops_at_the_end_and_warns(d: int) -> None:
         assert metrics.logme(x * 1e8, labels) == pytest.approx(score, rel=1e-9)
 
 
-def test_logme_of_repeated_samples_with_other_labels_is_bounded() -> None:
-    rng = np.random.default_rng(3)
-    x, labels = np.repeat(rng.normal(size=(6, 30)), 2, axis=0), np.tile([0, 1], 6)
-    labels[:6] = 1
+def test_logme_of_samples_that_do_not_tell_the_labels() -> None:
+    x, labels = np.random.default_rng(3).normal(size=(6, 30)), np.tile([0, 1], 6)
+    x, labels[:6] = np.repeat(x, 2, axis=0), 1  # repeated ones of other labels: it is bounded
     assert metrics.logme(x, labels) == pytest.approx(references.logme(x, labels), rel=1e-6)
-
-
-def test_logme_of_zeros_is_the_evidence_of_noise() -> None:
     labels = np.array([0, 0, 0, 1])
     expected = [-0.5 * (math.log(2 * math.pi * k / 4) + 1) for k in (3, 1)]
     for shape in ((4, 2), (4, 9)):
@@ -372,12 +332,8 @@ def test_linear_probe_is_a_cross_validated_ridge(n: int, d: int) -> None:
         errors.append(((P - Y) ** 2).sum())
         right.append((P.argmax(1) == Y.argmax(1)).mean())
     assert metrics.linear_probe(x, labels) == pytest.approx(right[int(np.argmin(errors))])
-
-
-def test_a_linear_probe_of_nothing_knows_the_largest_class() -> None:
-    labels = np.array([0] * 4 + [1] * 16)
-    assert metrics.linear_probe(np.ones((20, 3)), labels) == 0.8
-    assert metrics.linear_probe(np.ones((20, 30)), labels) == 0.8
+    nothing = np.ones((5 * n, d)), np.array([0] * n + [1] * 4 * n)
+    assert metrics.linear_probe(*nothing) == 0.8  # the share of the largest class
 
 
 def split(x: Any, labels: Any, *sizes: int) -> list[metrics.Moments]:
@@ -444,14 +400,11 @@ def test_moments_of_a_near_fit_lose_digits_as_they_say(left: float, digits: floa
     x = (np.eye(3)[labels] + left * rng.normal(size=(60, 3))) @ rng.normal(size=(3, 8))
     found = metrics.Moments().update(x, labels)
     assert found.logme() == pytest.approx(metrics.logme(x, labels), abs=digits)
-
-
-def test_moments_of_an_exact_fit_warn() -> None:
-    x, labels = np.random.default_rng(0).normal(size=(3, 8))[np.arange(60) % 3], np.arange(60) % 3
+    fit = np.eye(3)[labels]  # exact
     with pytest.warns(metrics.UnboundedEvidenceWarning):
-        expected = metrics.logme(x, labels)
+        expected = metrics.logme(fit, labels)
     with pytest.warns(metrics.UnboundedEvidenceWarning):
-        assert metrics.Moments().update(x, labels).logme() == pytest.approx(expected, rel=1e-8)
+        assert metrics.Moments().update(fit, labels).logme() == pytest.approx(expected, rel=1e-8)
 
 
 def test_refused_moments_change_nothing() -> None:
@@ -506,30 +459,6 @@ def test_all_at_once_is_each_alone(n: int, d: int) -> None:
     assert scored(made, *alone) == alone  # to the last digit, whatever else is asked for before
     assert scored(made, *reversed(alone)) == alone
     assert set(metrics.METRICS) - {*alone} == {"knn", "linear_probe", "logme_fixed_point"}
-
-
-def test_all_at_once_factors_the_embeddings_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As they are for LogME, centred for the others."""
-    calls, eigh = [0], torch.linalg.eigh
-
-    def counted(matrix: torch.Tensor) -> Any:
-        calls[0] += 1
-        return eigh(matrix)
-
-    monkeypatch.setattr(torch.linalg, "eigh", counted)
-    scored(Made(3, 40, 5), "leep", "nce", "gbc", "logme", "h_score", "transrate")
-    assert calls == [2]
-
-
-def test_a_metric_of_ones_own_is_one_more_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    def confidence(sample: metrics.Sample) -> float:
-        most: ndarray = np.max(np.asarray(sample.probs), axis=1)
-        return float(most.mean())
-
-    monkeypatch.setitem(metrics.METRICS, "confidence", confidence)
-    made = Made(0, 10, 2)
-    expected = float(np.max(made.probs, axis=1).mean())
-    assert scored(made, "confidence") == {"confidence": expected}
 
 
 problems = st.builds(
@@ -619,17 +548,9 @@ def test_low_precision_comes_in_and_float64_is_computed(kind: torch.dtype) -> No
 
 
 X, Y = problem(0, 8, 3, classes=2)
-P = predictions(0, 8, 3)
 
 
 def spoilt(values: ndarray, at: tuple[int, ...], value: float) -> ndarray:
     values = values.copy()
     values[at] = value
     return values
-
-
-def test_good_input_gives_no_warning() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for metric in METRICS.values():
-            metric(X, Y)

@@ -63,16 +63,13 @@ def test_what_is_read_are_the_pooled_stages_and_the_classifiers_input(name: str)
     assert source.with_classes(7)(x[:, :, :64, :64]).shape == (2, 7)
 
 
-def test_cifar_resnets_use_layers_2_and_3():
-    source = models.wrap("r", CifarResNet(3), Preprocessing(32, 32))
-    assert (_stages(source), source.structure.head) == (["layer2", "layer3"], "linear")
-
-
 @pytest.mark.parametrize(("depth", "parameters"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85)])
 def test_cifar_resnets_have_the_published_size(depth: int, parameters: float):
     """Millions of parameters, He et al. 2016, Table 6."""
-    count = sum(p.numel() for p in CifarResNet((depth - 2) // 6).parameters())
-    assert round(count / 1e6, 2) == parameters
+    module = CifarResNet((depth - 2) // 6)
+    assert round(sum(p.numel() for p in module.parameters()) / 1e6, 2) == parameters
+    source = models.wrap("r", module, Preprocessing(32, 32))
+    assert (_stages(source), source.structure.head) == (["layer2", "layer3"], "linear")
 
 
 @pytest.mark.parametrize("name", GLYPHS)
@@ -82,15 +79,12 @@ def test_glyphs_networks_load_as_shipped(name: str):
     with torch.inference_mode():
         assert source.module(torch.zeros(2, 3, 32, 32)).shape == (2, 52)
     assert source.fingerprint == models.load(f"{name}@glyphs").fingerprint
-
-
-def test_shipped_weights_are_small():
     files = list(GLYPHS_FOLDER.glob("*.safetensors"))
     assert {f.stem for f in files} == set(GLYPHS)
     assert sum(f.stat().st_size for f in files) < 4_000_000
 
 
-def test_a_size_or_a_classifier_that_does_not_fit_is_refused():
+def test_a_size_or_a_classifier_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch):
     source = models.wrap("vit", torchvision.models.vit_b_32(), Preprocessing(64, 64))
     with pytest.raises(ValueError, match=r"vit does not run on \(64, 64\) pixels"):
         _ = source.structure
@@ -98,9 +92,6 @@ def test_a_size_or_a_classifier_that_does_not_fit_is_refused():
         hooks.replace_head(CifarResNet(1), "bn1", 7)
     with pytest.raises(ValueError, match="has no classifier to replace"):
         hooks.replace_head(CifarResNet(1), None, 7)
-
-
-def test_an_own_transform_has_no_other_size(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(models.SOURCES, "own@mine", lambda: (CifarResNet(1), torch.as_tensor))
     assert models.load("own@mine").preprocessing is torch.as_tensor
     with pytest.raises(ValueError, match="own@mine: its preprocessing cannot be set to another"):
@@ -190,13 +181,6 @@ def test_published_weights_come_from_the_official_address_with_their_preprocessi
     torch.testing.assert_close(ours, weights.transforms()(image))
     assert models.prior("torchvision/resnet18") == weights.meta["_metrics"]["ImageNet-1K"]["acc@1"]
     assert math.isnan(models.prior("resnet8@glyphs"))
-
-
-def test_normalise():
-    pixels = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 3, 4, 4)
-    out = Preprocessing(4, 4, (0.5,) * 3, (0.25,) * 3).normalise(pixels)
-    assert (out.amin(), out.amax()) == (-2, 2)
-    assert pixels[1, 0, 0, 0] == 255
 
 
 # Other catalogues

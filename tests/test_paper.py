@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import nbformat
+import pages
 import pandas as pd
 import pytest
 import torch
@@ -23,7 +21,6 @@ from hastelib.hooks import placed, structure
 from hastelib.models.language import TextClassifier
 from hastelib.models.segmentation import SegmentationSource, Viewing
 
-ROOT = Path(__file__).parents[1]
 SUITE = suites.load("paper")
 
 
@@ -120,20 +117,10 @@ def place(official: Any, weights: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def run(folder: Path, notebook: str, **given: Any) -> str:
-    """What a page shows, run by papermill's command."""
-    out = folder / f"{notebook}.ipynb"
-    flags = {name: "-r" if isinstance(value, str) else "-p" for name, value in given.items()}
-    options = [word for name, flag in flags.items() for word in (flag, name, f"{given[name]}")]
-    command = [sys.executable, "-m", "papermill", f"notebooks/{notebook}.ipynb", str(out)]
-    done = subprocess.run(
-        [*command, *options, "-r", "output", str(folder), "--no-progress-bar"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    cells = nbformat.read(out, as_version=4).cells
-    shown = [one for cell in cells for one in cell.get("outputs", ())]
-    texts = ["".join(one.get("data", {}).get("text/html", one.get("text", ""))) for one in shown]
-    return "\n".join(texts)
+    """What a page shows."""
+    done = pages.execute(notebook, folder, output=str(folder), **given)
+    printed = [one.get("text", "") for cell in done.cells for one in cell.get("outputs", ())]
+    return "\n".join([*printed, *pages.texts(done)])
 
 
 def rows(folder: Path) -> pd.DataFrame:
@@ -200,16 +187,16 @@ TWO = "densenet121@IMAGENET1K_V1,mobilenet_v2@IMAGENET1K_V1"
 TAUGHT = "resnet18@IMAGENET1K_V1+flowers102"
 
 
+SMALL = {"target": "cub200", "image_size": 32}
+
+
 @pytest.mark.parametrize(
     ("notebook", "given"),
     [
-        ("5_1_source", {"target": "cub200", "image_size": 32, "sources": TWO}),
-        ("5_2_target", {"target": "cub200", "image_size": 32}),
+        ("5_1_source", SMALL | {"sources": TWO}),
+        ("5_2_target", SMALL),
         ("5_3_segmentation", {"suite": "paper", "target": "camvid", "image_size": 32}),
-        (
-            "5_4_ensemble",
-            {"target": "cub200", "image_size": 32, "pool": f"{TWO},{TAUGHT}", "sizes": "2"},
-        ),
+        ("5_4_ensemble", SMALL | {"pool": f"{TWO},{TAUGHT}", "sizes": "2"}),
         ("5_5_language", {"suite": "paper", "target": "imdb", "tokens": 8}),
     ],
 )
@@ -218,7 +205,7 @@ def test_a_dry_run_tells_the_plan_and_downloads_nothing(
 ):
     for name in ("HASTE_DATA", "HASTE_WEIGHTS", "HASTE_CACHE"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    shown = run(tmp_path, notebook, dry_run="true", **given)
+    shown = run(tmp_path, notebook, dry_run=True, **given)
     assert "Plan of suite paper" in shown
     for told in (
         r"\d fine-tunings, about [\d,.]+ h on .* memory for batches of \d+: [\d.]+ GiB",

@@ -103,23 +103,12 @@ def test_scores_are_those_of_the_functions(ranked: hastelib.Ranking, photos: Pat
     assert row["logme"] == pytest.approx(metrics.logme(found.embedding, labels), abs=1e-5)
     assert row["leep"] == pytest.approx(metrics.leep(found.probs, labels), abs=1e-5)
     hard = hardness.hardest(hardness.class_specific(found.embedding, labels), 0.25)
-    assert row["gbc-cs"] == pytest.approx(
-        metrics.gbc(found.embedding[hard], labels[hard]), abs=1e-4
-    )
+    expected = metrics.gbc(found.embedding[hard], labels[hard])
+    assert row["gbc-cs"] == pytest.approx(expected, abs=1e-4)
     hardest, files = ranked.hardest(6, "resnet8@glyphs"), sorted(photos.glob("*/*.png"))
     assert [*hardest.index] == hard.tolist()
     assert [*hardest["path"]] == [str(files[i]) for i in hard]
     assert [*hardest["class"]] == [files[i].parent.name for i in hard]
-
-
-def test_a_second_run_passes_no_image_again(photos: Path, ranked: hastelib.Ranking):
-    def entries() -> dict[Path, int]:
-        return {f: f.stat().st_mtime_ns for f in cache_folder().glob("features/*.safetensors")}
-
-    kept = entries()
-    again = hastelib.rank(photos, NAMES)
-    assert kept == entries() != {}
-    assert again.table()["logme"].tolist() == ranked.table()["logme"][:2].tolist()
 
 
 def test_arrays_have_no_leep_and_say_so():
@@ -152,11 +141,8 @@ def test_every_form_of_the_data_gives_the_same_scores(photos: Path, ranked, form
     if form == "dataset":
         data, module = opened(photos), (source.module, source.preprocessing)
     elif form == "columns":
-        files = sorted(photos.glob("*/*.png"))
-        columns = {
-            "image": [str(file) for file in files],
-            "label": [file.parent.name for file in files],
-        }
+        files = [*map(str, sorted(photos.glob("*/*.png")))]
+        columns = {"image": files, "label": [Path(file).parent.name for file in files]}
         data = datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())
         module = NAMES[0]
     elif form == "loader":
@@ -227,9 +213,7 @@ def test_a_stratified_sample_has_the_classes_in_their_shares():
     named, y = arrays()
     found = hastelib.rank(None, named, labels=y, max_samples=30, metrics=["logme"])
     assert found.table()["samples"].tolist() == [30, 30]
-
-
-def test_a_class_without_samples_does_not_shift_the_names_of_the_others():
+    # A class without samples does not shift the names of the others.
     data = TensorDataset(torch.randn(12, 3), torch.arange(12) % 2 * 2)
     data.classes = ["cat", "dog", "owl"]
     found = hastelib.rank(data, {"mine": torch.nn.Linear(3, 3)}, metrics=["logme"])
@@ -287,9 +271,16 @@ def test_a_ranking_survives_its_file(ranked: hastelib.Ranking, tmp_path: Path):
 
 @pytest.mark.filterwarnings("ignore:Creating scratch directories")
 def test_scores_do_not_depend_on_where_models_run(photos: Path, ranked, monkeypatch):
+    """Nor is an image passed again where the features are kept."""
+
+    def entries() -> dict[Path, int]:
+        return {f: f.stat().st_mtime_ns for f in cache_folder().glob("features/*.safetensors")}
+
+    kept = entries()
     monkeypatch.setenv("HASTE_SCHEDULER", "1")
     there = hastelib.rank(photos, NAMES, metrics=["logme", "leep"])
     assert there.table()["logme"].tolist() == ranked.table()["logme"][:2].tolist()
+    assert kept == entries() != {}
 
 
 TEXT = datasets.Dataset.from_dict({"text": ["a"]})
@@ -305,14 +296,15 @@ TEXT = datasets.Dataset.from_dict({"text": ["a"]})
         (DataLoader(TensorDataset(torch.ones(2)), shuffle=True), {}, "build it with shuffle="),
         ([(torch.zeros(2), [0.0, 1.0])], {}, "expected one class a sample, got several labels"),
         ([(torch.zeros(2), 0.5)], {}, "expected one class a sample, got real numbers"),
-        (None, {"labels": [0, 1], "models": "resnet8@glyphs"}, "models: expected a list of names"),
-        (None, {"labels": [0, 1], "models": [CifarResNet(1)]}, "models: expected a list of names"),
-        (None, {"labels": [0, 1], "models": []}, "models, metrics: expected at least one"),
+        (None, {"models": "resnet8@glyphs"}, "models: expected a list of names"),
+        (None, {"models": [CifarResNet(1)]}, "models: expected a list of names"),
+        (None, {"models": []}, "models, metrics: expected at least one"),
     ],
-)  # fmt: skip
+)
 def test_bad_arguments_are_refused(data, given, message: str):
+    labels = {"labels": [0, 1]} if given else {}
     with pytest.raises(ValueError, match=message):
-        hastelib.rank(data, **({"models": ["resnet8@glyphs"]} | given))
+        hastelib.rank(data, **({"models": ["resnet8@glyphs"]} | labels | given))
 
 
 def test_the_face_is_there_and_light():

@@ -60,13 +60,6 @@ def test_dilation_keeps_what_the_strided_stage_computes(source):
     torch.testing.assert_close(dilated[:, :, ::2, ::2], strided)
 
 
-def test_a_map_read_at_pixels_is_the_enlarged_map():
-    values, size = torch.randn(3, 5, 7), (20, 56)
-    enlarged = nn.functional.interpolate(values[None], size=size, mode="bilinear")[0]
-    read = segmentation.read_at(values, torch.arange(20 * 56), size)
-    torch.testing.assert_close(read, enlarged.flatten(1).T, rtol=1e-4, atol=1e-5)
-
-
 def test_a_name_stands_for_the_same_network_and_choices_are_listed():
     first, again = models.load(NAME), models.load(NAME)
     assert first.fingerprint == again.fingerprint
@@ -184,9 +177,7 @@ def test_mean_iou_against_a_count_by_hand():
     changed = predicted.clone()
     changed[truth == IGNORE] = 2
     assert finetune.accuracy(changed, truth, 5) == finetune.accuracy(predicted, truth, 5)
-
-
-def test_mean_iou_in_pieces_is_that_of_torchmetrics_in_one():
+    # In pieces it is that of torchmetrics in one.
     generator = torch.Generator().manual_seed(0)
     truth, predicted = torch.randint(0, 4, (2, 150, 6, 6), generator=generator).byte()
     truth[:, 0] = IGNORE
@@ -251,24 +242,17 @@ def test_rows_have_three_variants_and_each_source_ranks_for_itself(grid, rows):
     assert (hard["samples"] == 3).all()  # scenes, not pixels
     assert rows["accuracy"].between(0, 1).all()
     assert rows["score"].notna().all()
-    features = grid.features(f"{NAME}+night", "paper")
+    features: Any = grid.features(f"{NAME}+night", "paper")
     whole = rows[(rows["variant"] == "all") & (rows["target"] == "paper")]
     assert (whole["classes"] == len(features.labels.unique())).all()
     assert len(features) == 12
     assert len(features.labels) == 12 * segmentation.PIXELS
     assert set(grid.hardness("paper", by=f"{NAME}+night")) == {"ca", "dot"}
-
-
-def test_a_hard_subset_has_all_pixels_of_its_scenes_and_no_others(grid):
-    features: Any = grid.features(f"{NAME}+night", "paper")
-    part: Any = features.at(torch.tensor([7, 2]))
+    part = features.at(torch.tensor([7, 2]))  # all pixels of its scenes and no others
     for place, scene in enumerate([7, 2]):
-        mine, whole = part.sample == place, features.sample == scene
-        torch.testing.assert_close(part.probs[mine], features.probs[whole])
-        assert (part.labels[mine] == features.labels[whole]).all()
-
-
-def test_a_source_keeps_what_it_learnt(grid):
-    taught: Any = grid.source(f"{NAME}+night")
+        mine, of_scene = part.sample == place, features.sample == scene
+        torch.testing.assert_close(part.probs[mine], features.probs[of_scene])
+        assert (part.labels[mine] == features.labels[of_scene]).all()
+    taught: Any = grid.source(f"{NAME}+night")  # it keeps what it learnt
     assert taught.module.classifier[4].out_channels == 6
     assert taught.fingerprint != grid.source(f"{NAME}+colour").fingerprint

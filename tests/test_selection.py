@@ -44,9 +44,6 @@ def test_tasks_leave_out_what_a_source_was_trained_on(grid: Grid):
     only = selection.tasks(grid, "greek", [SOURCE], 4)
     assert only.pairs == {SOURCE: ("greek",)}
     assert len(only.subsets["greek"]) == 4
-
-
-def test_tasks_take_as_many_subsets_as_there_are(grid: Grid):
     sizes = [math.comb(5, k) for k in range(2, 6)]  # 40% of 5 classes are 2
     assert len(selection.tasks(grid, "greek", subsets=50).subsets["greek"]) == sum(sizes)
 
@@ -65,10 +62,7 @@ def test_tasks_without_a_selection_use_the_first_sources_and_targets(grid: Grid)
         ({"target": "klingon"}, "klingon"),
         ({"sources": ["resnet9@glyphs"]}, "unknown network 'resnet9'"),
         ({"sources": ["resnet8@glyphs+klingon"]}, "unknown target 'klingon'"),
-        (
-            {"target": "greek", "sources": ["resnet8@glyphs+greek"]},
-            r"expected one that was not trained on greek, got resnet8@glyphs\+greek",
-        ),
+        ({"target": "greek", "sources": ["resnet8@glyphs+greek"]}, "one that was not trained on"),
     ],
 )
 def test_tasks_refuse(grid: Grid, given, message):
