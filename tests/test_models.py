@@ -107,20 +107,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _saved(folder: Path, content: object) -> str:
-    """The name of SqueezeNet with what a file under the weights folder holds."""
-    torch.save(content, folder / "new.pth")
-    return "squeezenet1_1@new.pth"
-
-
-def test_weights_saved_from_a_parallel_network_are_found_in_the_folder(folder: Path):
-    state = torchvision.models.squeezenet1_1().state_dict()
-    told = {"state_dict": {f"module.{name}": x for name, x in state.items()}, "best_prec1": 58.2}
-    source = models.load(_saved(folder, told))
-    assert torch.equal(source.module.state_dict()["features.0.weight"], state["features.0.weight"])
-    assert source.preprocessing == Preprocessing(256, 224)
-
-
 def test_weights_that_are_missing_damaged_or_of_another_size(folder: Path):
     with pytest.raises(FileNotFoundError, match=f"no weight file x.safetensors in {folder}"):
         models.load("resnet18@x.safetensors")
@@ -128,9 +114,9 @@ def test_weights_that_are_missing_damaged_or_of_another_size(folder: Path):
     damaged = r"resnet18-f37072fd\.pth is there, but has the sha256 .*, not f37072fd: delete it"
     with pytest.raises(OSError, match=damaged):
         models.load("resnet18@IMAGENET1K_V1")
-    name = _saved(folder, {"state_dict": torchvision.models.squeezenet1_0().state_dict()})
+    torch.save(torchvision.models.squeezenet1_0().state_dict(), folder / "new.pth")
     with pytest.raises(ValueError, match="do not fit SqueezeNet"):
-        models.load(name)
+        models.load("squeezenet1_1@new.pth")
 
 
 def test_densenet_files_with_the_names_of_the_first_version(tmp_path: Path):
@@ -154,14 +140,10 @@ def test_safetensors_in_torchvisions_layout(folder: Path):
     weight = source.module.state_dict()["classifier.1.weight"]
     assert (len(weight), weight.dtype) == (12, torch.float32)
     assert source.preprocessing == Preprocessing(64, 64)
-    (folder / "s.safetensors").write_bytes(b"short")
-    with pytest.raises(ValueError, match="cannot read the weights"):
-        models.load("squeezenet1_1@s.safetensors", size=64)
+    assert models.load("squeezenet1_1@s.safetensors").preprocessing == Preprocessing(256, 224)
 
 
-def test_published_weights_come_from_the_official_address_with_their_preprocessing(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_published_weights_come_with_their_preprocessing(folder: Path, monkeypatch):
     weights, asked = torchvision.models.ResNet18_Weights.IMAGENET1K_V1, list[tuple[str, Any]]()
 
     def fetch(url: str, path: Path, checksum: str) -> Path:

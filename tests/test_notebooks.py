@@ -43,24 +43,6 @@ def test_wrong_parameters(values, message):
         analysis.parameters(_namespace(**values))
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"suite": "glif"}, "unknown suite 'glif'; choose one of: glyphs"),
-        ({"target": "klingon"}, "unknown target 'klingon'; choose one of"),
-        ({"sources": "resnet8@glyphs, resnet9@glyphs"}, "unknown network 'resnet9'"),
-        ({"metrics": "leep,lip"}, "unknown metric 'lip'; choose one of"),
-        ({"metrics": " , "}, "unknown metric ''; choose one of"),
-        ({"seeds": 0}, "seeds: .*at least 1"),
-        ({"output": "README.md/runs"}, "output: cannot write to README.md/runs"),
-        ({"fraction": 2.0}, "hardness.fraction"),
-    ],
-)
-def test_start_refuses(given, message):
-    with pytest.raises(ValueError, match=message):
-        analysis.start(given)
-
-
 def test_start_applies_overrides_and_leaves_own_parameters_to_the_notebook():
     with pytest.raises(ValueError, match="unknown parameter 'sizes'"):
         analysis.start({"target": "greek", "sizes": "1"})

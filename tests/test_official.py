@@ -103,13 +103,22 @@ def test_what_was_interrupted_goes_on(official, name: str):
         data.load(spec(name))
     came = (root / f"{file.name}.part").stat().st_size
     official.server.cut = False
-    data.load(spec(name))
-    assert (f"/{name}/{file.name}", f"bytes={came}-") in official.server.asked
+    with ThreadPoolExecutor(2) as pool:  # two that want the same wait for each other
+        tuple(pool.map(lambda _: data.load(spec(name)), range(2)))
+    asked = [one for one in official.server.asked if one[0] == f"/{name}/{file.name}"]
+    assert asked == [(f"/{name}/{file.name}", None), (f"/{name}/{file.name}", f"bytes={came}-")]
     assert not [*root.rglob("*.part"), *root.rglob("*.lock.*"), *root.glob(".unpacking")]
 
     official.server.asked.clear()  # unpacked: nothing is asked for, with or without the archives
     shutil.rmtree(folder)
+    count = len([*root.rglob("*.*")])
+    made = next(iter(file.makes))  # as if killed while it was unpacked: from its archive again
+    half = root / ".unpacking" / made
+    half.parent.mkdir(parents=True)
+    (root / made).rename(half)
+    next(path for path in half.rglob("*.*") if path.is_file()).unlink()
     data.load(spec(name))
+    assert len([*root.rglob("*.*")]) == count
     for one in SETS[name].files:
         if one.makes:
             (root / one.name).unlink()
@@ -118,47 +127,18 @@ def test_what_was_interrupted_goes_on(official, name: str):
 
 
 @pytest.mark.parametrize("name", DOWNLOADED)
-def test_what_is_half_unpacked_is_unpacked_again(official, name: str):
-    official.add(name, images_per_class=1)
-    root, of = official.data / name, SETS[name]
-    data.load(spec(name))
-    count = len([*root.rglob("*.*")])
-    made = next(iter(of.files[0].makes))  # as if killed while it was unpacked
-    half = root / ".unpacking" / made
-    half.parent.mkdir(parents=True)
-    (root / made).rename(half)
-    next(path for path in half.rglob("*.*") if path.is_file()).unlink()
-    official.server.asked.clear()
-    data.load(spec(name))
-    assert len([*root.rglob("*.*")]) == count
-    assert official.server.asked == []  # its archive is still there
-
-
-def test_two_that_want_the_same_set_wait_for_each_other(official):
-    official.add("stanford_dogs")
-    with ThreadPoolExecutor(3) as pool:
-        splits = [*pool.map(lambda _: data.load(spec("stanford_dogs")), range(3))]
-    assert {len(split["train"]) for split in splits} == {21}
-    assert sorted(official.server.asked) == [
-        (f"/stanford_dogs/{file}.tar", None) for file in ("images", "lists")
-    ]
-
-
-@pytest.mark.parametrize("name", DOWNLOADED)
 def test_another_file_is_refused(official, name: str):
-    folder = official.add(name, images_per_class=1)
-    file = SETS[name].files[0]
-    path = folder / Path(file.name).name
-    content = bytearray(path.read_bytes())
+    path = official.add(name, images_per_class=1) / Path(SETS[name].files[0].name).name
+    content, wanted = bytearray(path.read_bytes()), SETS[name].files[0].checksum
     content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    wanted = str(file.checksum).removeprefix("md5:")
-    with pytest.raises(data.MissingDataError, match=rf"it has the md5 \w+, not {wanted}"):
-        data.load(spec(name))
-    assert not [p for p in (official.data / name).rglob("*") if p.name != ".lock"]
-    path.write_bytes(bytes(content) + b"more")  # of another size
-    with pytest.raises(data.MissingDataError, match="bytes, not the"):
-        data.load(spec(name))
+    for changed, told in (
+        (content, rf"it has the md5 \w+, not {str(wanted).removeprefix('md5:')}"),
+        (content + b"more", "bytes, not the"),  # of another size
+    ):
+        path.write_bytes(changed)
+        with pytest.raises(data.MissingDataError, match=told):
+            data.load(spec(name))
+        assert not [p for p in (official.data / name).rglob("*") if p.name != ".lock"]
 
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])

@@ -141,7 +141,7 @@ def test_a_source_by_a_function(place: Place) -> None:
 
 def test_a_metric(place: Place) -> None:
     place.write("my_metrics.py")
-    place.run(block("runs/metric.ipynb"), HASTE_SCHEDULER="1")
+    place.run(block("runs/metric.ipynb"))
     rows = place.rows().query("metric == 'nearest' and variant != 'static'")
     assert len(set(rows["score"])) > 1
     assert rows["score"].between(0, 1).all()

@@ -160,7 +160,7 @@ def test_environment_variables_are_documented() -> None:
     assert {*re.findall(r"HASTE_[A-Z]+", (ROOT / "README.md").read_text())} <= read
 
 
-def test_imports_run_downwards() -> None:
+def test_imports_run_downwards(tmp_path: Path) -> None:
     """In the layers of the book's picture, scripts apart; and nowhere in a circle."""
     graph = architecture.parts()
     depth = {name: row for row, layer in enumerate(architecture.LAYERS) for name in layer}
@@ -169,14 +169,9 @@ def test_imports_run_downwards() -> None:
     assert upwards == set()
     for each in (graph, architecture.imports()):
         tuple(graphlib.TopologicalSorter(each).static_order())  # CycleError names the circle
-    assert {b for others in architecture.imports().values() for b in others}.isdisjoint(
-        architecture.SCRIPTS
-    )
-
-
-def test_imports_are_seen(tmp_path: Path) -> None:
-    """Within functions, for the types alone, and of names within a module."""
-    file = tmp_path / "module.py"
+    imported = {b for others in architecture.imports().values() for b in others}
+    assert imported.isdisjoint(architecture.SCRIPTS)
+    file = tmp_path / "module.py"  # imports are seen within functions and for the types alone
     file.write_text(
         "import numpy\nfrom hastelib.metrics import leep\nfrom hastelib import features, rank\n"
         "if TYPE_CHECKING:\n    import hastelib.data.base\n"

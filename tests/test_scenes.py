@@ -27,9 +27,7 @@ SPEC = Masks(
 )
 
 
-def test_parquet_masks_are_read_and_the_void_ignored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parquet_masks_are_read_and_the_void_ignored(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("HASTE_DATA", str(tmp_path))
     with pytest.raises(MissingDataError, match=r"train\.parquet.*HASTE_DATA"):
         load(SPEC)
@@ -87,9 +85,7 @@ def test_image_and_mask_are_resized_and_cut_together() -> None:
     assert Pictures(_split([(80, 60)]), 24, "bilinear").shape == (32, 24)
 
 
-def test_scenes_come_in_order_shuffled_or_without_a_single_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_scenes_come_in_order_shuffled_or_without_a_single_one(monkeypatch) -> None:
     data = _split([(8, 8)] * 5)
     split = Pictures(data, 8, "bilinear")
     split.everything = (

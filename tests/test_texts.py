@@ -31,9 +31,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def made(**changes) -> Texts:
-    return Texts(
-        **{"kind": "texts", "train": "made/train.parquet", "test": "made/test.parquet", **changes}
-    )
+    files = {split: f"made/{split}.parquet" for split in ("train", "test")}
+    return Texts(**{"kind": "texts", **files, **changes})
 
 
 def test_parquet_layout(folder: Path) -> None:
@@ -41,13 +40,9 @@ def test_parquet_layout(folder: Path) -> None:
     assert data["train"].column_names == ["text", "label"]
     assert {split: len(part) for split, part in data.items()} == {"train": 100, "test": 20}
     assert data["train"].features["label"].names == ["low", "mid", "high"]
-
-
-def test_other_columns_and_plain_labels(folder: Path) -> None:
     columns = {"body": ["a", "b", "c", "d"], "mood": ["up", "down", "up", "down"]}
     datasets.Dataset.from_dict(columns).to_parquet(folder / "own.parquet")
-    spec = made(train="own.parquet", test="own.parquet", text="body", label="mood")
-    data = load(spec)
+    data = load(made(train="own.parquet", test="own.parquet", text="body", label="mood"))
     assert data["train"].features["label"].names == ["down", "up"]
     assert data["train"]["text"][:] == columns["body"]
     assert data["train"]["label"][:] == [1, 0, 1, 0]
