@@ -11,6 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
+
+CLUSTER = [  # a cluster's own business, on this machine's loopback
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Creating scratch directories"),  # slow where it is busy
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
+]
 
 
 def add(a: int, b: int) -> int:

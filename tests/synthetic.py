@@ -1,4 +1,4 @@
-"""A frame as a small section would write it, from made-up accuracies and scores."""
+"""Made-up data: a suite of a few letters, and a frame as a small section would write it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hastelib import suites
+from hastelib.glyphs import Glyphs
 from hastelib.records import SCHEMA, check
+from hastelib.suites import Suite
 
 SOURCES = tuple(f"resnet{n}@glyphs" for n in (8, 14, 20)) + tuple(
     f"densenet{n}@glyphs" for n in (10, 16, 22, 28)
 )
 TARGETS = ("greek", "cyrillic", "georgian")
 NOISE = {"all": 0.08, "random": 0.10, "ca": 0.09, "cs": 0.06}
+
+
+def suite(
+    sources: Sequence[str], letters: dict[str, str], seeds: Sequence[int] = (0,), **changes: Any
+) -> Suite:
+    """The embedded suite with few letters of its targets, fine-tuned for an epoch."""
+    chosen, _ = suites.load("glyphs").select(sources=sources, seeds=seeds, epochs=1, draws=3)
+    size: Any = {"kind": "glyphs", "train": 10}
+    targets = {name: Glyphs(characters=some, test=6, **size) for name, some in letters.items()}
+    data = Glyphs(characters="A-C", test=2, **size)
+    return chosen.model_copy(update={"targets": targets, "source_data": data, **changes})
 
 
 def row(**changes: Any) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.stats
 from PIL import Image
 from synthetic import SOURCES, TARGETS, gone, rows
 
@@ -33,15 +32,16 @@ def boot(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def of(frame: pd.DataFrame, metric: str, target: str, variant: str, draw: int = 0) -> pd.DataFrame:
-    return frame.query(
-        "metric == @metric and target == @target and variant == @variant and draw == @draw"
-    )
+    told = {"metric": metric, "target": target, "variant": variant, "draw": draw}
+    return frame[(frame[[*told]] == pd.Series(told)).all(axis=1)]
 
 
 # The bootstrap
 
 
-@pytest.mark.parametrize("statistic", ["pearson", "spearman", "kendall", "weighted_kendall"])
+@pytest.mark.parametrize(
+    "statistic", ["pearson", "spearman", "kendall", "weighted_kendall", "regret"]
+)
 def test_a_cell_is_the_statistic_of_its_rows(frame: pd.DataFrame, statistic: str):
     boot = analysis.bootstrap(frame, BY, statistic=statistic, **FEW)
     assert boot.shape == (51, 2 * 3 * 4)
@@ -59,40 +59,34 @@ def test_random_is_the_mean_of_the_draws_correlations(frame, boot):
     assert stricter > np.mean(values)  # averaging the scores first is another control
 
 
-def test_regret_is_what_the_first_choice_loses(frame):
-    boot = analysis.bootstrap(frame, BY, statistic="regret", **FEW)
-    one = of(frame, "leep", "greek", "all")
-    lost = one["accuracy"].max() - one.loc[one["score"].idxmax(), "accuracy"]
-    assert boot["leep", "greek", "all"].iloc[0] == pytest.approx(lost)
-    assert (boot >= -1e-12).all(axis=None)
-
-
-def test_the_order_of_rows_and_targets_does_not_matter(frame, boot):
-    turned = analysis.bootstrap(frame[frame["target"] != "cyrillic"].iloc[::-1], BY, **FEW)
-    ours = boot[turned.columns].iloc[0]
-    np.testing.assert_allclose(turned.iloc[0], ours, rtol=0, atol=1e-12)
-
-
-def test_a_source_that_lacks_one_variant_is_left_out_of_all(frame):
+def test_what_is_not_there_takes_no_more_with_it_than_it_must(frame, boot):
     hole = gone(frame, frame["source"].eq(SOURCES[0]) & frame["variant"].eq("cs"))
-    boot = analysis.bootstrap(hole, BY, **FEW)
     rest = analysis.bootstrap(frame[frame["source"] != SOURCES[0]], BY, **FEW)
-    pd.testing.assert_frame_equal(boot, rest)
-
-
-def test_a_variant_without_any_score_is_nan_and_takes_nothing_with_it(frame, boot):
-    lost = gone(frame, frame["variant"].eq("cs"))
-    found = analysis.bootstrap(lost, BY, **FEW)
+    pd.testing.assert_frame_equal(analysis.bootstrap(hole, BY, **FEW), rest)
+    turned = analysis.bootstrap(frame[frame["target"] != "cyrillic"].iloc[::-1], BY, **FEW)
+    np.testing.assert_allclose(turned.iloc[0], boot[turned.columns].iloc[0], rtol=0, atol=1e-12)
+    found = analysis.bootstrap(gone(frame, frame["variant"].eq("cs")), BY, **FEW)
     assert found.xs("cs", axis=1, level="variant").isna().all(axis=None)
     rest = [column for column in found if column[2] != "cs"]
     pd.testing.assert_frame_equal(found[rest], boot[rest])
+    # Means are over the cells that have a value.
+    lost = gone(frame, frame["target"].eq("greek") & frame["variant"].eq("cs"))
+    mean = analysis.mean(analysis.bootstrap(lost, BY, **FEW))
+    assert list(mean.columns.names) == ["metric", "variant"]
+    for variant, there in (("cs", TARGETS[1:]), ("all", TARGETS)):
+        kept = boot.loc[:, [("leep", target, variant) for target in there]].mean(axis=1)
+        np.testing.assert_allclose(mean["leep", variant], kept)
 
 
-def test_few_units_have_no_interval_and_two_no_value(frame):
+def test_few_units_have_no_interval_and_two_no_value(frame, boot):
     four = analysis.bootstrap(frame[frame["source"].isin(SOURCES[:4])], BY, **FEW)
     found = analysis.summary(four)
     assert found["value"].notna().all()
     assert found[["low", "high"]].isna().all(axis=None)
+    column = boot["leep", "greek", "all"]
+    value, *ends = analysis.summary(boot).loc[("leep", "greek", "all")]
+    assert value == column.iloc[0]
+    assert ends == pytest.approx(np.quantile(column.iloc[1:], [0.025, 0.975]), abs=1e-12)
     two = analysis.bootstrap(frame[frame["source"].isin(SOURCES[:2])], BY, **FEW)
     assert two.isna().all(axis=None)
 
@@ -121,30 +115,9 @@ def test_gains_are_paired(frame, boot):
     np.testing.assert_array_equal(gains["leep", "greek", "cs"], difference)
     with pytest.raises(ValueError, match=r"other: expected one of .*, got 'static'"):
         analysis.against(boot, "static")
-
-
-def test_means_are_over_the_cells_that_have_a_value(frame):
-    lost = gone(frame, frame["target"].eq("greek") & frame["variant"].eq("cs"))
-    mean = analysis.mean(analysis.bootstrap(lost, BY, **FEW))
-    boot = analysis.bootstrap(frame, BY, **FEW)
-    assert list(mean.columns.names) == ["metric", "variant"]
-    for variant, there in (("cs", TARGETS[1:]), ("all", TARGETS)):
-        kept = boot.loc[:, [("leep", target, variant) for target in there]].mean(axis=1)
-        np.testing.assert_allclose(mean["leep", variant], kept)
-
-
-def test_against_and_mean_work_on_a_single_level(frame):
-    boot = analysis.bootstrap(frame.query("metric == 'leep' and target == 'greek'"), ["variant"])
-    gain = analysis.against(boot, "all")["cs"].iloc[0]
-    assert gain.item() == pytest.approx((boot["cs"] - boot["all"]).iloc[0].item())
-
-
-def test_the_summary_is_the_value_and_the_middle_of_the_resamples(boot):
-    found = analysis.summary(boot).loc[("leep", "greek", "all")]
-    column = boot["leep", "greek", "all"]
-    assert found["value"] == column.iloc[0]
-    low, high = np.quantile(column.iloc[1:], [0.025, 0.975])
-    assert (found["low"], found["high"]) == pytest.approx((low, high), abs=1e-12)
+    one = frame.query("metric == 'leep' and target == 'greek'")  # of a single level
+    gain = analysis.against(analysis.bootstrap(one, ["variant"], **FEW), "all")["cs"]
+    np.testing.assert_allclose(gain.to_numpy().ravel(), difference, atol=1e-12)
 
 
 def test_the_interval_covers():
@@ -169,9 +142,8 @@ def test_ensembles_are_weighted_by_copies_of_their_members():
     names = ensembles_of(6, 3)
     generator = np.random.default_rng(3)
     scores, accuracies = generator.normal(size=(2, len(names))) + 100
-    frame = pd.DataFrame(
-        {"source": names, "variant": "all", "score": scores, "accuracy": accuracies}
-    )
+    columns = {"source": names, "variant": "all", "score": scores, "accuracy": accuracies}
+    frame = pd.DataFrame(columns)
     found = analysis.bootstrap(frame, ["variant"], members="|", resamples=40)["all"]
     assert found.iloc[0].item() == pytest.approx(np.corrcoef(scores, accuracies)[0, 1])
     weights = analysis.ensemble_weights(names, "|", 40)
@@ -188,14 +160,9 @@ def test_ensembles_are_weighted_by_copies_of_their_members():
         assert value.item() == pytest.approx(np.corrcoef(scores[there], accuracies[there])[0, 1])
         checked += 1
     assert checked > 20
-
-
-def test_a_pool_too_small_has_no_interval():
-    """Of four members and ensembles of three, only resamples without repetition have any."""
-    scores, accuracies = np.random.default_rng(0).normal(size=(2, 4))
-    frame = pd.DataFrame({"source": ensembles_of(4, 3), "variant": "all", "score": scores})
-    boot = analysis.bootstrap(frame.assign(accuracy=accuracies), ["variant"], members="|")
-    found = analysis.summary(boot).iloc[0]
+    # Of four members and ensembles of three, only resamples without repetition have any.
+    small = frame[:4].assign(source=ensembles_of(4, 3))
+    found = analysis.summary(analysis.bootstrap(small, ["variant"], members="|")).iloc[0]
     assert -1 <= found["value"] <= 1
     assert found[["low", "high"]].isna().all()
 
@@ -206,7 +173,7 @@ def test_intervals_over_members_cover_and_those_over_ensembles_do_not():
     chosen = np.array(list(itertools.combinations(range(11), 4)))
     truth = 0.5 * math.sqrt(4 / (4 + 0.35**2 * 4 * 3 / 2))
     parts = []
-    for draw in range(60):
+    for draw in range(40):
         a, b = generator.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], size=11).T
         pairs = np.triu(generator.normal(size=(11, 11)), 1)
         pairs += pairs.T
@@ -226,29 +193,26 @@ def test_intervals_over_members_cover_and_those_over_ensembles_do_not():
 # Claims, accuracies, bins
 
 
-def test_claims_that_fail_stop_the_page():
+def test_claims_that_fail_stop_the_page(capsys):
     analysis.verify({"one": (1, 1.0), "yes": (True, np.bool_(True))})
     with pytest.raises(ValueError, match=r"do not hold:\n  wins: expected 3, got 4"):
         analysis.verify({"wins": (3, 4), "right": (1, 1)})
-
-
-def test_claims_of_another_run_are_passed_over_aloud(capsys):
-    assert analysis.verify({"wins": (3, 4)}, when=False) is None
+    assert analysis.verify({"wins": (3, 4)}, when=False) is None  # of another run
     assert "Not checked: 1 claims" in capsys.readouterr().out
 
 
 def test_accuracies_that_do_not_differ_are_nothing_to_predict():
     frame = rows(targets=["greek"])
-    found = analysis.spread(frame).loc["greek"]
     values = frame.drop_duplicates("source")["accuracy"]
-    assert found["range"] == pytest.approx(values.max() - values.min())
-    assert found["times"] == pytest.approx(found["range"] / 0.012)
-    assert found["verdict"] == ""
-    noisy = analysis.spread(frame.assign(accuracy_std=0.2)).loc["greek"]
-    assert noisy["verdict"] == "nothing to predict"
-    once = analysis.spread(frame.assign(accuracy_std=math.nan)).loc["greek"]
-    assert math.isnan(once["times"])
-    assert once["verdict"] == ""
+    width = values.max() - values.min()
+    nothing = "nothing to predict"
+    for std, times, verdict in (
+        (0.012, width / 0.012, ""), (0.2, width / 0.2, nothing), (math.nan, math.nan, "")
+    ):  # fmt: skip
+        found = analysis.spread(frame.assign(accuracy_std=std)).loc["greek"]
+        assert found["range"] == pytest.approx(width)
+        assert found["times"] == pytest.approx(times, nan_ok=True)
+        assert found["verdict"] == verdict
 
 
 @pytest.mark.parametrize(("n", "bins"), [(10, 5), (13, 5), (7, 3)])
@@ -263,14 +227,11 @@ def test_bins_are_those_of_array_split(n: int, bins: int):
 # The paper, tables and figures
 
 
-def test_the_papers_numbers_are_one_frame():
+def test_numbers_and_intervals_read_as_they_are():
     assert len(paper.read()) == sum(len(paper.read(which)) for which in range(1, 14)) == 466
     assert list(paper.read(12, 1)["table"].unique()) == [12, 1]
     with pytest.raises(ValueError, match=r"from 1 to 13, got \[14\]"):
         paper.read(14)
-
-
-def test_numbers_and_intervals_read_as_they_are():
     assert tables.number(-0.0004) == "0.000"
     assert tables.number(-1.5, 1) == "−1.5"
     assert tables.number(0.25, 2, sign=True) == "+0.25"
@@ -278,6 +239,10 @@ def test_numbers_and_intervals_read_as_they_are():
     assert tables.interval(-0.5, 0.0004) == "[−0.50, +0.00]"  # does not end below zero
     assert tables.interval(-0.0004, 0.5) == "[−0.00, 0.50]"
     assert tables.interval(math.nan, 1) == ""
+    assert tables.label("h_score") == "H-score"
+    assert tables.source("resnet14@glyphs+greek") == "resnet14+greek"
+    names = "densenet22@glyphs", "mobilenet_v2@x", "mobilenetv1_050@pocket", "vgg16@y"
+    assert [*map(tables.family, names)] == ["densenet", "mobilenet", "mobilenet", "vgg"]
 
 
 def test_a_table_joins_value_and_interval(boot):
@@ -298,21 +263,13 @@ def test_the_wide_table_has_groups_means_and_bold(boot):
     assert rows == 1 + 2 * (3 + 1)  # a head, then targets and their mean for each metric
     for (metric, target, variant), value in summary["value"].items():
         text = tables.number(value)
-        bold = variant in ("ca", "cs") and round(value, 3) > round(
-            summary["value"][metric, target, "all"], 3
-        )
+        plain = round(summary["value"][metric, target, "all"], 3)
+        bold = variant in ("ca", "cs") and round(value, 3) > plain
         assert (f"<b>{text}</b>" if bold else f">{text}<") in html
     mean = analysis.summary(analysis.mean(boot)).loc[("leep", "all")]
     assert tables.short(tables.interval(mean["low"], mean["high"])) in html
     both = tables.beside(tables.wide(summary), tables.wide(summary))._repr_html_()
     assert both.count("<table") == 2
-
-
-def test_labels():
-    assert tables.label("h_score") == "H-score"
-    assert tables.source("resnet14@glyphs+greek") == "resnet14+greek"
-    names = "densenet22@glyphs", "mobilenet_v2@x", "mobilenetv1_050@pocket", "vgg16@y"
-    assert [*map(tables.family, names)] == ["densenet", "mobilenet", "mobilenet", "vgg"]
 
 
 def test_figures_have_a_caption_and_a_description(boot, capsys):
@@ -325,18 +282,6 @@ def test_figures_have_a_caption_and_a_description(boot, capsys):
     with pytest.raises(ValueError, match="needs a caption"):
         plots.html(figure, " ", "alt")
     plt.close(figure)
-
-
-def test_static_is_the_mean_standardised_accuracy_on_the_others():
-    a = np.random.default_rng(0).uniform(size=(4, 6))
-    z = scipy.stats.zscore(a, axis=1)
-    np.testing.assert_allclose(stats.static(a), [np.delete(z, t, 0).mean(0) for t in range(4)])
-    assert np.isnan(stats.static(a[:1])).all()
-    a[1, 2] = np.nan
-    found = stats.static(a)
-    assert np.isfinite(found).all()
-    same = stats.static(np.vstack([a[:, :2], np.full(2, 0.5)]))  # the last says nothing
-    np.testing.assert_allclose(same[:4] * 4, stats.static(a[:, :2]) * 3)
 
 
 def test_a_gallery_has_a_row_a_title_and_a_text_a_picture():

@@ -20,15 +20,12 @@ import hastelib
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+FLAGS = (
+    "no-sandbox disable-background-networking disable-component-update disable-sync no-first-run"
+)
 DESKTOP, PHONE = (1280, 900), (390, 844)
 
+IDS = "[...document.querySelectorAll('[id]')].map(e => e.id)"
 LENGTH = """() => [
     document.querySelector("article").scrollHeight,
     document.querySelector("article").innerText.split(/\\s+/).length,
@@ -87,8 +84,9 @@ def site() -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     assert chromium, "the book is tested in Chromium: apt-get install chromium"
+    flags = [f"--{flag}" for flag in FLAGS.split()]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         yield browser
         browser.close()
 
@@ -134,6 +132,7 @@ def test_page_is_whole(visit: Visit, name: str) -> None:
     formulas = page.locator(".math")
     rendered = page.locator(".math mjx-container")
     assert rendered.count() >= formulas.count()
+    assert rendered.count() > 0 or name != "notebooks/5_1_source"  # else there may be none at all
     # MathJax sets what it does not understand in a box, and a macro that nobody defined in red.
     broken = page.locator("mjx-merror, mjx-container [style*='color: red']")
     assert broken.all_text_contents() == []
@@ -167,9 +166,7 @@ def test_no_link_is_dead(visit: Visit) -> None:
     places: dict[str, set[str]] = {}
     for name in pages():
         page = visit.open(f"{name}.html")
-        places[f"{name}.html"] = set(
-            page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
-        )
+        places[f"{name}.html"] = {*page.evaluate(IDS)}
         found = "[...document.querySelectorAll('main a[href], nav a[href]')].map(a => a.href)"
         for link in page.evaluate(found):
             if link.startswith(visit.site):
@@ -182,12 +179,6 @@ def test_no_link_is_dead(visit: Visit) -> None:
         if not (there and known):
             dead[link] = where
     assert dead == {}
-
-
-def test_formulas_are_seen(visit: Visit) -> None:
-    """The test above would pass on a book without formulas."""
-    page = visit.open("notebooks/5_1_source.html")
-    assert page.locator(".math mjx-container").count() > 0
 
 
 @pytest.mark.parametrize("visit", [PHONE], indirect=True, ids=["phone"])

@@ -54,28 +54,29 @@ def test_lower_bounds_by_the_formula(n: int, z: int) -> None:
         own = sum(probs[j, most[i]] for j in range(n) if labels[j] == labels[i])
         soft.append(math.log(own / sum(probs[:, most[i]])))
     highest = float(np.mean([math.log(max(row)) for row in probs]))
-    expected = np.mean(soft) + highest
-    assert bounds.leep_lower_bound(probs, labels) == pytest.approx(expected, rel=1e-12)
+    for same in (probs, torch.tensor(probs)):
+        found = bounds.leep_lower_bound(same, labels)
+        assert type(found) is float
+        assert found == pytest.approx(np.mean(soft) + highest, rel=1e-12)
     hard = bounds.leep_lower_bound(probs, labels, joint="hard")
     assert hard == pytest.approx(references.nce(most, labels) + highest, rel=1e-12)
+    # Of one-hot probabilities LEEP, NCE and both bounds are the same number.
+    one_hot = np.eye(z)[most]
+    expected = pytest.approx(metrics.leep(one_hot, labels), rel=1e-12, abs=1e-12)
+    assert metrics.nce(most, labels) == expected
+    assert bounds.leep_lower_bound(one_hot, labels) == expected
+    assert bounds.leep_lower_bound(one_hot, labels, joint="hard") == expected
 
 
 @LIGHT
 @given(st.integers(0, 10**6), st.integers(2, 30), st.integers(2, 8))
 def test_the_soft_bound_holds_and_is_the_lower_one(seed: int, n: int, z: int) -> None:
     probs, labels = predictions(seed, n, z), overlapping(seed, n, 1, 2)[1]
-    low = bounds.leep_lower_bound(probs, labels)
-    assert low <= metrics.leep(probs, labels) + 1e-12
+    low, leep = bounds.leep_lower_bound(probs, labels), metrics.leep(probs, labels)
+    assert low <= leep + 1e-12
+    shares = np.unique(labels, return_counts=True)[1] / n
+    assert leep >= (shares * np.log(shares)).sum() - 1e-12  # minus the entropy of the labels
     assert low <= bounds.leep_lower_bound(probs, labels, joint="hard") + 1e-12
-
-
-def test_hard_source_labels_leave_no_room() -> None:
-    """Of one-hot probabilities LEEP, NCE and both bounds are the same number."""
-    probs, labels = np.eye(4)[[0, 0, 1, 2, 2, 2]], np.array([0, 1, 1, 0, 0, 5])
-    expected = pytest.approx(metrics.leep(probs, labels), rel=1e-12)
-    assert metrics.nce(probs.argmax(1), labels) == expected
-    assert bounds.leep_lower_bound(probs, labels) == expected
-    assert bounds.leep_lower_bound(probs, labels, joint="hard") == expected
 
 
 @pytest.mark.parametrize("classes", [2, 3, 50])
@@ -96,15 +97,6 @@ def test_the_bound_of_hard_counts_is_none(classes: int) -> None:
     assert all(excess(a) <= worst + 1e-12 for a in np.linspace(1 / classes + 0.01, 1, 20))
 
 
-@LIGHT
-@given(st.integers(0, 10**6), st.integers(2, 30), st.integers(2, 8))
-def test_leep_is_at_least_minus_the_entropy_of_the_labels(seed: int, n: int, z: int) -> None:
-    labels = overlapping(seed, n, 1, 3)[1]
-    shares = np.unique(labels, return_counts=True)[1] / n
-    leep = metrics.leep(predictions(seed, n, z), labels)
-    assert leep >= (shares * np.log(shares)).sum() - 1e-12
-
-
 # The best linear head
 
 
@@ -121,6 +113,23 @@ def test_the_best_linear_head_is_scikit_learns(n: int, d: int, classes: int) -> 
     expected = np.log(other.predict_proba(x)[np.arange(n), own]).mean()
     assert found.log_likelihood == pytest.approx(expected, abs=1e-6)
     assert bounds.optimal_log_likelihood(x, labels) == found.log_likelihood
+
+
+ENTROPY = -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
+
+
+@pytest.mark.parametrize(
+    ("x", "labels", "expected"),
+    [
+        ([0, 0, 1, 1], [0, 0, 0, 1], 0.5 * math.log(0.5)),  # a supremum that is not attained
+        ([1, 1, 1, 1], [0, 0, 0, 1], -ENTROPY),  # no spread
+        ([0, 0, 0], [7, 7, 7], 0),  # one class
+    ],
+)
+def test_the_best_linear_head_at_the_ends(x: list, labels: list, expected: float) -> None:
+    found = bounds.linear_head(np.array(x, float)[:, None], np.array(labels))
+    assert found.log_likelihood == pytest.approx(expected, abs=1e-7)
+    assert found.gap <= 1e-5
 
 
 def test_three_points_that_no_linear_head_can_tell_apart() -> None:
@@ -151,28 +160,10 @@ def test_separable_data_are_found_as_a_linear_programme_finds_them() -> None:
         assert (found.log_likelihood == 0) == found.separable
         kinds.add(found.separable)
     assert kinds == {True, False}
-
-
-@pytest.mark.parametrize("d", [11, 40])
-def test_more_dimensions_than_samples_separate_anything(d: int) -> None:
-    x, labels = np.random.default_rng(0).normal(size=(12, d)), np.arange(12) % 3
-    with pytest.warns(bounds.SeparableDataWarning, match="supremum 0"):
-        assert bounds.optimal_log_likelihood(x, labels) == 0
-
-
-def test_classes_that_touch_have_a_supremum_that_is_not_attained() -> None:
-    """Half of class 0 can be told apart for certain, the rest coincides with class 1."""
-    x, labels = np.array([[0.0], [0.0], [1.0], [1.0]]), np.array([0, 0, 0, 1])
-    found = bounds.linear_head(x, labels)
-    assert found.log_likelihood == pytest.approx(0.5 * math.log(0.5), abs=1e-6)
-    assert found.gap <= 1e-5
-    assert not found.separable
-
-
-def test_one_class_and_no_spread() -> None:
-    assert bounds.optimal_log_likelihood(np.zeros((3, 2)), np.full(3, 7)) == 0
-    same = bounds.linear_head(np.ones((4, 2)), np.array([0, 0, 0, 1]))
-    assert same.log_likelihood == pytest.approx(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    for d in (11, 40):  # more dimensions than samples separate anything
+        x, labels = np.random.default_rng(0).normal(size=(12, d)), np.arange(12) % 3
+        with pytest.warns(bounds.SeparableDataWarning, match="supremum 0"):
+            assert bounds.optimal_log_likelihood(torch.tensor(x), labels) == 0
 
 
 @LIGHT
@@ -183,15 +174,3 @@ def test_the_best_linear_head_ignores_names_order_scale_and_place(seed: int, sca
     order = np.random.default_rng(seed).permutation(25)
     moved = bounds.linear_head(x[order] * scale + 5 * scale, 9 - labels[order])
     assert moved.log_likelihood == pytest.approx(value, abs=1e-6)
-
-
-def test_kinds_of_input_agree_and_stay() -> None:
-    x, labels = overlapping(1, 30, 2, 2)
-    probs = predictions(1, 30, 4)
-    kept = x.copy(), probs.copy()
-    for function, value in ((bounds.optimal_log_likelihood, x), (bounds.leep_lower_bound, probs)):
-        score = function(value, labels)
-        assert type(score) is float
-        assert function(torch.tensor(value), torch.tensor(labels)) == pytest.approx(score, rel=1e-9)
-    assert (x == kept[0]).all()
-    assert (probs == kept[1]).all()

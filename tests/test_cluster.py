@@ -14,21 +14,16 @@ from pathlib import Path
 import jobs
 import pandas as pd
 import pytest
+import synthetic
 import yaml
 
-from hastelib import suites
 from hastelib.engine import Job, run
-from hastelib.glyphs import Glyphs
 from hastelib.grid import Grid
 from hastelib.store import Store
 
 PAGE = (Path(__file__).parents[1] / "book" / "cluster.md").read_text()
 FOLDERS = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Creating scratch directories"),  # slow where it is busy
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
-]
+pytestmark = jobs.CLUSTER
 
 
 def command(words: str) -> str:
@@ -74,12 +69,8 @@ def test_a_worker_killed_in_mid_fine_tuning(tmp_path: Path) -> None:
     """Every cell comes out, none twice but the killed one, and the table is the in-process one."""
     from distributed import LocalCluster
 
-    whole = suites.load("glyphs")
-    few = Glyphs(kind="glyphs", characters="α-δ", train=8, test=4)
-    letters = Glyphs(kind="glyphs", characters="A-C", train=6, test=2)
     sources = ("resnet8@glyphs", "densenet16@glyphs")
-    changes = {"targets": {"greek": few}, "source_data": letters, "sources": sources}
-    suite = whole.model_copy(update=changes).select(epochs=2, seeds=(0, 1, 2), draws=3)[0]
+    suite = synthetic.suite(sources, {"greek": "α-δ"}, seeds=(0, 1, 2)).select(epochs=2)[0]
     told = tmp_path / "told"
     told.mkdir()
     environment = {
@@ -126,18 +117,15 @@ def test_the_manifest_names_what_it_uses() -> None:
     assert text
     manifest = yaml.safe_load(text.group(1))
     cluster = manifest["spec"]["cluster"]["spec"]
-    pods = {
-        "job": manifest["spec"]["job"]["spec"],
-        "worker": cluster["worker"]["spec"],
-        "scheduler": cluster["scheduler"]["spec"],
-    }
+    pods = {name: cluster[name]["spec"] for name in ("worker", "scheduler")}
+    pods["job"] = manifest["spec"]["job"]["spec"]
     for kind, pod in pods.items():
         (container,) = pod["containers"]
         volumes = {one["name"] for one in pod.get("volumes", ())}
         assert {one["name"] for one in container.get("volumeMounts", ())} == volumes
         told = {one["name"] for one in container.get("env", ())}
         assert told == (set() if kind == "scheduler" else {"HASTE_CACHE", "HASTE_DATA"})
-    (scheduler,) = pods["scheduler"]["containers"]
-    served = {one["targetPort"] for one in cluster["scheduler"]["service"]["ports"]}
+    (scheduler,), service = pods["scheduler"]["containers"], cluster["scheduler"]["service"]
+    served = {one["targetPort"] for one in service["ports"]}
     assert served == {one["name"] for one in scheduler["ports"]}
-    assert cluster["scheduler"]["service"]["selector"]["dask.org/cluster-name"] == "haste"
+    assert service["selector"]["dask.org/cluster-name"] == "haste"

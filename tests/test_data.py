@@ -70,6 +70,33 @@ def test_parquet_is_split_stratified_and_seeded(parquet: Path):
     again, other = data.load(SPEC), data.load(SPEC.model_copy(update={"seed": 1}))
     assert data.fingerprint(splits["test"]) == data.fingerprint(again["test"])
     assert data.fingerprint(splits["test"]) != data.fingerprint(other["test"])
+    whole = data.load(SPEC, whole=True)  # source data, of which no test split is made
+    assert {split: len(rows) for split, rows in whole.items()} == {"train": 40}
+
+
+def test_what_is_not_there_or_does_not_fit(parquet: Path, monkeypatch):
+    published, local = datasets.Dataset.from_parquet(str(parquet)), data.load(SPEC)
+    for changes, message in (
+        ({"label": "class"}, r"no column \['class'\]; it has \['domain', 'img', 'label'\]"),
+        ({"where": {"domain": "film"}}, "no row has domain 'film'; there are photo, sketch"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            data.load(SPEC.model_copy(update=changes))
+    for label in (None, -1):
+        labels = [label, *published["label"][1:]]
+        published.remove_columns("label").add_column("label", labels).to_parquet(parquet)
+        with pytest.raises(ValueError, match="the train split: 1 of 40 rows have no label"):
+            data.load(SPEC)
+    parquet.write_bytes(parquet.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"cannot read .*train\.parquet as Parquet"):
+        data.load(SPEC)
+    parquet.unlink()
+    told = rf"{parquet.parents[1]}/set/train\.parquet.*HASTE_DATA"
+    with pytest.raises(data.MissingDataError, match=told):
+        data.load(SPEC)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: published)
+    remote = data.load(SPEC.model_copy(update={"hub": "someone/set"}))
+    assert data.fingerprint(local["train"]) == data.fingerprint(remote["train"])
 
 
 def test_parquet_rows_of_a_value(parquet: Path):
@@ -77,27 +104,6 @@ def test_parquet_rows_of_a_value(parquet: Path):
     split = data.load(SPEC.model_copy(update=changes))["train"]
     assert np.bincount(split["label"]).tolist() == [5] * 4
     assert [np.asarray(x)[0, 0, 0] for x in split["image"]] == [5 * i for i in range(20, 40)]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"label": "class"}, r"no column \['class'\]; it has \['domain', 'img', 'label'\]"),
-        ({"where": {"domain": "film"}}, "no row has domain 'film'; there are photo, sketch"),
-    ],
-)
-def test_parquet_that_does_not_fit_its_specification(parquet: Path, changes, message):
-    with pytest.raises(ValueError, match=message):
-        data.load(SPEC.model_copy(update=changes))
-
-
-@pytest.mark.parametrize("label", [None, -1])
-def test_rows_without_label_are_refused(parquet: Path, label):
-    split = datasets.Dataset.from_parquet(str(parquet))
-    labels = [label, *split["label"][1:]]
-    split.remove_columns("label").add_column("label", labels).to_parquet(parquet)
-    with pytest.raises(ValueError, match="the train split: 1 of 40 rows have no label"):
-        data.load(SPEC)
 
 
 def test_labels_that_are_text_are_numbered_alike_in_both_splits(parquet: Path):
@@ -155,32 +161,6 @@ def test_parquet_of_another_kind(parquet: Path, columns, message):
         data.load(SPEC)
 
 
-def test_truncated_parquet(parquet: Path):
-    parquet.write_bytes(parquet.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"cannot read .*train\.parquet as Parquet"):
-        data.load(SPEC)
-
-
-def test_missing_data_says_where_it_was_looked_for(tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("HASTE_DATA", str(tmp_path))
-    with pytest.raises(data.MissingDataError, match=rf"{tmp_path}/set/train\.parquet.*HASTE_DATA"):
-        data.load(SPEC)
-
-
-def test_parquet_without_a_test_split_stays_whole_as_source_data(parquet: Path):
-    whole = data.load(SPEC, whole=True)
-    assert {split: len(rows) for split, rows in whole.items()} == {"train": 40}
-
-
-def test_hub_serves_where_the_file_is_missing(parquet: Path, monkeypatch):
-    published = datasets.Dataset.from_parquet(str(parquet))
-    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: published)
-    local = data.load(SPEC)
-    parquet.unlink()
-    remote = data.load(SPEC.model_copy(update={"hub": "someone/set"}))
-    assert data.fingerprint(local["train"]) == data.fingerprint(remote["train"])
-
-
 # A folder of class folders
 
 
@@ -197,22 +177,37 @@ def of(path: Path) -> Folder:
     return Folder(kind="folder", path=str(path))
 
 
-def test_folder_is_split(folder: Path):
-    splits = data.load(of(folder))
-    assert {name: len(split) for name, split in splits.items()} == {"train": 16, "test": 4}
-    assert splits["train"].features["label"].names == ["cat", "dog"]
-
-
-def test_source_data_stay_whole(folder: Path, tmp_path_factory):
+def test_a_folder_is_split_but_source_data_stay_whole(folder: Path, tmp_path_factory):
     """A signature is of all source images, not of the 80% that a target is fine-tuned on."""
     spec = of(folder)
-    whole = data.load(spec, whole=True)
+    splits = data.load(spec)
+    assert {name: len(split) for name, split in splits.items()} == {"train": 16, "test": 4}
+    assert splits["train"].features["label"].names == ["cat", "dog"]
+    before, whole = data.fingerprint(splits["train"]), data.load(spec, whole=True)
     assert data.fingerprint(whole["train"]) == data.fingerprint(image_folder(folder))
     assert list(whole) == ["train"]
     both = tmp_path_factory.mktemp("both")
     for half in ("train", "test"):  # a split that is there stays
         shutil.copytree(folder, both / half)
     assert list(data.load(of(both), whole=True)) == ["train", "test"]
+    for path in folder.rglob("*.png"):
+        path.write_bytes(_png(77))
+    assert data.fingerprint(data.load(spec)["train"]) != before  # it follows the contents
+
+
+def test_folders_that_are_no_data_set(folder: Path):
+    (folder / "cat" / os.fsdecode(b"\xff.png")).write_bytes(_png(1))
+    with pytest.raises(ValueError, match="not UTF-8"):
+        image_folder(folder)
+    shutil.rmtree(folder / "cat")
+    with pytest.raises(ValueError, match=r"at least two classes, got \['dog'\]"):
+        data.load(of(folder))
+    shutil.rmtree(folder / "dog")
+    (folder / "cat").mkdir()
+    with pytest.raises(ValueError, match=r"one folder of images per class: no image in \['cat'\]"):
+        data.load(of(folder))
+    with pytest.raises(data.MissingDataError, match=r"no folder .*one folder of images per class"):
+        data.load(of(folder / "none"))
 
 
 def test_folder_with_its_own_split(tmp_path: Path):
@@ -232,12 +227,6 @@ def test_folder_with_its_own_split(tmp_path: Path):
     (tmp_path / "val").mkdir()
     with pytest.raises(ValueError, match="exactly train and test; rename or move"):
         data.load(of(tmp_path))
-
-
-def test_one_class_is_refused(folder: Path):
-    shutil.rmtree(folder / "dog")
-    with pytest.raises(ValueError, match=r"at least two classes, got \['cat'\]"):
-        data.load(of(folder))
 
 
 def test_every_format_that_pillow_reads_is_an_image(folder: Path):
@@ -268,7 +257,13 @@ def test_what_is_left_out_is_said_once_with_counts(folder: Path):
     assert len(warned) == 1
 
 
-def test_links_double_nothing(folder: Path, tmp_path_factory):
+def test_links_double_nothing_and_rows_tell_their_files(folder: Path, tmp_path_factory):
+    (folder / "cat" / "in").mkdir()
+    (folder / "cat" / "3.png").rename(folder / "cat" / "in" / "3.png")
+    split = image_folder(folder)
+    classes = [Path(path).relative_to(folder).parts[0] for path in images.paths(split)]
+    assert classes == ["cat"] * 10 + ["dog"] * 10
+    assert images.paths(split.select([9])) == [str(folder / "cat" / "in" / "3.png")]
     whole = data.fingerprint(image_folder(folder))
     other = tmp_path_factory.mktemp("other")
     (other / "new.png").write_bytes(_png(3))
@@ -284,52 +279,15 @@ def test_links_double_nothing(folder: Path, tmp_path_factory):
         assert images.paths(image_folder(folder))[-1] == str(folder / "dog" / "other" / "new.png")
 
 
-def test_rows_tell_their_files(folder: Path):
-    (folder / "cat" / "in").mkdir()
-    (folder / "cat" / "3.png").rename(folder / "cat" / "in" / "3.png")
-    split = image_folder(folder)
-    found = images.paths(split)
-    classes = [Path(str(path)).relative_to(folder).parts[0] for path in found]
-    assert classes == ["cat"] * 10 + ["dog"] * 10
-    assert found[9] == str(folder / "cat" / "in" / "3.png")
-    assert images.paths(split.select([9])) == [found[9]]
-
-
-def test_a_file_name_that_is_not_utf8(folder: Path):
-    (folder / "cat" / os.fsdecode(b"\xff.png")).write_bytes(_png(1))
-    with pytest.raises(ValueError, match="not UTF-8"):
-        image_folder(folder)
-
-
-def test_missing_and_empty_folders(tmp_path: Path):
-    with pytest.raises(data.MissingDataError, match=r"no folder .*one folder of images per class"):
-        data.load(of(tmp_path / "none"))
-    (tmp_path / "cat").mkdir()
-    with pytest.raises(ValueError, match=r"one folder of images per class: no image in \['cat'\]"):
-        data.load(of(tmp_path))
-
-
-def test_fingerprint_of_files_follows_their_contents(folder: Path):
-    spec = of(folder)
-    before = data.fingerprint(data.load(spec)["train"])
-    for path in folder.rglob("*.png"):
-        path.write_bytes(_png(77))
-    assert data.fingerprint(data.load(spec)["train"]) != before
-
-
 # Images
-
-
-def _images(split: datasets.Dataset, monkeypatch, in_memory: bool) -> Images:
-    if not in_memory:
-        monkeypatch.setattr("hastelib.data.images.IN_MEMORY", 0)
-    return Images(split, SMALL, "things")
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_batches_cover_the_split_in_order(folder: Path, monkeypatch, in_memory: bool):
+    if not in_memory:
+        monkeypatch.setattr("hastelib.data.images.IN_MEMORY", 0)
     split = data.load(of(folder))["train"]
-    images = _images(split, monkeypatch, in_memory)
+    images = Images(split, SMALL, "things")
     batches = list(images.batches(5))
     assert [len(labels) for _, labels in batches] == [5, 5, 5, 1]
     pixels = torch.cat([pixels for pixels, _ in batches])
@@ -339,10 +297,6 @@ def test_batches_cover_the_split_in_order(folder: Path, monkeypatch, in_memory: 
     first = np.asarray(split[0]["image"])[0, 0]
     assert pixels[0, :, 8, 8].tolist() == first.tolist()
 
-
-def test_batches_that_are_shuffled_or_without_a_last_one(folder: Path, monkeypatch):
-    images = _images(data.load(of(folder))["train"], monkeypatch, True)
-
     def order(seed: int) -> list[int]:
         generator = torch.Generator().manual_seed(seed)
         return torch.cat([x[:, 0, 0, 0] for x, _ in images.batches(4, shuffle=generator)]).tolist()
@@ -351,13 +305,8 @@ def test_batches_that_are_shuffled_or_without_a_last_one(folder: Path, monkeypat
     assert sorted(order(0)) == sorted(order(1))
     assert [len(y) for _, y in images.batches(5, drop_single=True)] == [5, 5, 5]
     assert [len(y) for _, y in images.batches(6, drop_single=True)] == [6, 6, 4]
-
-
-@pytest.mark.parametrize("in_memory", [True, False])
-def test_corrupt_image_is_named(folder: Path, monkeypatch, in_memory: bool):
-    (folder / "cat" / "3.png").write_bytes(_png(1)[:40])
-    splits = data.load(of(folder))
-    read = [_images(split, monkeypatch, in_memory).batches(4) for split in splits.values()]
+    (folder / "cat" / "3.png").write_bytes(_png(1)[:40])  # a corrupt one is named
+    read = [Images(s, SMALL, "things").batches(4) for s in data.load(of(folder)).values()]
     with pytest.raises(ValueError, match=r"^image \d+ of things .*3\.png.* cannot be decoded"):
         list(itertools.chain(*read))
 
@@ -373,17 +322,19 @@ def _saved(image: Image.Image, path: Path) -> torch.Tensor:
     return _seen(path, Preprocessing(2, 2))
 
 
-@pytest.mark.parametrize("ending", ["png", "tif", "pgm"])
-def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path, ending: str):
-    grey = np.array([[0, 257 * 100], [257 * 100 + 200, 65535]], np.uint16)
-    pixels = _saved(Image.fromarray(grey), tmp_path / f"x.{ending}")
-    assert pixels.tolist() == [[[0, 100], [101, 255]]] * 3
-
-
-@pytest.mark.parametrize(("kind", "word"), [(np.float32, "floats"), (np.int32, "32-bit integers")])
-def test_pixels_of_any_range_are_refused(tmp_path: Path, kind, word: str):
-    with pytest.raises(ValueError, match=rf"image 0 of things \(.*x\.tif\).*{word}.*8 or 16 bits"):
-        _saved(Image.fromarray(np.ones((2, 2), kind)), tmp_path / "x.tif")
+@pytest.mark.parametrize(
+    ("ending", "kind", "word"),
+    [("png", None, ""), ("tif", None, ""), ("pgm", None, ""), ("tif", np.float32, "floats"),
+     ("tif", np.int32, "32-bit integers")],
+)  # fmt: skip
+def test_sixteen_bits_are_scaled_to_eight_and_others_refused(tmp_path, ending, kind, word: str):
+    grey, path = np.array([[0, 25700], [25900, 65535]], kind or np.uint16), tmp_path / f"x.{ending}"
+    if kind is None:
+        assert _saved(Image.fromarray(grey), path).tolist() == [[[0, 100], [101, 255]]] * 3
+    else:
+        told = rf"image 0 of things \(.*x\.tif\).*{word}.*8 or 16 bits"
+        with pytest.raises(ValueError, match=told):
+            _saved(Image.fromarray(grey), path)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
@@ -403,17 +354,12 @@ def test_a_sliver_is_refused_before_it_fills_the_memory(tmp_path: Path, transfor
         _seen(tmp_path / "x.png", transform)
 
 
-def _bomb(side: int) -> bytes:
-    """A PNG file whose header says that it is so many pixels high and wide."""
-    content = bytearray(_png(0))
-    content[16:24] = side.to_bytes(4, "big") * 2
-    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
-    return bytes(content)
-
-
 @pytest.mark.parametrize("side", [9600, 16000])  # where Pillow warns, where it refuses
 def test_a_bomb_is_not_decoded(tmp_path: Path, side: int, monkeypatch):
-    (tmp_path / "x.png").write_bytes(_bomb(side))
+    content = bytearray(_png(0))
+    content[16:24] = side.to_bytes(4, "big") * 2  # its header says that it is so high and wide
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    (tmp_path / "x.png").write_bytes(content)
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("it was decoded"))
     with pytest.raises(ValueError, match=r"x\.png.* cannot be decoded \(too many pixels"):
         _seen(tmp_path / "x.png", SMALL)
@@ -450,27 +396,21 @@ def test_pixels_are_those_of_the_first_version_of_torchvisions_transforms(interp
 # Class subsets
 
 
-@pytest.mark.parametrize(("classes", "total"), [(2, 1), (4, 11), (6, 42), (7, 99)])
-def test_there_are_as_many_as_there_are(classes: int, total: int) -> None:
-    found = list(data.class_subsets(classes))
-    assert len(found) == len(set(found)) == total
-    assert {len(one) for one in found} == set(range(max(2, math.ceil(0.4 * classes)), classes + 1))
-    assert found == list(data.class_subsets(classes))
-    assert found != list(data.class_subsets(classes, seed=1)) or total == 1
-
-
 @pytest.mark.parametrize("classes", [25, 60, 200])
 def test_subsets_are_valid_and_sizes_even(classes: int) -> None:
+    for few, total in ((2, 1), (4, 11), (6, 42), (7, 99)):  # as many as there are
+        found = list(data.class_subsets(few))
+        assert len(found) == len(set(found)) == total
+        assert {len(one) for one in found} == set(range(max(2, math.ceil(0.4 * few)), few + 1))
+        assert found == list(data.class_subsets(few))
+        assert found != list(data.class_subsets(few, seed=1)) or total == 1
     found = list(itertools.islice(data.class_subsets(classes), 300))
     assert len(set(found)) == 300
     for one in found:
         assert list(one) == sorted(set(one))
         assert 0.4 * classes <= len(one) <= classes
         assert set(one) <= set(range(classes))
-    sizes = [len(one) / classes for one in found]
-    assert 0.6 < sum(sizes) / 300 < 0.8  # all sizes alike, not as many as sets of a size
-
-
-def test_one_class_has_no_subsets() -> None:
     with pytest.raises(ValueError, match="classes: expected at least 2, got 1"):
         next(data.class_subsets(1))
+    sizes = [len(one) / classes for one in found]
+    assert 0.6 < sum(sizes) / 300 < 0.8  # all sizes alike, not as many as sets of a size

@@ -16,12 +16,7 @@ from hastelib import engine
 from hastelib.data.images import cores
 from hastelib.engine import Job, JobsFailedError, run
 
-# The cluster's own business, on this machine's loopback.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Creating scratch directories"),  # slow where it is busy
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
-]
+pytestmark = jobs.CLUSTER
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -48,11 +43,6 @@ def scheduler(request: pytest.FixtureRequest) -> str:
     return "local" if request.param == "here" else request.getfixturevalue("address")
 
 
-def test_results_come_by_name_in_the_order_of_the_jobs(scheduler: str) -> None:
-    found = run([Job(f"{i} + 1", jobs.add, (i, 1)) for i in range(7)], scheduler)
-    assert list(found.items()) == [(f"{i} + 1", i + 1) for i in range(7)]
-
-
 def test_a_job_waits_for_those_it_needs(scheduler: str, tmp_path: Path) -> None:
     folder = str(tmp_path)
     run(
@@ -72,11 +62,13 @@ def test_one_bad_job_never_loses_the_others(scheduler: str, tmp_path: Path) -> N
         Job("bad", jobs.fail, ("no such file",)),
         Job("after", jobs.note, (str(tmp_path), "after"), needs=("bad",)),
         Job("later", jobs.note, (str(tmp_path), "later"), needs=("after",)),
-        *(Job(f"good {i}", jobs.add, (i, i)) for i in range(3)),
     ]
-    with pytest.raises(JobsFailedError, match="3 of 6 jobs failed") as failed:
-        run(listed, scheduler)
-    assert failed.value.results == {f"good {i}": 2 * i for i in range(3)}
+    good = [Job(f"good {i}", jobs.add, (i, i)) for i in range(7)]
+    with pytest.raises(JobsFailedError, match="3 of 10 jobs failed") as failed:
+        run([*listed, *good], scheduler)
+    results = [(f"good {i}", 2 * i) for i in range(7)]  # in the order of the jobs
+    assert [*failed.value.results.items()] == results
+    assert [*run(good, scheduler).items()] == results
     assert "ValueError: no such file" in failed.value.errors["bad"]
     why = "not run, since bad failed: ValueError: no such file"
     assert failed.value.errors["after"] == failed.value.errors["later"] == why
@@ -150,30 +142,12 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     jobs.until(lambda: not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie")
 
 
-@pytest.mark.parametrize("where", ["nowhere", "0", "processes:2", "-1"])
-def test_a_scheduler_that_is_none_is_refused(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HASTE_SCHEDULER", where)
-    with pytest.raises(ValueError, match=f"unknown scheduler '{where}'; choose local, a number"):
-        run([Job("a", jobs.add, (1, 2))])
-    assert run([Job("a", jobs.add, (1, 2))], "local") == {"a": 3}
-
-
-def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path) -> None:
-    missing = tmp_path / "scheduler.json"
-    with pytest.raises(FileNotFoundError, match=r"no scheduler file .*scheduler.json; start"):
-        run([Job("a", jobs.add, (1, 2))], str(missing))
-    assert run([], str(missing)) == {}
-
-
-def test_each_local_worker_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_local_worker_has_a_gpu_of_its_own(address: str, monkeypatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     listed = [Job(str(i), jobs.visible, gpus=1) for i in range(3)]
     assert set(run(listed, "2").values()) == {"4", "7"}
     with pytest.raises(ValueError, match=r"each worker takes a GPU of its own, .* has 2; choose"):
         run(listed, "3")
-
-
-def test_workers_without_a_gpu_are_not_waited_for(address: str) -> None:
     with pytest.raises(ValueError, match=r'none of the 2 workers at .* --resources "GPU=1"'):
-        run([Job("a", jobs.add, (1, 2), gpus=1)], address)
+        run(listed, address)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import synthetic
 import torch
 
 from hastelib import ensembles, finetune, hardness, metrics, suites
 from hastelib.ensembles import Members, Pool
-from hastelib.glyphs import Glyphs
 from hastelib.grid import Grid
 from hastelib.store import Store
 from hastelib.suites import Suite
@@ -48,16 +48,6 @@ def found(members: Members) -> pd.DataFrame:
     return ensembles.scores(members, CHOSEN, draws=4)
 
 
-def test_without_a_signature_all_but_ca_is_scored(members: Members, found: pd.DataFrame):
-    cs = replace(members, hard={"cs": members.hard["cs"]})
-    alone = ensembles.scores(cs, CHOSEN, draws=4)
-    assert set(alone["variant"]) == {"all", "random", "cs"}
-    # E-LEEP's random sizes alternate between those of CA and CS.
-    same = "variant != 'ca' and not (metric == 'e_leep' and variant == 'random')"
-    got, expected = (f.query(same).reset_index(drop=True) for f in (alone, found))
-    pd.testing.assert_frame_equal(got, expected)
-
-
 @pytest.mark.parametrize("variant", ["all", "ca", "cs"])
 def test_scores_are_the_metrics_on_the_members_rows(members: Members, found, variant: str):
     """Every ensemble by its own call of the metric, on the union of its sources' subsets."""
@@ -88,6 +78,14 @@ def test_random_control_has_the_sizes_of_the_hard_subsets(members: Members, foun
     draws = random.groupby(["metric", "ensemble"])["score"].nunique()
     assert (draws == 4).all()  # the draws differ
     pd.testing.assert_frame_equal(ensembles.scores(members, CHOSEN, draws=4), found)
+    # Without a signature all but CA is scored, the same.
+    cs = replace(members, hard={"cs": members.hard["cs"]})
+    alone = ensembles.scores(cs, CHOSEN, draws=4)
+    assert set(alone["variant"]) == {"all", "random", "cs"}
+    # E-LEEP's random sizes alternate between those of CA and CS.
+    same = "variant != 'ca' and not (metric == 'e_leep' and variant == 'random')"
+    got, expected = (f.query(same).reset_index(drop=True) for f in (alone, found))
+    pd.testing.assert_frame_equal(got, expected)
 
 
 SOURCES = ("resnet8@glyphs", "densenet16@glyphs")
@@ -96,47 +94,33 @@ POOL = (*SOURCES, "resnet8@glyphs+greek", "densenet16@glyphs+greek")
 
 @pytest.fixture(scope="module")
 def suite() -> Suite:
-    chosen, _ = suites.load("glyphs").select(sources=SOURCES, seeds=(0,), epochs=1, draws=3)
-    letters = Glyphs(kind="glyphs", characters="A-C", train=10, test=2)
-    small = {
-        "greek": Glyphs(kind="glyphs", characters="α-ε", train=10, test=6),
-        "cyrillic": Glyphs(kind="glyphs", characters="БГДЖЗ", train=10, test=6),
-    }
     pool = suites.Ensembles(pool=POOL, targets=("cyrillic",), rankers={"": SOURCES[1]})
-    changes = {"targets": small, "source_data": letters, "ensembles": pool}
-    return chosen.model_copy(update=changes)
-
-
-def test_the_pool_leaves_out_who_knows_the_target(suite: Suite):
-    assert ensembles.pool(suite, "cyrillic").members == POOL
-    own = ensembles.pool(suite, "greek")
-    assert own.members == SOURCES
-    found = ensembles.pool(suite, "cyrillic")
-    assert found.rankers == (SOURCES[1], SOURCES[1], POOL[2], POOL[2])  # the first where not told
-    assert found.sets.tolist() == [0, 0, 1, 1]
+    return synthetic.suite(SOURCES, {"greek": "α-ε", "cyrillic": "БГДЖЗ"}, ensembles=pool)
 
 
 def test_pools_of_the_suites():
-    glyphs = suites.load("glyphs")
-    assert glyphs.ensembles is not None
+    glyphs: Any = suites.load("glyphs")
     sizes = {t: len(ensembles.pool(glyphs, t).members) for t in glyphs.ensembles.targets}
     assert sizes == {"georgian": 11, "greek": 10, "dingbats": 11, "cyrillic": 11, "operators": 12}
-    pocket = suites.load("pocket")
-    assert pocket.ensembles is not None
+    pocket: Any = suites.load("pocket")
     for target in pocket.ensembles.targets:
         found = ensembles.pool(pocket, target)
         assert len(found.members) >= 11
         assert set(found.rankers) <= set(found.members)
-    assert pocket.selection is not None
     for name in (*pocket.selection.sources, *ensembles.pool(pocket, "pacs_sketch").members):
         Grid(pocket).check(name)
 
 
-def test_a_suite_without_a_pool_says_so(suite: Suite):
+def test_the_pool_leaves_out_who_knows_the_target_and_one_that_is_not_there_is_said(suite: Suite):
     bare = suite.model_copy(update={"ensembles": None})
     with pytest.raises(ValueError, match=r"no pool .*`ensembles:` to params/suites/glyphs.yaml"):
         ensembles.pool(bare, "cyrillic")
     assert ensembles.pool(bare, "cyrillic", POOL).members == POOL
+    assert ensembles.pool(suite, "greek").members == SOURCES  # the others know it
+    found = ensembles.pool(suite, "cyrillic")
+    assert found.members == POOL
+    assert found.rankers == (SOURCES[1], SOURCES[1], POOL[2], POOL[2])  # the first where not told
+    assert found.sets.tolist() == [0, 0, 1, 1]
     with pytest.raises(ValueError, match="at least two members not trained on greek"):
         ensembles.pool(suite, "greek", POOL[1:])
     with pytest.raises(ValueError, match="unknown target 'klingon'"):
@@ -146,9 +130,7 @@ def test_a_suite_without_a_pool_says_so(suite: Suite):
         ensembles.prepare(Grid(suite), misspelt)
 
 
-def test_rows_of_a_real_pool_without_computing_anything_twice(
-    suite: Suite, tmp_path: Path, monkeypatch
-):
+def test_a_real_pool_computes_nothing_twice(suite: Suite, tmp_path: Path, monkeypatch):
     tuned, trained = [], finetune.finetune
 
     def counting(source, images, *arguments, **options):

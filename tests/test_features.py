@@ -52,10 +52,17 @@ def test_features_are_the_networks_outputs(source, images):
     assert torch.equal(features.labels, images.labels)
     everything = [features.embedding, features.probs, *features.layers.values()]
     assert all(x.dtype == torch.float32 and x.device.type == "cpu" for x in everything)
+    rough, _ = extract(source, images, precision="bf16")
+    assert rough.embedding.dtype == torch.float32
+    assert not torch.equal(rough.embedding, features.embedding)
+    torch.testing.assert_close(rough.probs, features.probs, rtol=0, atol=0.1)
 
 
 def test_features_survive_the_store(source, images, tmp_path: Path):
-    features: Any = extract(source, images)[0]
+    features: Any = extract(source, images, batch_size=7)[0]
+    whole = hardness.source_signature(list(features.layers.values()))
+    streamed = signature(source, images, batch_size=7)
+    torch.testing.assert_close(streamed.means, whole.means, rtol=1e-12, atol=1e-12)
     store = Store(tmp_path)
     store.write("features", "e", features.arrays(), {})
     entry: Any = store.read("features", "e")
@@ -67,13 +74,6 @@ def test_features_survive_the_store(source, images, tmp_path: Path):
     assert features.layers[last] is features.embedding
     assert again.layers[last] is again.embedding
     assert len(entry[0][f"layer.001.{last}"]) == 0
-
-
-def test_signature_is_streamed(source, images):
-    streamed = signature(source, images, batch_size=7)
-    features, _ = extract(source, images, batch_size=7)
-    whole = hardness.source_signature(list(features.layers.values()))
-    torch.testing.assert_close(streamed.means, whole.means, rtol=1e-12, atol=1e-12)
 
 
 def test_where_memory_is_short_a_batch_is_halved(source, images, monkeypatch):
@@ -97,14 +97,6 @@ def test_where_memory_is_short_a_batch_is_halved(source, images, monkeypatch):
     most = 0
     with pytest.warns(UserWarning, match="of 1 from"), pytest.raises(torch.OutOfMemoryError):
         extract(source, images, batch_size=2)
-
-
-def test_bfloat16_stays_close(source, images):
-    exact, _ = extract(source, images)
-    rough, _ = extract(source, images, precision="bf16")
-    assert rough.embedding.dtype == torch.float32
-    assert not torch.equal(rough.embedding, exact.embedding)
-    torch.testing.assert_close(rough.probs, exact.probs, rtol=0, atol=0.1)
 
 
 def test_nan_in_features_names_source_and_data(images):
@@ -163,9 +155,7 @@ def test_a_network_without_a_classifier_gives_its_embedding():
     assert found.probs is None
     with torch.inference_mode():
         torch.testing.assert_close(found.embedding, module.eval()(x))
-
-
-def test_a_network_with_two_heads_says_that_it_has_no_classifier():
+    # One with two heads says that it has no classifier.
     module, (x, y) = timm.create_model("deit_tiny_distilled_patch16_224"), _images(224)
     with pytest.warns(UserWarning, match="VisionTransformerDistilled: its output is that of no"):
         assert hastelib.features(module, [(x, y)]).probs is None
@@ -193,10 +183,7 @@ def test_a_forward_that_depends_on_the_data_and_modules_come_back_untouched():
     assert module.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
     assert not any(part._forward_hooks for part in module.modules())
     assert all(torch.equal(t, before[name]) for name, t in module.state_dict().items())
-
-
-def test_half_precision_and_a_softmax_at_the_end():
-    module, (x, y) = CifarResNet(1), _images(32)
+    # A softmax at the end, and half precision.
     plain = hastelib.features(module, [(x, y)])
     ended = hastelib.features(nn.Sequential(module, nn.Softmax(1)), [(x, y)])
     torch.testing.assert_close(ended.probs, plain.probs)
@@ -209,10 +196,8 @@ def test_half_precision_and_a_softmax_at_the_end():
 
 def test_texts_are_pooled_over_their_own_tokens():
     torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=50, hidden_size=16, num_hidden_layers=4, num_attention_heads=2,
-        intermediate_size=32,
-    )  # fmt: skip
+    sizes = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 32}
+    config = transformers.BertConfig(**sizes, num_hidden_layers=4, num_attention_heads=2)
     encoder = transformers.BertModel(config, add_pooling_layer=False)
     ids = torch.randint(1, 50, (3, 9))
     lengths = [9, 4, 6]

@@ -33,45 +33,35 @@ def test_characters():
         characters.characters("A✅")
     with pytest.raises(ValueError, match="named twice"):
         characters.characters("A-CB")
+    every = [one for text in scenes.KINDS.values() for one in characters.characters(text)]
+    assert len(every) == len(set(every))
+    for spec in suites.load("glyphs").targets.values():
+        for one in characters.characters(spec.characters) if isinstance(spec, Glyphs) else ():
+            assert sum(ord(one) in codes for codes in characters.fonts().values()) >= 2
 
 
-@pytest.mark.parametrize("target", suites.load("glyphs").targets)
-def test_every_character_of_the_suite_is_drawn_by_two_fonts(target: str):
-    spec = suites.load("glyphs").targets[target]
-    if isinstance(spec, Glyphs):
-        for character in characters.characters(spec.characters):
-            assert sum(ord(character) in codes for codes in characters.fonts().values()) >= 2
+def test_drawings_are_deterministic_dark_on_light_and_outlines_use_less():
+    def sheets(style: str) -> list[np.ndarray]:
+        return [characters.draw("M", style, np.random.default_rng(s)) for s in range(40)]
 
-
-def test_drawings_are_deterministic_and_vary():
-    first, again, other = (
-        characters.draw("ξ", "plain", np.random.default_rng(s)) for s in (1, 1, 2)
-    )
-    assert first.shape == (32, 32)
-    assert first.dtype == np.uint8
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-
-
-def test_ink_is_dark_on_light_and_outlines_use_less():
     def ink(style: str) -> float:
-        sheets = [characters.draw("M", style, np.random.default_rng(s)) for s in range(40)]
-        return float(np.mean([np.median(sheet) - sheet.mean() for sheet in sheets]))
+        return float(np.mean([np.median(sheet) - sheet.mean() for sheet in sheets(style)]))
 
+    first, again = sheets("plain"), sheets("plain")
+    assert all(np.array_equal(*pair) for pair in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], first[1])
+    assert (first[0].shape, first[0].dtype) == ((32, 32), np.uint8)
     assert ink("plain") > ink("outline") > 0
-
-
-def test_glyphs_splits(tmp_path: Path):
-    splits = data.load(GREEK, Store(tmp_path))
-    assert {name: len(split) for name, split in splits.items()} == {"train": 12, "test": 6}
-    assert splits["train"].features["label"].names == ["α", "β", "γ"]
-    assert splits["train"][0]["image"].size == (32, 32)
-    assert data.fingerprint(splits["train"]) != data.fingerprint(splits["test"])
 
 
 def test_glyphs_are_kept_and_more_of_them_change_no_other(tmp_path: Path):
     store = Store(tmp_path)
-    first = data.load(GREEK, store)["train"]
+    splits = data.load(GREEK, store)
+    assert {name: len(split) for name, split in splits.items()} == {"train": 12, "test": 6}
+    first, test = splits.values()
+    assert first.features["label"].names == ["α", "β", "γ"]
+    assert first[0]["image"].size == (32, 32)
+    assert data.fingerprint(first) != data.fingerprint(test)
     assert len(list(tmp_path.rglob("*.safetensors"))) == 1
     assert data.fingerprint(first) == data.fingerprint(data.load(GREEK, store)["train"])
     more = data.load(GREEK.model_copy(update={"train": 5}), store)["train"]
@@ -112,15 +102,9 @@ def test_a_mask_has_exactly_the_pixels_that_ink_covers_by_half(palette: str) -> 
     assert checked > 500
 
 
-def test_every_kind_of_character_can_be_drawn_and_none_is_in_two() -> None:
-    every = [one for text in scenes.KINDS.values() for one in characters.characters(text)]
-    assert len(every) == len(set(every))
-
-
 def test_clutter_and_degradation_change_the_picture_and_not_the_classes_there_are() -> None:
-    plain, worse = (
-        scenes.draw(spec, np.random.default_rng(7)) for spec in (style(), style(degradation=1.0))
-    )
+    specs = style(), style(degradation=1.0)
+    plain, worse = (scenes.draw(spec, np.random.default_rng(7)) for spec in specs)
     np.testing.assert_array_equal(plain[1], worse[1])
     assert np.abs(plain[0].astype(int) - worse[0]).mean() > 5
     cluttered = scenes.draw(style(clutter=1.0), np.random.default_rng(7))[0]
@@ -134,14 +118,8 @@ def test_drawings_are_the_same_again_and_more_of_them_change_none(store: Store) 
     assert data.fingerprint(few["train"]) == data.fingerprint(again["train"])
     assert data.fingerprint(few["train"]) == data.fingerprint(more["train"].select(range(3)))
     assert data.fingerprint(few["test"]) == data.fingerprint(more["test"].select(range(2)))
-
-
-def test_two_styles_have_no_scene_in_common(store: Store) -> None:
-    masks = [
-        np.asarray(data.load(style(palette=palette), store)["train"][0]["mask"])
-        for palette in ("paper", "night")
-    ]
-    assert (masks[0] != masks[1]).any()
+    night = data.load(style(palette="night"), store)["train"]  # no style has another's scenes
+    assert (np.asarray(few["train"][0]["mask"]) != np.asarray(night[0]["mask"])).any()
 
 
 def test_a_scene_says_which_classes_it_has(store: Store) -> None:
@@ -154,20 +132,13 @@ def test_a_scene_says_which_classes_it_has(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        {"kinds": []},
-        {"kinds": ["stars", "stars"]},
-        {"kinds": ["runes"]},
-        {"density": [3, 2]},
-        {"scale": [0.2, 1.5]},
-        {"clutter": 1.5},
-        {"colour": "red"},
-    ],
-)
-def test_a_style_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    ("field", "value"),
+    [("kinds", []), ("kinds", ["stars", "stars"]), ("kinds", ["runes"]), ("density", [3, 2]),
+     ("scale", [0.2, 1.5]), ("clutter", 1.5), ("colour", "red")],
+)  # fmt: skip
+def test_a_style_that_makes_no_sense_is_refused(field: str, value: Any) -> None:
     with pytest.raises(ValidationError):
-        style(**wrong)
+        style(**{field: value})
 
 
 # --- texts ---------------------------------------------------------------------------------------
@@ -197,14 +168,22 @@ def test_corpus_depends_on_the_seed_alone_and_more_changes_nothing() -> None:
     assert more == made["train"].filter(lambda row: row["label"] == 1)["text"][:]
 
 
-def test_corpus_splits_and_registers_differ() -> None:
+def test_corpus_splits_registers_and_subsets_differ() -> None:
     made = written(train=30, test=30)
     assert set(made["train"]["text"]) != set(made["test"]["text"])
-    diary = {w for text in written("emotions", 80)["train"]["text"] for w in text.split()}
-    tweets = {w for text in written("tweets", 80)["train"]["text"] for w in text.split()}
+    diary, tweets = (
+        {w for text in written(task, 80)["train"]["text"] for w in text.split()}
+        for task in ("emotions", "tweets")
+    )
     assert any(word.startswith("#") for word in tweets)
     assert not any(word.startswith("#") for word in diary)
     assert tweets & diary & set(corpus.CUES["anger"])
+    made = written("reviews", train=20, test=5)
+    parts = [data.subset(made, which) for which in range(4)]  # of two classes: of train texts
+    assert all(part["train"].features["label"].names == ["negative", "positive"] for part in parts)
+    assert all(data.fingerprint(part["test"]) == data.fingerprint(made["test"]) for part in parts)
+    assert all(16 <= len(part["train"]) <= 40 for part in parts)
+    assert len({data.fingerprint(part["train"]) for part in parts}) == len(parts)
 
 
 def test_cues_speak_for_their_class_but_not_alone() -> None:
@@ -217,17 +196,5 @@ def test_cues_speak_for_their_class_but_not_alone() -> None:
     ]
     right = np.mean([b == names[y] for b, y in zip(best, made["label"], strict=True)])
     assert 0.5 < right < 0.9  # neither noise nor a look-up
-
-
-def test_subsets_of_two_classes_are_of_train_texts() -> None:
-    made = written("reviews", train=20, test=5)
-    parts = [data.subset(made, which) for which in range(4)]
-    assert all(part["train"].features["label"].names == ["negative", "positive"] for part in parts)
-    assert all(data.fingerprint(part["test"]) == data.fingerprint(made["test"]) for part in parts)
-    assert all(16 <= len(part["train"]) <= 40 for part in parts)
-    assert len({data.fingerprint(part["train"]) for part in parts}) == len(parts)
-
-
-def test_a_task_that_no_grammar_has() -> None:
     with pytest.raises(ValidationError, match="task"):
-        Corpus(kind="corpus", task="poems", train=1, test=1)
+        written("poems")

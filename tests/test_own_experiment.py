@@ -12,13 +12,16 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 import torch
 import torchvision
 from PIL import Image
 from safetensors.torch import save_file
 
-from hastelib import records
+from hastelib import plugins, records, suites
+from hastelib.grid import Grid
 from hastelib.hardness import Signature
+from hastelib.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "book" / "own_experiment.md"
@@ -78,13 +81,9 @@ class Place:
             "OMP_NUM_THREADS": "1",
         }
         shell = {"python": [sys.executable, "-c"], "sh": ["bash", "-ec"]}[one.language]
+        options = {"cwd": self.folder, "env": os.environ | given | variables}
         done = subprocess.run(
-            [*shell, one.text],
-            cwd=self.folder,
-            env=os.environ | given | variables,
-            capture_output=True,
-            text=True,
-            check=False,
+            [*shell, one.text], **options, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
@@ -142,25 +141,25 @@ def test_a_source_by_a_function(place: Place) -> None:
 
 def test_a_metric(place: Place) -> None:
     place.write("my_metrics.py")
-    place.run(block("runs/metric.ipynb"), HASTE_SCHEDULER="1")
+    place.run(block("runs/metric.ipynb"))
     rows = place.rows().query("metric == 'nearest' and variant != 'static'")
     assert len(set(rows["score"])) > 1
     assert rows["score"].between(0, 1).all()
     home = place.folder / "my_metrics.py"
     home.write_text(home.read_text().replace(".item()", ".item() + 5"))
-    text = (
-        "from hastelib import suites; from hastelib.grid import Grid;"
-        "suite, targets = suites.load('mine').select(targets='flowers');"
-        "print(Grid(suite).frame('mine', targets, ['nearest'], seeds=())['score'].min())"
-    )
-    plugins = {"HASTE_PLUGINS": "my_metrics", "PYTHONPATH": str(place.folder)}
-    assert float(place.run(Block("python", "", text), **plugins)) >= 5
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("params", "data", "weights", "cache"):
+            patch.setenv(f"HASTE_{name.upper()}", str(place.folder / name))
+        patch.setenv("HASTE_PLUGINS", "my_metrics")
+        patch.syspath_prepend(place.folder)
+        patch.setitem(METRICS, "nearest", None)
+        plugins.load()
+        suite, targets = suites.load("mine").select(targets="flowers")
+        assert Grid(suite).frame("mine", targets, ["nearest"], seeds=())["score"].min() >= 5
 
 
 def test_a_source_from_timm(place: Place, tmp_path: Path) -> None:
     """By its name, its weights in the hub's cache, where `pretrained=True` looks first."""
-    import timm
-
     torch.manual_seed(0)
     network = timm.create_model("convnext_atto.d2_in1k", pretrained=False)
     home = tmp_path / "hub" / "models--timm--convnext_atto.d2_in1k"

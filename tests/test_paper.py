@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import nbformat
+import pages
 import pandas as pd
 import pytest
 import torch
@@ -19,11 +17,9 @@ from safetensors.torch import save_file
 from hastelib import records, suites
 from hastelib.analysis import dryrun, paper
 from hastelib.grid import taught_on
-from hastelib.hooks import placed, structure
+from hastelib.hooks import structure
 from hastelib.models.language import TextClassifier
-from hastelib.models.segmentation import SegmentationSource, Viewing
 
-ROOT = Path(__file__).parents[1]
 SUITE = suites.load("paper")
 
 
@@ -53,20 +49,14 @@ def test_the_head_and_the_layers_of_every_architecture_are_found(name: str):
     assert pd.Series(found.layers).str.fullmatch(layers).all()
 
 
-def test_the_fcn_and_bert_are_read():
-    fcn = placed(dryrun.untrained("fcn_resnet50@COCO_WITH_VOC_LABELS_V1", 64).eval())
-    source = SegmentationSource("fcn", fcn, Viewing(64, 64))
-    assert source.structure.layers == ("backbone.layer2", "backbone.layer3", "backbone.layer4")
-    with torch.inference_mode():
-        found = source.structure.read(fcn, torch.randn(1, 3, 64, 64))
-    assert (found["embedding"].shape[1], found["logits"].shape[1]) == (512, 21)
+def test_bert_is_read():
     bert = dryrun.untrained("bert-base-uncased@hub", 16)
     assert isinstance(bert, TextClassifier)
     assert bert.head.in_features == 768
     ids = torch.randint(0, 50, (2, 5))
-    found_ = structure(bert.eval(), {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
-    assert found_.head == "head"
-    assert found_.layers == tuple(f"encoder.encoder.layer.{i}" for i in (5, 8, 11))
+    found = structure(bert.eval(), {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+    assert found.head == "head"
+    assert found.layers == tuple(f"encoder.encoder.layer.{i}" for i in (5, 8, 11))
 
 
 def test_the_pool_is_a_2s():
@@ -97,47 +87,30 @@ def test_the_printed_row_has_fishers_interval():
 # The pages, on made-up copies of the official sets
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two small networks of torchvision with random weights, as files."""
-    folder = tmp_path_factory.mktemp("weights")
-    torch.manual_seed(0)
-    for name in ("resnet18", "mobilenet_v2"):
-        module = torchvision.models.get_model(name, num_classes=9)
-        save_file(module.state_dict(), folder / f"{name}.safetensors")
-    return folder
-
-
 RESNET, MOBILE = "resnet18@resnet18.safetensors", "mobilenet_v2@mobilenet_v2.safetensors"
 
 
 @pytest.fixture
-def place(official: Any, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The copies, with the weights and a cache of their own."""
-    monkeypatch.setenv("HASTE_WEIGHTS", str(weights))
+def place(official: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The copies, two small networks with random weights, and a cache of their own."""
+    torch.manual_seed(0)
+    for name in ("resnet18", "mobilenet_v2"):
+        module = torchvision.models.get_model(name, num_classes=9)
+        save_file(module.state_dict(), tmp_path / f"{name}.safetensors")
+    monkeypatch.setenv("HASTE_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("HASTE_CACHE", str(tmp_path / "cache"))
     return official
 
 
 def run(folder: Path, notebook: str, **given: Any) -> str:
-    """What a page shows, run by papermill's command."""
-    out = folder / f"{notebook}.ipynb"
-    flags = {name: "-r" if isinstance(value, str) else "-p" for name, value in given.items()}
-    options = [word for name, flag in flags.items() for word in (flag, name, f"{given[name]}")]
-    command = [sys.executable, "-m", "papermill", f"notebooks/{notebook}.ipynb", str(out)]
-    done = subprocess.run(
-        [*command, *options, "-r", "output", str(folder), "--no-progress-bar"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    cells = nbformat.read(out, as_version=4).cells
-    shown = [one for cell in cells for one in cell.get("outputs", ())]
-    texts = ["".join(one.get("data", {}).get("text/html", one.get("text", ""))) for one in shown]
-    return "\n".join(texts)
+    """What a page shows."""
+    done = pages.execute(notebook, folder, output=str(folder), **given)
+    printed = [one.get("text", "") for cell in done.cells for one in cell.get("outputs", ())]
+    return "\n".join([*printed, *pages.texts(done)])
 
 
 def rows(folder: Path) -> pd.DataFrame:
-    (path,) = folder.glob("*.csv")
+    (path,) = folder.glob("*.csv")  # named by what was given
     assert "epochs=1" in path.name
     return records.read(path)
 
@@ -200,25 +173,23 @@ TWO = "densenet121@IMAGENET1K_V1,mobilenet_v2@IMAGENET1K_V1"
 TAUGHT = "resnet18@IMAGENET1K_V1+flowers102"
 
 
+SMALL = {"target": "cub200", "image_size": 32}
+
+
 @pytest.mark.parametrize(
     ("notebook", "given"),
     [
-        ("5_1_source", {"target": "cub200", "image_size": 32, "sources": TWO}),
-        ("5_2_target", {"target": "cub200", "image_size": 32}),
+        ("5_1_source", SMALL | {"sources": TWO}),
+        ("5_2_target", SMALL),
         ("5_3_segmentation", {"suite": "paper", "target": "camvid", "image_size": 32}),
-        (
-            "5_4_ensemble",
-            {"target": "cub200", "image_size": 32, "pool": f"{TWO},{TAUGHT}", "sizes": "2"},
-        ),
+        ("5_4_ensemble", SMALL | {"pool": f"{TWO},{TAUGHT}", "sizes": "2"}),
         ("5_5_language", {"suite": "paper", "target": "imdb", "tokens": 8}),
     ],
 )
-def test_a_dry_run_tells_the_plan_and_downloads_nothing(
-    notebook: str, given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_dry_run_downloads_nothing(notebook: str, given: Any, tmp_path: Path, monkeypatch):
     for name in ("HASTE_DATA", "HASTE_WEIGHTS", "HASTE_CACHE"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    shown = run(tmp_path, notebook, dry_run="true", **given)
+    shown = run(tmp_path, notebook, dry_run=True, **given)
     assert "Plan of suite paper" in shown
     for told in (
         r"\d fine-tunings, about [\d,.]+ h on .* memory for batches of \d+: [\d.]+ GiB",

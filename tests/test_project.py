@@ -18,6 +18,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 
 import hastelib
+from hastelib import suites
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -64,16 +65,13 @@ def test_constraints_pin_all_that_is_required() -> None:
         assert requirement.specifier.contains(pins[name]), f"{requirement}: locked at {pins[name]}"
 
 
-def test_one_version() -> None:
+def test_versions_agree() -> None:
+    """Of the library; of Python what is asked for, told, and let pass by the Makefile."""
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert SETTINGS["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "hastelib.__version__"}
     assert hastelib.__version__ == citation["version"]
     changes = (ROOT / "CHANGELOG.md").read_text()
     assert re.findall(r"^## (\S+)", changes, flags=re.MULTILINE)[0] == hastelib.__version__
-
-
-def test_pythons_agree() -> None:
-    """What is asked for, what is told, and what the Makefile lets pass."""
     told = re.findall(r"Python :: (3\.\d+)", " ".join(PYPROJECT["classifiers"]))
     asked = SpecifierSet(PYPROJECT["requires-python"])
     assert told == [v for v in (f"3.{minor}" for minor in range(30)) if f"{v}.0" in asked]
@@ -96,11 +94,6 @@ def test_wheel_holds_the_library_and_its_files_alone() -> None:
     assert sum(f.stat().st_size for f in files) < 5e6
 
 
-def test_runs_exists_in_a_clone() -> None:
-    assert (ROOT / "runs" / "README.md").is_file()
-    assert "!runs/README.md" in (ROOT / ".gitignore").read_text().splitlines()
-
-
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_is_committed_clean(path: Path) -> None:
     """The generic kernel, no outputs, no counters."""
@@ -121,11 +114,6 @@ def commands(document: Path) -> list[str]:
 PAPERMILL = [c for d in DOCUMENTS for c in commands(d) if re.search(r"papermill (?!--help)", c)]
 
 
-def test_readme_shows_papermill_with_an_output_path() -> None:
-    assert PAPERMILL
-    assert "papermill wants an output path" in (ROOT / "README.md").read_text()
-
-
 @pytest.mark.parametrize("command", PAPERMILL)
 def test_papermill_lines_name_what_exists(command: str) -> None:
     words = shlex.split(command)
@@ -136,10 +124,9 @@ def test_papermill_lines_name_what_exists(command: str) -> None:
     assert names
     assert names.keys() <= known.keys()
 
-    from hastelib import suites
-
     suite = suites.find(names.get("suite"), names.get("target"))
     assert names.get("target") in {None, *suite.targets}
+    assert "papermill wants an output path" in (ROOT / "README.md").read_text()
 
 
 def test_make_lines_name_targets_and_files() -> None:
@@ -173,7 +160,7 @@ def test_environment_variables_are_documented() -> None:
     assert {*re.findall(r"HASTE_[A-Z]+", (ROOT / "README.md").read_text())} <= read
 
 
-def test_imports_run_downwards() -> None:
+def test_imports_run_downwards(tmp_path: Path) -> None:
     """In the layers of the book's picture, scripts apart; and nowhere in a circle."""
     graph = architecture.parts()
     depth = {name: row for row, layer in enumerate(architecture.LAYERS) for name in layer}
@@ -182,14 +169,9 @@ def test_imports_run_downwards() -> None:
     assert upwards == set()
     for each in (graph, architecture.imports()):
         tuple(graphlib.TopologicalSorter(each).static_order())  # CycleError names the circle
-    assert {b for others in architecture.imports().values() for b in others}.isdisjoint(
-        architecture.SCRIPTS
-    )
-
-
-def test_imports_are_seen(tmp_path: Path) -> None:
-    """Within functions, for the types alone, and of names within a module."""
-    file = tmp_path / "module.py"
+    imported = {b for others in architecture.imports().values() for b in others}
+    assert imported.isdisjoint(architecture.SCRIPTS)
+    file = tmp_path / "module.py"  # imports are seen within functions and for the types alone
     file.write_text(
         "import numpy\nfrom hastelib.metrics import leep\nfrom hastelib import features, rank\n"
         "if TYPE_CHECKING:\n    import hastelib.data.base\n"
@@ -217,18 +199,15 @@ def test_workflow_runs_what_the_project_runs() -> None:
 TEMPLATES = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
 
 
-def test_there_are_three_issue_forms() -> None:
-    assert len(TEMPLATES) == 3
-
-
-@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
-def test_issue_form_asks(path: Path) -> None:
-    form = yaml.safe_load(path.read_text())
-    assert form.keys() == {"name", "description", "labels", "body"}
-    fields = [one["id"] for one in form["body"]]
-    assert len({*fields}) == len(fields) > 3
-    assert all(one["attributes"]["label"] for one in form["body"])
-    assert all(one["type"] in ("input", "textarea") for one in form["body"])
+def test_issue_forms_ask() -> None:
+    forms = [yaml.safe_load(path.read_text()) for path in TEMPLATES]
+    assert len(forms) == 3
+    for form in forms:
+        assert form.keys() == {"name", "description", "labels", "body"}
+        fields = [one["id"] for one in form["body"]]
+        assert len({*fields}) == len(fields) > 3
+        assert all(one["attributes"]["label"] for one in form["body"])
+        assert all(one["type"] in ("input", "textarea") for one in form["body"])
 
 
 def test_no_loader_runs_code() -> None:

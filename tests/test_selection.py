@@ -7,10 +7,10 @@ import math
 from typing import Any
 
 import pytest
+import synthetic
 
-from hastelib import metrics, selection, suites
+from hastelib import metrics, selection
 from hastelib.data.base import class_subsets
-from hastelib.glyphs import Glyphs
 from hastelib.grid import Grid
 from hastelib.store import Store
 from hastelib.suites import Selection
@@ -22,17 +22,10 @@ PAIRS = {f"{SOURCE}+latin": ("greek",), f"{SOURCE}+greek": ("latin",)}
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
     """Two tiny targets; the selection's sources are trained on one of them each."""
-    sources, letters = [SOURCE], {"greek": "α-ε", "latin": "F-J"}
-    chosen, _ = suites.load("glyphs").select(sources=sources, seeds=(0,), epochs=1, draws=2)
-    changed = {
-        "targets": {
-            name: Glyphs(kind="glyphs", characters=some, train=8, test=6)
-            for name, some in letters.items()
-        },
-        "source_data": Glyphs(kind="glyphs", characters="A-C", train=6, test=2),
-        "selection": Selection(sources=tuple(PAIRS), targets=tuple(letters), subsets=3),
-    }
-    return Grid(chosen.model_copy(update=changed), Store(tmp_path_factory.mktemp("tasks")))
+    letters = {"greek": "α-ε", "latin": "F-J"}
+    own = Selection(sources=tuple(PAIRS), targets=tuple(letters), subsets=3)
+    suite = synthetic.suite([SOURCE], letters, selection=own)
+    return Grid(suite, Store(tmp_path_factory.mktemp("tasks")))
 
 
 def test_tasks_leave_out_what_a_source_was_trained_on(grid: Grid):
@@ -44,9 +37,6 @@ def test_tasks_leave_out_what_a_source_was_trained_on(grid: Grid):
     only = selection.tasks(grid, "greek", [SOURCE], 4)
     assert only.pairs == {SOURCE: ("greek",)}
     assert len(only.subsets["greek"]) == 4
-
-
-def test_tasks_take_as_many_subsets_as_there_are(grid: Grid):
     sizes = [math.comb(5, k) for k in range(2, 6)]  # 40% of 5 classes are 2
     assert len(selection.tasks(grid, "greek", subsets=50).subsets["greek"]) == sum(sizes)
 
@@ -63,12 +53,8 @@ def test_tasks_without_a_selection_use_the_first_sources_and_targets(grid: Grid)
     [
         ({"subsets": 2}, "subsets: expected at least 3"),
         ({"target": "klingon"}, "klingon"),
-        ({"sources": ["resnet9@glyphs"]}, "unknown network 'resnet9'"),
         ({"sources": ["resnet8@glyphs+klingon"]}, "unknown target 'klingon'"),
-        (
-            {"target": "greek", "sources": ["resnet8@glyphs+greek"]},
-            r"expected one that was not trained on greek, got resnet8@glyphs\+greek",
-        ),
+        ({"target": "greek", "sources": ["resnet8@glyphs+greek"]}, "one that was not trained on"),
     ],
 )
 def test_tasks_refuse(grid: Grid, given, message):
@@ -98,7 +84,7 @@ def test_the_frame_is_of_the_subsets_and_each_source_ranks_for_itself(grid: Grid
         assert one["whole"] == one["target"].partition("#")[0]
         kept = tasks.subsets[one["whole"]][int(one["target"].partition("#")[2])]
         assert one["size"] == len(kept)
-        n = 8 * len(kept)
+        n = 10 * len(kept)
         assert one["samples"] == (n if one["variant"] == "all" else math.ceil(n / 4))
     # Against features taken straight from the source and its own signature.
     source, target = f"{SOURCE}+latin", "greek#1"

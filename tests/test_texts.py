@@ -8,7 +8,6 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from hastelib.data.base import MissingDataError, fingerprint, load, subset
 from hastelib.data.published import Texts
@@ -33,9 +32,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def made(**changes) -> Texts:
-    return Texts(
-        **{"kind": "texts", "train": "made/train.parquet", "test": "made/test.parquet", **changes}
-    )
+    files = {split: f"made/{split}.parquet" for split in ("train", "test")}
+    return Texts(**{"kind": "texts", **files, **changes})
 
 
 def test_parquet_layout(folder: Path) -> None:
@@ -43,13 +41,9 @@ def test_parquet_layout(folder: Path) -> None:
     assert data["train"].column_names == ["text", "label"]
     assert {split: len(part) for split, part in data.items()} == {"train": 100, "test": 20}
     assert data["train"].features["label"].names == ["low", "mid", "high"]
-
-
-def test_other_columns_and_plain_labels(folder: Path) -> None:
     columns = {"body": ["a", "b", "c", "d"], "mood": ["up", "down", "up", "down"]}
     datasets.Dataset.from_dict(columns).to_parquet(folder / "own.parquet")
-    spec = made(train="own.parquet", test="own.parquet", text="body", label="mood")
-    data = load(spec)
+    data = load(made(train="own.parquet", test="own.parquet", text="body", label="mood"))
     assert data["train"].features["label"].names == ["down", "up"]
     assert data["train"]["text"][:] == columns["body"]
     assert data["train"]["label"][:] == [1, 0, 1, 0]
@@ -80,6 +74,18 @@ def test_class_subsets_keep_the_texts_of_their_classes(folder: Path) -> None:
         assert some == [row for row in every if row[1] in part[split].features["label"].names]
 
 
+def test_what_cannot_be_read(folder: Path) -> None:
+    rows = {"text": ["a", None], "label": [0, 1]}
+    datasets.Dataset.from_dict(rows).to_parquet(folder / "own.parquet")
+    for changes, words in (
+        ({"train": "own.parquet"}, "1 of 2 rows have no text"),
+        ({"most_train": 2}, "no 2 rows of the train split can be drawn by class"),
+        ({"image": "image"}, "image"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            load(made(**changes))
+
+
 def test_a_hub_that_cannot_be_reached(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {}
 
@@ -93,20 +99,3 @@ def test_a_hub_that_cannot_be_reached(folder: Path, monkeypatch: pytest.MonkeyPa
         load(spec)
     assert seen["arguments"] == ("a/b", "c")
     assert seen["named"] == {"split": "train", "revision": "0123"}
-
-
-def test_a_row_without_text(folder: Path) -> None:
-    rows = {"text": ["a", None], "label": [0, 1]}
-    datasets.Dataset.from_dict(rows).to_parquet(folder / "own.parquet")
-    with pytest.raises(ValueError, match="1 of 2 rows have no text"):
-        load(made(train="own.parquet"))
-
-
-def test_a_cap_below_the_number_of_classes(folder: Path) -> None:
-    with pytest.raises(ValueError, match="no 2 rows of the train split can be drawn by class"):
-        load(made(most_train=2))
-
-
-def test_specifications_refuse_what_they_do_not_know() -> None:
-    with pytest.raises(ValidationError, match="image"):
-        made(image="image")

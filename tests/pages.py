@@ -1,0 +1,71 @@
+"""Notebooks, run by papermill in this process: no kernel starts, nothing is imported again."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import jaxtyping
+import matplotlib as mpl
+import nbformat
+import papermill
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from papermill.engines import Engine, papermill_engines
+from traitlets.config import Config
+
+from hastelib import analysis
+from hastelib.metrics import METRICS
+
+ROOT = Path(__file__).parents[1]
+FEW = {"resamples": 100}  # of every bootstrap of a page
+
+
+class Here(Engine):
+    """IPython's own shell, new for every notebook, runs the cells."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **_: Any) -> None:
+        InteractiveShell.clear_instance()
+        shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
+        for cell in nb_man.nb.cells:
+            if cell.cell_type != "code":
+                continue
+            with shell.display_trap, capture_output() as shown:
+                done = shell.run_cell(cell.source)
+            cell.outputs = [nbformat.v4.new_output("stream", text=shown.stdout)]
+            cell.outputs += [
+                nbformat.v4.new_output("display_data", data=one.data) for one in shown.outputs
+            ]
+            if isinstance(done.error_in_exec, SystemExit):
+                return
+            done.raise_error()
+
+
+papermill_engines.register("here", Here)
+
+
+def execute(notebook: Path | str, folder: Path, **given: Any) -> nbformat.NotebookNode:
+    """A page of the book (its name) or another notebook (its path) with these parameters."""
+    path = ROOT / "notebooks" / f"{notebook}.ipynb" if isinstance(notebook, str) else notebook
+    with contextlib.ExitStack() as stack:
+        jaxtyping.config.update("jaxtyping_disable", True)  # as users have it
+        stack.callback(jaxtyping.config.update, "jaxtyping_disable", False)
+        stack.enter_context(warnings.catch_warnings(action="ignore"))
+        stack.enter_context(mpl.rc_context({"figure.dpi": 30}))
+        stack.enter_context(mock.patch.dict(METRICS))
+        stack.enter_context(mock.patch.dict(sys.modules))
+        stack.enter_context(mock.patch.dict(analysis.bootstrap.__kwdefaults__, FEW))
+        return papermill.execute_notebook(
+            path, folder / "out.ipynb", given, engine_name="here", cwd=ROOT, progress_bar=False
+        )
+
+
+def texts(done: nbformat.NotebookNode, kind: str = "text/html") -> list[str]:
+    """What a notebook that has run shows, of one kind."""
+    outputs = [one for cell in done.cells for one in cell.get("outputs", ())]
+    return [one["data"][kind] for one in outputs if kind in one.get("data", ())]
