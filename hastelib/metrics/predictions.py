@@ -114,5 +114,7 @@ def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
     checks.aligned("source_labels", source_labels, "labels", labels)
     source, counts = checks.classes("source_labels", source_labels)
     target, classes = checks.classes("labels", labels, source)
-    pair, together = checks.classes("labels", source * len(classes) + target)
-    return _mean_log(together[pair].double() / counts[source])
+    pair = source * len(classes) + target
+    if len(counts) * len(classes) > 64 * len(pair):  # so many that most have no sample
+        pair = torch.unique(pair, return_inverse=True)[1]
+    return _mean_log(torch.bincount(pair)[pair].double() / counts[source])
