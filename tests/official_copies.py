@@ -2,8 +2,6 @@
 
 In a test, the fixture ``official`` (``conftest.py``) is a :class:`Copies`: ``official.add(name)``
 makes a copy, serves its archives over loopback HTTP, and points the table of official sets at it.
-A kernel or worker that the test starts sees the same, since this module is also a plugin
-(``HASTE_PLUGINS``) that points the table at what ``HASTE_COPIES`` names.
 """
 
 from __future__ import annotations
@@ -12,8 +10,6 @@ import contextlib
 import functools
 import hashlib
 import http.server
-import json
-import os
 import re
 import shutil
 import threading
@@ -28,7 +24,7 @@ from PIL import Image
 from scipy.io import savemat
 from torchvision.datasets import Flowers102
 
-from hastelib.data.official import SETS, Set
+from hastelib.data.official import SETS
 from hastelib.data.published import Published
 
 NAMES = {
@@ -280,10 +276,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """What it was ``asked`` for: paths and ranges; where ``cut`` it stops half-way.
-
-    Without ``ranges`` it always starts from the beginning.
-    """
+    """What it was ``asked`` for; where ``cut`` it stops half-way; ``ranges``: from a place on."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -309,11 +302,7 @@ class Copies:
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch, server: Server) -> None:
         self.served, self.data, self.server, self.patch = server.folder, folder, server, patch
-        self.table = server.folder / "copies.json"
         patch.setenv("HASTE_DATA", str(folder))
-        patch.setenv("HASTE_COPIES", str(self.table))
-        patch.setenv("HASTE_PLUGINS", "official_copies")
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
 
     def add(self, name: str, images_per_class: int = 3) -> Path:
         """Make a copy of a set, as many samples a class and split; its files' folder."""
@@ -343,10 +332,3 @@ class Copies:
                 if file_name == short:
                     self.patch.setitem(Flowers102._file_dict, key, (short, md5))
         self.patch.setitem(SETS, name, of.model_copy(update={"files": tuple(files)}))
-        known = json.loads(self.table.read_text()) if self.table.exists() else {}
-        self.table.write_text(json.dumps(known | {name: SETS[name].model_dump()}))
-
-
-if "HASTE_COPIES" in os.environ:  # as a plugin
-    known = json.loads(Path(os.environ["HASTE_COPIES"]).read_text())
-    SETS |= {name: Set.model_validate(values) for name, values in known.items()}

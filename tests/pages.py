@@ -58,7 +58,7 @@ def execute(notebook: Path | str, folder: Path, **given: Any) -> nbformat.Notebo
         stack.enter_context(warnings.catch_warnings(action="ignore"))
         stack.enter_context(mpl.rc_context({"figure.dpi": 30}))
         stack.enter_context(mock.patch.dict(METRICS))
-        stack.enter_context(mock.patch.dict(sys.modules))
+        stack.callback(sys.modules.__setitem__, "__main__", sys.modules["__main__"])
         stack.enter_context(mock.patch.dict(analysis.bootstrap.__kwdefaults__, FEW))
         return papermill.execute_notebook(
             path, folder / "out.ipynb", given, engine_name="here", cwd=ROOT, progress_bar=False

@@ -66,9 +66,9 @@ def test_one_bad_job_never_loses_the_others(scheduler: str, tmp_path: Path) -> N
     good = [Job(f"good {i}", jobs.add, (i, i)) for i in range(7)]
     with pytest.raises(JobsFailedError, match="3 of 10 jobs failed") as failed:
         run([*listed, *good], scheduler)
-    results = [(f"good {i}", 2 * i) for i in range(7)]  # in the order of the jobs
-    assert [*failed.value.results.items()] == results
-    assert [*run(good, scheduler).items()] == results
+    results = {f"good {i}": 2 * i for i in range(7)}
+    assert failed.value.results == results
+    assert [*run(good, scheduler).items()] == [*results.items()]  # in the order of the jobs
     assert "ValueError: no such file" in failed.value.errors["bad"]
     why = "not run, since bad failed: ValueError: no such file"
     assert failed.value.errors["after"] == failed.value.errors["later"] == why

@@ -62,14 +62,8 @@ def test_a_set_is_read_from_its_published_files(official, name: str):
         assert {*rows["label"]} == {*range(of.classes)}
         column = "image" if "image" in rows.features else "text"
         assert len({str(row) for row in rows.with_format("numpy")[column]}) > 1
-
-
-def test_images_go_with_their_labels(official):
-    """In each reader the label is that of the file: all images of a class have one colour."""
-    for name in ("cub200_2011", "stanford_dogs", "oxford_pets", "caltech101", "imagenette"):
-        official.add(name, images_per_class=2)
-        splits = data.load(spec(name))
-        colours: dict[int, list[np.ndarray]] = {}
+    if name in ("cub200_2011", "stanford_dogs", "oxford_pets", "caltech101", "imagenette"):
+        colours: dict[int, list[np.ndarray]] = {}  # of all images of a class the same
         for row in (*splits["train"], *splits["test"]):
             colours.setdefault(row["label"], []).append(np.asarray(row["image"]).mean((0, 1)))
         means = np.array([np.mean(some, axis=0) for some in colours.values()])

@@ -66,12 +66,12 @@ def test_class_subsets_keep_the_texts_of_their_classes(folder: Path) -> None:
     data = load(made())
     part = subset(data, 0)
     for split in ("train", "test"):
-        every, some = (
-            [(text, x[split].features["label"].names[y]) for text, y in zip(*columns, strict=True)]
-            for x in (data, part)
-            for columns in [(x[split]["text"], x[split]["label"])]
+        (_, every), (names, some) = (
+            (names, [(x, names[y]) for x, y in zip(d["text"], d["label"], strict=True)])
+            for d in (data[split], part[split])
+            for names in [d.features["label"].names]
         )
-        assert some == [row for row in every if row[1] in part[split].features["label"].names]
+        assert some == [row for row in every if row[1] in names]
 
 
 def test_what_cannot_be_read(folder: Path) -> None:
