@@ -261,7 +261,7 @@ def test_links_double_nothing_and_rows_tell_their_files(folder: Path, tmp_path_f
     (folder / "cat" / "in").mkdir()
     (folder / "cat" / "3.png").rename(folder / "cat" / "in" / "3.png")
     split = image_folder(folder)
-    classes = [Path(path).relative_to(folder).parts[0] for path in images.paths(split)]
+    classes = [Path(str(path)).relative_to(folder).parts[0] for path in images.paths(split)]
     assert classes == ["cat"] * 10 + ["dog"] * 10
     assert images.paths(split.select([9])) == [str(folder / "cat" / "in" / "3.png")]
     whole = data.fingerprint(image_folder(folder))

@@ -120,10 +120,10 @@ def test_what_cannot_be_fine_tuned(tmp_path: Path, monkeypatch):
         raise torch.OutOfMemoryError("no")
 
     # Divergence in training, and in the last step, where the predictions alone are NaN.
-    recipe = {"learning_rate": 1e30, "schedule": "constant", "epochs": 1}
+    changes: dict[str, Any] = {"learning_rate": 1e30, "schedule": "constant", "epochs": 1}
     for batch in (8, 48):
         with pytest.raises(ValueError, match="lower the learning rate"):
-            run(tmp_path / f"{batch}", batch_size=batch, **recipe)
+            run(tmp_path / f"{batch}", batch_size=batch, **changes)
     monkeypatch.setattr(models.Source, "logits", full)
     with pytest.raises(MemoryError, match=r"memory of cpu .* batches of 8; lower batch_size"):
         run(tmp_path)

@@ -177,7 +177,10 @@ def test_a_metric_that_changes_is_scored_anew(suite: Suite, folder: Path, monkey
     """Its text is the same; what is enclosed and its default differ."""
 
     def times(factor: float, more: float) -> Callable[[Any], float]:
-        return lambda sample, more=more: factor * more
+        def mine(_: Any, more: float = more) -> float:
+            return factor * more
+
+        return mine
 
     for factor, more in ((1.0, 1.0), (2.0, 1.0), (2.0, 1.5)):
         monkeypatch.setitem(METRICS, "mine", times(factor, more))

@@ -81,9 +81,14 @@ class Place:
             "OMP_NUM_THREADS": "1",
         }
         shell = {"python": [sys.executable, "-c"], "sh": ["bash", "-ec"]}[one.language]
-        options = {"cwd": self.folder, "env": os.environ | given | variables}
+        environment = os.environ | given | variables
         done = subprocess.run(
-            [*shell, one.text], **options, capture_output=True, text=True, check=False
+            [*shell, one.text],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
