@@ -273,7 +273,7 @@ def test_readme_quotes_the_answer() -> None:
     said = next(out["text/markdown"] for out in outputs if "text/markdown" in out)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     quoted = readme[readme.index("1. **In print") :][: len(said) + 20]
-    number = re.compile(r"[\d.]+(?= \(glyphs\))")
+    number = re.compile(r"[\d.]+(?= and \d)")
     assert number.sub("#", quoted).startswith(number.sub("#", said))
     for ours, theirs in zip(number.findall(quoted), number.findall(said), strict=True):
         assert abs(float(ours) - float(theirs)) <= (0.05 if len(theirs) > 4 else 2)
