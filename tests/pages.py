@@ -11,6 +11,7 @@ from unittest import mock
 
 import jaxtyping
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import nbformat
 import papermill
 from IPython.core.interactiveshell import InteractiveShell
@@ -58,6 +59,7 @@ def execute(notebook: Path | str, folder: Path, **given: Any) -> nbformat.Notebo
         stack.enter_context(warnings.catch_warnings(action="ignore"))
         stack.enter_context(mpl.rc_context({"figure.dpi": 30}))
         stack.enter_context(mock.patch.dict(METRICS))
+        stack.callback(plt.close, "all")
         stack.callback(sys.modules.__setitem__, "__main__", sys.modules["__main__"])
         stack.enter_context(mock.patch.dict(analysis.bootstrap.__kwdefaults__, FEW))
         return papermill.execute_notebook(

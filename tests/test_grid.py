@@ -158,6 +158,7 @@ def test_a_signature_in_a_file_is_enough(suite, grid, folder, tmp_path, monkeypa
     other = without_data(suite).model_copy(update={"image_size": 40})  # passed over
     grid.signature().save(path)
     assert "no signature" in Grid(other, Store(folder)).unsigned()
+    path.unlink()
     part = Grid(suite.model_copy(update={"source_share": 0.4}), Store(tmp_path / "part"))
     assert sorted(part.data(None)["train"]["label"]) == [0] * 4 + [1] * 4 + [2] * 4
     assert part.signature().count == 12
