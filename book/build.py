@@ -30,7 +30,8 @@ BUILD = ROOT / "_build"
 EXECUTED, MADE, SOURCE, HTML = (BUILD / n for n in ("executed", "made", "source", "html"))
 RUNS, ROWS = ROOT / "runs", BUILD / "rows"  # where notebooks write; what the book's own wrote
 RENDERED = BUILD / "rendered"  # there only while `html` is the complete result of the last build
-INPUTS = ("hastelib", "params", "book/paper_tables", "book/published", "constraints.txt")
+MEASURED = tuple(f"results/{name}.csv" for name in ("benchmarks", "halving", "many_models"))
+INPUTS = ("hastelib", "params", "book/paper_tables", "book/published", "constraints.txt", *MEASURED)
 FIRST = ("5_1_source", "5_2_target", "5_3_segmentation", "5_4_ensemble", "5_5_language")
 """They fine-tune, each on all cores, what the others read: those then run side by side."""
 LAST = ("results", "what_to_beat")
