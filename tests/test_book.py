@@ -100,6 +100,7 @@ class Visit:
         self.foreign: list[str] = []
         self.errors: list[str] = []
         self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(180_000)  # ms: the machine may be busy
         self.page.route("**/*", self._route)
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
