@@ -68,24 +68,21 @@ def bench_memory(record):
         record(Row(what, "float32", *sides, unit="MiB", wanted=1, at_most=True, rounds="1"))
 
 
-def bench_transrate(compare, features, double):
+@pytest.mark.parametrize(
+    ("what", "name", "slow", "fast", "wanted"),
+    [
+        ("TransRate", "transrate", "d x d determinants", "class Grams", 20),
+        ("H-score", "h_score", "d x d covariances", "one Gram matrix", 1),
+    ],
+)
+def bench_against_squares(compare, features, double, what, name, slow, fast, wanted):
+    plain, ours = getattr(baselines, name), getattr(metrics, name)
     compare(
-        "TransRate",
-        ("d x d determinants", lambda: baselines.transrate(double.embedding, double.labels)),
-        ("class Grams", lambda: metrics.transrate(features.embedding, features.labels)),
+        what,
+        (slow, lambda: plain(double.embedding, double.labels)),
+        (fast, lambda: ours(features.embedding, features.labels)),
         same,
-        wanted=20,
-        once=True,
-    )
-
-
-def bench_h_score(compare, features, double):
-    compare(
-        "H-score",
-        ("d x d covariances", lambda: baselines.h_score(double.embedding, double.labels)),
-        ("one Gram matrix", lambda: metrics.h_score(features.embedding, features.labels)),
-        same,
-        wanted=1,
+        wanted=wanted,
         once=True,
     )
 

@@ -30,12 +30,13 @@ BUILD = ROOT / "_build"
 EXECUTED, MADE, SOURCE, HTML = (BUILD / n for n in ("executed", "made", "source", "html"))
 RUNS, ROWS = ROOT / "runs", BUILD / "rows"  # where notebooks write; what the book's own wrote
 RENDERED = BUILD / "rendered"  # there only while `html` is the complete result of the last build
-MEASURED = tuple(f"results/{name}.csv" for name in ("benchmarks", "halving", "many_models"))
-INPUTS = ("hastelib", "params", "book/paper_tables", "book/published", "constraints.txt", *MEASURED)
+INPUTS = ("hastelib", "params", "book/paper_tables", "book/published", "constraints.txt")
 FIRST = ("5_1_source", "5_2_target", "5_3_segmentation", "5_4_ensemble", "5_5_language")
 """They fine-tune, each on all cores, what the others read: those then run side by side."""
 LAST = ("results", "what_to_beat")
 """They read the rows of all others."""
+READ = dict.fromkeys(LAST, ("_build/rows", "results")) | {"A_3_cost": ("results",)}
+"""What some pages read beside the inputs, where it is there."""
 
 
 def files(path: Path) -> Iterator[Path]:
@@ -49,8 +50,7 @@ def key_of(notebook: Path) -> str:
     """SHA-256 over everything that an executed notebook depends on, its own defaults included."""
     digest = hashlib.sha256()
     inputs = [notebook, *(ROOT / name for name in INPUTS)]
-    if notebook.stem in LAST:
-        inputs += [path for path in (ROWS, ROOT / "results") if path.exists()]
+    inputs += [ROOT / name for name in READ.get(notebook.stem, ()) if (ROOT / name).exists()]
     for file in (f for path in inputs for f in files(path)):
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         digest.update(f"{file.relative_to(ROOT).as_posix()} {content}\n".encode())

@@ -134,8 +134,8 @@ def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int
         # some are, by a little: cut off, they put the residuals out, charged at the largest logit.
         dual = Q - A @ slope
         short = -float(dual.clamp(max=0).sum()) / n
-        dual = dual.clamp(min=0)
         if short <= SHORT:
+            dual = dual.clamp(min=0)
             entropy = -float(torch.xlogy(dual, dual).sum(1).mean())
             bound = max(bound, entropy - short * float(logits.abs().max()))
         # Separable where every sample's own class is first, by more than rounding.

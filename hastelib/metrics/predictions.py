@@ -115,6 +115,6 @@ def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
     source, counts = checks.classes("source_labels", source_labels)
     target, classes = checks.classes("labels", labels, source)
     pair = source * len(classes) + target
-    if len(counts) * len(classes) > 64 * len(pair):  # so many that most have no sample
+    if len(counts) * len(classes) > checks.COUNTED * len(pair):  # so many that most have no sample
         pair = torch.unique(pair, return_inverse=True)[1]
     return _mean_log(torch.bincount(pair)[pair].double() / counts[source])
