@@ -172,9 +172,9 @@ def mean(boot: pd.DataFrame, over: str = "target") -> pd.DataFrame:
 
 def averaged(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """The stricter control: one row for each ``by``, with the mean score of the random draws."""
-    random = frame[frame["variant"] == "random"]
-    random = random.groupby([*by], as_index=False, sort=False, dropna=False)
-    return random[["score", "accuracy"]].mean().assign(variant="averaged", draw=0)
+    draws = frame[frame["variant"] == "random"]
+    groups = draws.groupby([*by], as_index=False, sort=False, dropna=False)
+    return groups[["score", "accuracy"]].mean().assign(variant="averaged", draw=0)
 
 
 def spread(frame: pd.DataFrame) -> pd.DataFrame:
