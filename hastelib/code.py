@@ -14,7 +14,7 @@ import importlib
 import json
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -46,14 +46,27 @@ def of(*things: Any) -> str:
 
     The library's own is read once a process, yours each time: a constant of it may have changed.
     """
+    return _hash(things, lambda thing: (_whole(thing), []) if _own(thing) else _read(thing))
+
+
+@functools.cache
+def _whole(thing: Any) -> str:
+    return _hash([thing], lambda one: _known(one) if _own(one) else _read(one))
+
+
+def _own(thing: Any) -> bool:
+    return isinstance(thing, FunctionType | type) and _package(thing) == "hastelib"
+
+
+def _hash(things: Iterable[Any], read: Callable[[Any], tuple[str, list[Any]]]) -> str:
+    """Of things and all that they reach: what each is, and the places of what it reaches."""
     place: dict[int, int] = {}
     queue, lines = [*things], []
     for thing in queue:  # which grows
         if id(thing) in place:
             continue
         place[id(thing)] = len(place)
-        own = isinstance(thing, FunctionType | type) and _package(thing) == "hastelib"
-        text, reached = _known(thing) if own else _read(thing)
+        text, reached = read(thing)
         queue += reached
         lines.append((text, reached))
     told = [[text, [place[id(one)] for one in reached]] for text, reached in lines]

@@ -125,6 +125,7 @@ class Grid:
         plugins.load()
         self.suite, self.store, self.scheduler = suite, store or Store(), scheduler
         self._memory: dict[tuple[Any, ...], Any] = {}
+        self._sizes: dict[tuple[Any, ...], int] = {}
         for name in (*suite.sources, suite.hardness.source):
             self.check(name)
 
@@ -143,13 +144,15 @@ class Grid:
             self._memory[what] = self._memory.pop(what)  # the last that was used stands last
             return self._memory[what]
         self._memory[what] = found = make()
-        # All anew: a split is decoded when it is first used.
-        sizes = {other: _bytes(thing) for other, thing in self._memory.items()}
-        over = sum(sizes.values()) - MEMORY
-        for other in list(sizes)[:-1]:
-            if over > 0 and sizes[other]:
+        self._sizes[what] = _bytes(found)
+        for other in [*self._memory][:-1]:
+            if other[0] == "split":  # it is decoded when it is first used
+                self._sizes[other] = _bytes(self._memory[other])
+        over = sum(self._sizes.values()) - MEMORY
+        for other in [*self._memory][:-1]:
+            if over > 0 and self._sizes[other]:
                 del self._memory[other]
-                over -= sizes[other]
+                over -= self._sizes.pop(other)
         return found
 
     def source(self, name: str) -> models.Source:
@@ -191,7 +194,7 @@ class Grid:
 
         def make() -> datasets.DatasetDict:
             if which is not None:
-                return subset(self.data(name), which)
+                return subset(self.data(name), *self._part(name, which))
             if spec is None:
                 raise MissingDataError(
                     f"suite {self.suite.name} names no source_data; add them to its file, or use "
@@ -205,10 +208,23 @@ class Grid:
 
         return self._once(("data", target), make)
 
+    def _part(self, target: str | None, which: int) -> tuple[tuple[int, ...], dict[Split, Any]]:
+        """The classes of a class subset, and its rows in each split."""
+        what = ("part", target, which)
+        return self._once(what, lambda: subset_rows(self.data(target), which))
+
     def fingerprint(self, target: str | None, split: Split) -> str:
-        """The content hash of a split."""
-        what = ("fingerprint", target, split)
-        return self._once(what, lambda: fingerprint(self.data(target)[split]))
+        """The content hash of a split; of a class subset that of the whole and of its rows."""
+        name, which = (None, None) if target is None else of_classes(target)
+
+        def make() -> str:
+            if which is None:
+                return fingerprint(self.data(target)[split])
+            kept, rows = self._part(name, which)
+            whole = self.fingerprint(name, split)
+            return key(whole=whole, classes=kept, rows=digest({"": torch.from_numpy(rows[split])}))
+
+        return self._once(("fingerprint", target, split), make)
 
     def read(self, target: str | None, split: Split, network: models.Source) -> Batches:
         """A split as a network sees it, decoded once for all networks that see the same."""
@@ -260,7 +276,7 @@ class Grid:
 
         def find() -> Features:
             if which is not None:  # rows of the whole
-                kept, rows = subset_rows(self.data(name), which)
+                kept, rows = self._part(name, which)
                 found = self.features(source, name, split).at(torch.from_numpy(rows[split]))
                 return replace(found, labels=torch.searchsorted(torch.tensor(kept), found.labels))
             entry = self.features_entry(network, target, split)
@@ -364,7 +380,9 @@ class Grid:
         told = {"ca": ("ca", "cosine"), "dot": ("ca", "dot"), "cs": ("cs", "")}
 
         def make() -> list[Subset]:
-            n, fraction = len(self.data(target)["train"]), settings.fraction
+            name, which = of_classes(target)
+            rows = self.data(name) if which is None else self._part(name, which)[1]
+            n, fraction = len(rows["train"]), settings.fraction
             found = [Subset("all", torch.arange(n))]
             for draw in range(settings.draws):
                 order = torch.randperm(n, generator=torch.Generator().manual_seed(draw))

@@ -9,7 +9,7 @@ import datasets
 import numpy as np
 import pytest
 
-from hastelib.data.base import MissingDataError, fingerprint, load, subset
+from hastelib.data.base import MissingDataError, fingerprint, load, subset, subset_rows
 from hastelib.data.published import Texts
 
 
@@ -64,7 +64,7 @@ def test_caps_are_stratified_and_seeded(folder: Path) -> None:
 
 def test_class_subsets_keep_the_texts_of_their_classes(folder: Path) -> None:
     data = load(made())
-    part = subset(data, 0)
+    part = subset(data, *subset_rows(data, 0))
     for split in ("train", "test"):
         (_, every), (names, some) = (
             (names, [(x, names[y]) for x, y in zip(d["text"], d["label"], strict=True)])

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -100,14 +100,16 @@ def fingerprint(split: datasets.Dataset) -> str:
     for name in {"image", "mask"} & {*columns}:
         split = split.cast_column(name, datasets.Image(decode=False))
     single = isinstance(split.features["label"], datasets.ClassLabel)
-    for row in split:
-        for name in columns:
-            content = row[name].encode() if name == "text" else row[name]["bytes"]
-            if content is None:
-                content = Path(row[name]["path"]).read_bytes()
-            total.update(hashlib.sha256(content).digest())
-        if single:  # of a mask the classes are in it
-            total.update(int(row["label"]).to_bytes(8, "little"))
+    for rows in split.iter(256):
+        for label, *contents in zip(*(rows[name] for name in ("label", *columns)), strict=True):
+            for content in contents:
+                if isinstance(content, dict):  # an image or a mask
+                    content = content["bytes"] or Path(content["path"]).read_bytes()
+                else:
+                    content = content.encode()
+                total.update(hashlib.sha256(content).digest())
+            if single:  # of a mask the classes are in it
+                total.update(int(label).to_bytes(8, "little"))
     return total.hexdigest()
 
 
@@ -157,7 +159,7 @@ def subset_classes(data: datasets.DatasetDict) -> Iterator[tuple[int, ...]]:
 
 def subset_rows(
     data: datasets.DatasetDict, which: int
-) -> tuple[tuple[int, ...], dict[str, np.ndarray]]:
+) -> tuple[tuple[int, ...], dict[Split, np.ndarray]]:
     """The classes of subset ``which``, counted from 0, and its rows in each split, ascending."""
     kept = next(itertools.islice(subset_classes(data), which, None), None)
     count = len(class_names(data["train"]))
@@ -171,9 +173,10 @@ def subset_rows(
     return kept, rows
 
 
-def subset(data: datasets.DatasetDict, which: int) -> datasets.DatasetDict:
-    """Subset ``which`` of a data set, its classes renumbered, in its order."""
-    kept, rows = subset_rows(data, which)
+def subset(
+    data: datasets.DatasetDict, kept: Sequence[int], rows: Mapping[Split, np.ndarray]
+) -> datasets.DatasetDict:
+    """Some rows of a data set, those of the classes ``kept``, renumbered, in its order."""
     found = datasets.DatasetDict()
     for split, some in rows.items():
         names, part = class_names(data[split]), data[split].select(some)
