@@ -179,7 +179,8 @@ def test_corpus_splits_registers_and_subsets_differ() -> None:
     assert not any(word.startswith("#") for word in diary)
     assert tweets & diary & set(corpus.CUES["anger"])
     made = written("reviews", train=20, test=5)
-    parts = [data.subset(made, *data.subset_rows(made, which)) for which in range(4)]  # of two classes: of train texts
+    # Of two classes a subset is one of the train texts.
+    parts = [data.subset(made, *data.subset_rows(made, which)) for which in range(4)]
     assert all(part["train"].features["label"].names == ["negative", "positive"] for part in parts)
     assert all(data.fingerprint(part["test"]) == data.fingerprint(made["test"]) for part in parts)
     assert all(16 <= len(part["train"]) <= 40 for part in parts)
