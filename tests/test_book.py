@@ -33,6 +33,17 @@ LENGTH = """() => [
 CLIPPED = """() => [...document.querySelectorAll("main table")]
     .filter(t => t.offsetParent && t.scrollWidth > t.parentElement.clientWidth + 2)
     .map(t => t.innerText.slice(0, 60))"""
+WIDE = """() => {
+    const width = document.documentElement.clientWidth;
+    const inside = e => {  // what scrolls in its own box does not widen the page
+        for (let p = e.parentElement; !p.matches(".bd-article"); p = p.parentElement)
+            if (["auto", "scroll"].includes(getComputedStyle(p).overflowX)) return true;
+        return false;
+    };
+    return [...document.querySelectorAll(".bd-article *")]
+        .filter(e => e.getBoundingClientRect().right > width + 1 && !inside(e))
+        .map(e => e.outerHTML.slice(0, 120));
+}"""
 # The least contrast of a table's text against what lies behind it, as WCAG 2 defines it.
 CONTRAST = """() => {
     const rgb = text => (text.match(/[\\d.]+/g) || [0, 0, 0, 1]).map(Number);
@@ -94,8 +105,8 @@ def browser() -> Iterator[Browser]:
 class Visit:
     """One page in a fresh window, with all that went wrong while it loaded."""
 
-    def __init__(self, browser: Browser, site: str, size: tuple[int, int] = DESKTOP) -> None:
-        self.context = browser.new_context(viewport={"width": size[0], "height": size[1]})
+    def __init__(self, browser: Browser, site: str) -> None:
+        self.context = browser.new_context(viewport={"width": DESKTOP[0], "height": DESKTOP[1]})
         self.site = site
         self.foreign: list[str] = []
         self.errors: list[str] = []
@@ -119,16 +130,15 @@ class Visit:
 
 
 @pytest.fixture
-def visit(browser: Browser, site: str, request: pytest.FixtureRequest) -> Iterator[Visit]:
-    """A window on the book; parametrise it with a size for another than the desktop's."""
-    visit = Visit(browser, site, getattr(request, "param", DESKTOP))
+def visit(browser: Browser, site: str) -> Iterator[Visit]:
+    visit = Visit(browser, site)
     yield visit
     visit.context.close()
 
 
 @pytest.mark.parametrize("name", pages())
 def test_page_is_whole(visit: Visit, name: str) -> None:
-    """Formulas are set, pictures are there and described, nothing fails or comes from outside."""
+    """Formulas are set, pictures there and described, a phone shows all, nothing fails."""
     page = visit.open(f"{name}.html")
     formulas = page.locator(".math")
     rendered = page.locator(".math mjx-container")
@@ -157,6 +167,9 @@ def test_page_is_whole(visit: Visit, name: str) -> None:
         height, words = page.evaluate(LENGTH)
         assert height <= 9300  # about 9,000 px and 3,000 words, formulas apart: say less
         assert words <= 3300
+    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    assert page.evaluate(WIDE) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
     assert visit.foreign == []
     assert visit.errors == []
 
@@ -180,27 +193,6 @@ def test_no_link_is_dead(visit: Visit) -> None:
         if not (there and known):
             dead[link] = where
     assert dead == {}
-
-
-@pytest.mark.parametrize("visit", [PHONE], indirect=True, ids=["phone"])
-@pytest.mark.parametrize("name", pages())
-def test_page_fits_a_phone(visit: Visit, name: str) -> None:
-    page = visit.open(f"{name}.html")
-    wide = page.evaluate(
-        """() => {
-            const width = document.documentElement.clientWidth;
-            const inside = e => {  // what scrolls in its own box does not widen the page
-                for (let p = e.parentElement; !p.matches(".bd-article"); p = p.parentElement)
-                    if (["auto", "scroll"].includes(getComputedStyle(p).overflowX)) return true;
-                return false;
-            };
-            return [...document.querySelectorAll(".bd-article *")]
-                .filter(e => e.getBoundingClientRect().right > width + 1 && !inside(e))
-                .map(e => e.outerHTML.slice(0, 120));
-        }"""
-    )
-    assert wide == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
 
 
 def test_search_finds(visit: Visit) -> None:
