@@ -44,6 +44,7 @@ def of(frame: pd.DataFrame, metric: str, target: str, variant: str, draw: int = 
 def test_a_cell_is_the_statistic_of_its_rows(frame: pd.DataFrame, statistic: str):
     boot = analysis.bootstrap(frame, BY, statistic=statistic, **FEW)
     assert boot.shape == (51, 2 * 3 * 4)
+    assert list(boot.columns.unique("metric")) == ["leep", "gbc"]  # as they first come
     one = of(frame, "gbc", "greek", "cs")
     expected = stats.replicates(statistic, one["score"].to_numpy(), one["accuracy"].to_numpy(), 50)
     np.testing.assert_array_equal(boot["gbc", "greek", "cs"], expected)

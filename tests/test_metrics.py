@@ -353,6 +353,7 @@ def test_moments_give_the_principal_components() -> None:
     np.testing.assert_allclose(mean, pca.mean_, rtol=1e-12)
     np.testing.assert_allclose(variances, pca.explained_variance_, rtol=1e-10)
     np.testing.assert_allclose(abs((axes * pca.components_).sum(1)), 1, rtol=1e-10)
+    np.testing.assert_array_equal(found.pca(1)[2], variances[:1])
     on_torch = metrics.Moments().update(torch.tensor(x).float(), labels)
     assert all(isinstance(part, torch.Tensor) for part in on_torch.pca(4))
     np.testing.assert_allclose(on_torch.pca(9)[2], PCA().fit(x).explained_variance_, rtol=1e-5)
