@@ -177,7 +177,8 @@ def test_no_link_is_dead(visit: Visit) -> None:
     links: dict[str, set[str]] = {}
     places: dict[str, set[str]] = {}
     for name in pages():
-        page = visit.open(f"{name}.html")
+        page = visit.page
+        page.goto(f"{visit.site}{name}.html", wait_until="domcontentloaded")
         places[f"{name}.html"] = {*page.evaluate(IDS)}
         found = "[...document.querySelectorAll('main a[href], nav a[href]')].map(a => a.href)"
         for link in page.evaluate(found):
