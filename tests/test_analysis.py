@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from synthetic import SOURCES, TARGETS, gone, rows
 
 from hastelib import analysis, stats
@@ -282,3 +283,13 @@ def test_figures_have_a_caption_and_a_description(boot, capsys):
     with pytest.raises(ValueError, match="needs a caption"):
         plots.html(figure, " ", "alt")
     plt.close(figure)
+
+
+def test_a_gallery_has_a_row_a_title_and_a_text_a_picture():
+    groups = {"Hardest": ([Image.new("L", (4, 4))] * 2, ["0.9", "0.8"])}
+    figure = plots.gallery(groups, height=1)
+    (row,) = figure.subfigs
+    assert row.get_suptitle() == "Hardest"
+    assert [ax.get_xlabel() for ax in row.axes] == ["0.9", "0.8"]
+    with pytest.raises(ValueError, match="zip"):
+        plots.gallery({"Hardest": ([Image.new("L", (4, 4))], [])}, height=1)

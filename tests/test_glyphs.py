@@ -102,6 +102,15 @@ def test_a_mask_has_exactly_the_pixels_that_ink_covers_by_half(palette: str) -> 
     assert checked > 500
 
 
+def test_clutter_and_degradation_change_the_picture_and_not_the_classes_there_are() -> None:
+    specs = style(), style(degradation=1.0)
+    plain, worse = (scenes.draw(spec, np.random.default_rng(7)) for spec in specs)
+    np.testing.assert_array_equal(plain[1], worse[1])
+    assert np.abs(plain[0].astype(int) - worse[0]).mean() > 5
+    cluttered = scenes.draw(style(clutter=1.0), np.random.default_rng(7))[0]
+    assert len(np.unique(cluttered.reshape(-1, 3), axis=0)) > 10
+
+
 def test_drawings_are_the_same_again_and_more_of_them_change_none(store: Store) -> None:
     few, again, more = (
         data.load(spec, store) for spec in (style(), style(), style(train=5, test=4))

@@ -196,6 +196,20 @@ def test_workflow_runs_what_the_project_runs() -> None:
     assert build["steps"][-1]["with"] == {"path": "_build/html"}
 
 
+TEMPLATES = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+
+
+def test_issue_forms_ask() -> None:
+    forms = [yaml.safe_load(path.read_text()) for path in TEMPLATES]
+    assert len(forms) == 3
+    for form in forms:
+        assert form.keys() == {"name", "description", "labels", "body"}
+        fields = [one["id"] for one in form["body"]]
+        assert len({*fields}) == len(fields) > 3
+        assert all(one["attributes"]["label"] for one in form["body"])
+        assert all(one["type"] in ("input", "textarea") for one in form["body"])
+
+
 def test_no_loader_runs_code() -> None:
     """SECURITY.md: torch.load with weights only, nothing unpickled, no code of the hub."""
     for path in (ROOT / "hastelib").rglob("*.py"):

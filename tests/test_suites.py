@@ -21,6 +21,14 @@ def test_every_suite_is_valid(name: str):
     assert suites.load(name).name == name
 
 
+def test_glyphs_has_the_papers_proportions():
+    suite = suites.load("glyphs")
+    families = ("res", "dense", "mobile")
+    assert [sum(s.startswith(f) for s in suite.sources) for f in families] == [3, 3, 1]
+    assert len(suite.targets) >= 7
+    assert all(20 <= spec.train + spec.test <= 80 for spec in suite.targets.values())
+
+
 def test_target_finds_its_suite():
     for target, name in (("pacs_photo", "pocket"), ("cub200", "paper"), ("greek", "glyphs")):
         assert suites.find(target=target).name == name

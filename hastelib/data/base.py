@@ -104,7 +104,8 @@ def fingerprint(split: datasets.Dataset) -> str:
         for label, *contents in zip(*(rows[name] for name in ("label", *columns)), strict=True):
             for content in contents:
                 if isinstance(content, dict):  # an image or a mask
-                    content = content["bytes"] or Path(content["path"]).read_bytes()
+                    stored = content["bytes"]
+                    content = Path(content["path"]).read_bytes() if stored is None else stored
                 else:
                     content = content.encode()
                 total.update(hashlib.sha256(content).digest())
