@@ -51,7 +51,7 @@ chaos: .venv/.installed  ## kill, damage, fill and see that nothing is lost (min
 	$(BIN)/python benchmarks/chaos.py
 
 weights: .venv/.installed  ## train the embedded source networks again
-	$(BIN)/python -m hastelib.glyphs.pretrain
+	$(BIN)/python book/pretrain.py
 
 clean:  ## forget the built book (the cache of features and accuracies stays)
 	rm -rf _build

@@ -26,8 +26,6 @@ LAYERS = (
     ("plugins", "engine", "records", "code", "hooks", "download", "store", "linalg", "checks"),
 )
 """From the top to the ground."""
-SCRIPTS = ("glyphs.pretrain",)
-"""They are run, and nothing imports them: they may use all."""
 WIDTH, HEIGHT, EDGE = 7.0, 5.6, 0.13  # inches; from the middle of a name to its frame
 
 
@@ -66,10 +64,9 @@ def parts() -> dict[str, set[str]]:
     """The same between the parts of the layers, ``metrics`` for ``metrics.evidence``."""
     found: dict[str, set[str]] = {name: set() for layer in LAYERS for name in layer}
     for name, others in imports().items():
-        if name not in SCRIPTS:
-            own = name.partition(".")[0]
-            found.setdefault(own, set()).update(o.partition(".")[0] for o in others)
-            found[own].discard(own)
+        own = name.partition(".")[0]
+        found.setdefault(own, set()).update(o.partition(".")[0] for o in others)
+        found[own].discard(own)
     return found
 
 

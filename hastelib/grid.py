@@ -288,13 +288,11 @@ class Grid:
         """The signature of a network's own source data, their train split; its notes say of what.
 
         Of the suite's ``source_data`` a file will do (:func:`signature_paths`), if it is of the
-        same pixels, or what was made when the data were there; else ``MissingDataError``.
+        same pixels. ``MissingDataError`` where there are neither.
         """
         name = by or self.suite.hardness.source
         network, data = self.source(name), taught_on(name)[1]
         precision, made = self.suite.recipe.precision, code.of(MAKERS["signatures"])
-        of = repr((self.suite.source_data, self.suite.source_share))
-        last = key(**self._network(network), precision=precision, of=of, code=made)
         notes = {
             "network": network.name,
             "weights": network.fingerprint,
@@ -306,10 +304,7 @@ class Grid:
             samples = self.read(data, "train", network)
             with threaded(self.suite.recipe.threads):
                 found = signature(network, samples, precision=precision)
-            kept = found.arrays(), notes | {"data": self.fingerprint(data, "train")}
-            if data is None:
-                self.store.write("signatures", last, *kept)
-            return kept
+            return found.arrays(), notes | {"data": self.fingerprint(data, "train")}
 
         def find() -> hardness.Signature:
             for path in signature_paths(name) if data is None else ():
@@ -325,16 +320,13 @@ class Grid:
                     return file
             try:
                 entry = key(features=self.features_entry(network, data, "train"), code=made)
-                kept: Kept | None = self.store.get("signatures", entry, make)
+                arrays, about = self.store.get("signatures", entry, make)
             except MissingDataError as error:
-                kept = self.store.read("signatures", last) if data is None else None
-                if kept is None:
-                    raise MissingDataError(
-                        f"no signature of {name}: no file signatures/{name}.safetensors in "
-                        f"{suites.folder().parent} or {data_folder()}, and {error}"
-                    ) from error
-            assert kept is not None
-            return replace(hardness.Signature.of(kept[0]), notes=kept[1])
+                raise MissingDataError(
+                    f"no signature of {name}: no file signatures/{name}.safetensors in "
+                    f"{suites.folder().parent} or {data_folder()}, and {error}"
+                ) from error
+            return replace(hardness.Signature.of(arrays), notes=about)
 
         return self._once(("signature", name), find)
 

@@ -12,10 +12,10 @@ from safetensors import safe_open
 from hastelib import finetune, suites
 from hastelib.data.base import fingerprint, load
 from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER
-from hastelib.glyphs.pretrain import RECIPE, pretrain
 from hastelib.grid import Grid
 from hastelib.store import Store
 from hastelib.suites import Recipe
+from pretrain import RECIPE, pretrain
 
 
 def _provenance(path: Path) -> dict:
@@ -30,7 +30,7 @@ def test_provenance_fits_the_suite(tmp_path: Path):
         found = _provenance(GLYPHS_FOLDER / f"{name}.safetensors")
         assert Recipe(**found["recipe"]) == RECIPE
         assert found["data"] == data
-        assert found["command"] == f"python -m hastelib.glyphs.pretrain {name}@glyphs"
+        assert found["command"] == f"python book/pretrain.py {name}@glyphs"
     with pytest.raises(ValueError, match="choose one of: densenet16"):
         pretrain("resnet50@glyphs", suite, tmp_path)
     bare = suite.model_copy(update={"source_data": None})

@@ -161,7 +161,7 @@ def test_environment_variables_are_documented() -> None:
 
 
 def test_imports_run_downwards(tmp_path: Path) -> None:
-    """In the layers of the book's picture, scripts apart; and nowhere in a circle."""
+    """In the layers of the book's picture, and nowhere in a circle."""
     graph = architecture.parts()
     depth = {name: row for row, layer in enumerate(architecture.LAYERS) for name in layer}
     assert graph.keys() == depth.keys(), "every module, and nothing else, stands in one layer"
@@ -169,8 +169,6 @@ def test_imports_run_downwards(tmp_path: Path) -> None:
     assert upwards == set()
     for each in (graph, architecture.imports()):
         tuple(graphlib.TopologicalSorter(each).static_order())  # CycleError names the circle
-    imported = {b for others in architecture.imports().values() for b in others}
-    assert imported.isdisjoint(architecture.SCRIPTS)
     file = tmp_path / "module.py"  # imports are seen within functions and for the types alone
     file.write_text(
         "import numpy\nfrom hastelib.metrics import leep\nfrom hastelib import features, rank\n"

@@ -1,4 +1,4 @@
-"""Pre-training the embedded sources: ``python -m hastelib.glyphs.pretrain [NAME ...]``.
+"""Pre-training the embedded sources: ``python book/pretrain.py [NAME ...]``.
 
 Their weights ship with the package as float16 safetensors, each with its provenance in the
 file's metadata; this command makes them afresh, all of them or those named.
@@ -55,7 +55,7 @@ def pretrain(name: str, suite: suites.Suite, folder: Path) -> float:
         probs = finetune.predict(network, module, test, device)
     accuracy = finetune.accuracy(probs, test.labels, len(test.classes))
     state = {n: t.cpu().contiguous() for n, t in module.half().state_dict().items()}
-    command, versions = f"python -m hastelib.glyphs.pretrain {name}", finetune.versions()
+    command, versions = f"python book/pretrain.py {name}", finetune.versions()
     provenance = settings | {"accuracy": accuracy, "classes": train.classes, "command": command}
     provenance |= {"device": finetune.describe(device), "versions": versions}
     with writing(folder / f"{architecture}.safetensors") as path:
