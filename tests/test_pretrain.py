@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pretrain import RECIPE, pretrain
 from safetensors import safe_open
 
 from hastelib import finetune, suites
@@ -15,7 +16,6 @@ from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER
 from hastelib.grid import Grid
 from hastelib.store import Store
 from hastelib.suites import Recipe
-from pretrain import RECIPE, pretrain
 
 
 def _provenance(path: Path) -> dict:
