@@ -17,6 +17,8 @@ import nbformat
 import papermill
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from papermill.engines import Engine, papermill_engines
 from traitlets.config import Config
 
@@ -60,6 +62,8 @@ def undisturbed() -> Iterator[None]:
         stack.callback(jaxtyping.config.update, "jaxtyping_disable", False)
         stack.enter_context(warnings.catch_warnings(action="ignore"))
         stack.enter_context(mpl.rc_context({"figure.dpi": 30}))
+        stack.enter_context(mock.patch.object(Figure, "tight_layout"))  # slow, and nobody looks
+        stack.enter_context(mock.patch.object(ConstrainedLayoutEngine, "execute"))
         stack.enter_context(mock.patch.dict(METRICS))
         stack.enter_context(mock.patch.dict(SOURCES))
         stack.callback(plt.close, "all")
