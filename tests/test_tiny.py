@@ -35,9 +35,10 @@ def tiny(values: dict[str, Any]) -> dict[str, Any]:
         for name, spec in values["targets"].items()
         if name in LETTERS or spec["kind"] == "digits"
     }  # fmt: skip
-    values["selection"] = values["selection"] | {"targets": ["greek", "georgian"], "subsets": 4}
+    operators = [f"{name}@glyphs+operators" for name in ("resnet14", "densenet22")]
+    values["selection"] = {"sources": operators, "targets": ["greek", "georgian"], "subsets": 4}
     taught = [f"{name}@glyphs+greek" for name in ("resnet8", "densenet16")]
-    pool = [*values["sources"][:4], *taught, "resnet14@glyphs+operators"]
+    pool = [*values["sources"][:4], *taught, operators[0]]
     rankers = {"": pool[0], "greek": taught[0], "operators": pool[-1]}
     values["ensembles"] = {"pool": pool, "targets": ["georgian", "greek"], "rankers": rankers}
 
