@@ -19,13 +19,6 @@ install_import_hook(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session", autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A cache for this session alone; the other folders only where a test names them."""
     cache = tmp_path_factory.mktemp("cache")

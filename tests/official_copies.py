@@ -246,7 +246,7 @@ def write(folder: Path, files: Files) -> None:
 # --- serving -------------------------------------------------------------------------------------
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(http.server.SimpleHTTPRequestHandler):
     """Serves the files of a folder, whole or from a place on."""
 
     server: Server
@@ -254,18 +254,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = self.headers.get("Range")
         self.server.asked.append((self.path, asked))
-        file = self.server.folder / self.path.lstrip("/")
-        if not file.is_file():
-            self.send_error(404)
-            return
-        content = file.read_bytes()
+        self.directory = str(self.server.folder)
+        file = Path(self.translate_path(self.path))
+        content = file.read_bytes() if file.is_file() else b""
         start = int(re.findall(r"\d+", asked)[0]) if asked and self.server.ranges else 0
         if start >= len(content):
-            self.send_error(416)
+            self.send_error(416 if content else 404)
             return
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Type", self.guess_type(file))
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         rest = content[start:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -16,11 +17,14 @@ import nbformat
 import papermill
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from papermill.engines import Engine, papermill_engines
 from traitlets.config import Config
 
 from hastelib import analysis
 from hastelib.metrics import METRICS
+from hastelib.models import SOURCES
 
 ROOT = Path(__file__).parents[1]
 FEW = {"resamples": 100}  # of every bootstrap of a page
@@ -50,18 +54,28 @@ class Here(Engine):
 papermill_engines.register("here", Here)
 
 
-def execute(notebook: Path | str, folder: Path, **given: Any) -> nbformat.NotebookNode:
-    """A page of the book (its name) or another notebook (its path) with these parameters."""
-    path = ROOT / "notebooks" / f"{notebook}.ipynb" if isinstance(notebook, str) else notebook
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """As for a user: no shapes are checked, and nothing stays of what a page changes."""
     with contextlib.ExitStack() as stack:
-        jaxtyping.config.update("jaxtyping_disable", True)  # as users have it
+        jaxtyping.config.update("jaxtyping_disable", True)
         stack.callback(jaxtyping.config.update, "jaxtyping_disable", False)
         stack.enter_context(warnings.catch_warnings(action="ignore"))
         stack.enter_context(mpl.rc_context({"figure.dpi": 30}))
+        stack.enter_context(mock.patch.object(Figure, "tight_layout"))  # slow, and nobody looks
+        stack.enter_context(mock.patch.object(ConstrainedLayoutEngine, "execute"))
         stack.enter_context(mock.patch.dict(METRICS))
+        stack.enter_context(mock.patch.dict(SOURCES))
         stack.callback(plt.close, "all")
         stack.callback(sys.modules.__setitem__, "__main__", sys.modules["__main__"])
         stack.enter_context(mock.patch.dict(analysis.bootstrap.__kwdefaults__, FEW))
+        yield
+
+
+def execute(notebook: Path | str, folder: Path, **given: Any) -> nbformat.NotebookNode:
+    """A page of the book (its name) or another notebook (its path) with these parameters."""
+    path = ROOT / "notebooks" / f"{notebook}.ipynb" if isinstance(notebook, str) else notebook
+    with undisturbed():
         return papermill.execute_notebook(
             path, folder / "out.ipynb", given, engine_name="here", cwd=ROOT, progress_bar=False
         )

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import re
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -14,6 +11,7 @@ from urllib.parse import unquote
 import nbformat
 import pytest
 import yaml
+from official_copies import serving
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 import hastelib
@@ -25,11 +23,6 @@ FLAGS = (
 )
 DESKTOP, PHONE = (1280, 900), (390, 844)
 
-IDS = "[...document.querySelectorAll('[id]')].map(e => e.id)"
-LENGTH = """() => [
-    document.querySelector("article").scrollHeight,
-    document.querySelector("article").innerText.split(/\\s+/).length,
-]"""
 CLIPPED = """() => [...document.querySelectorAll("main table")]
     .filter(t => t.offsetParent && t.scrollWidth > t.parentElement.clientWidth + 2)
     .map(t => t.innerText.slice(0, 60))"""
@@ -73,22 +66,12 @@ def pages() -> list[str]:
     return [toc["root"], *(one["file"] for one in (*chapters, *sections))]
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: a page that is missing shows in the test."""
-
-
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
     """The address under which the book is served."""
     assert (ROOT / "_build" / "rendered").exists(), "there is no complete book: run make book first"
-    handler = functools.partial(Quiet, directory=str(HTML))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-        server.shutdown()
-        thread.join()
+    with serving(HTML) as server:
+        yield f"{server.url}/"
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +89,9 @@ class Visit:
     """One page in a fresh window, with all that went wrong while it loaded."""
 
     def __init__(self, browser: Browser, site: str) -> None:
-        self.context = browser.new_context(viewport={"width": DESKTOP[0], "height": DESKTOP[1]})
         self.site = site
-        self.foreign: list[str] = []
         self.errors: list[str] = []
-        self.page: Page = self.context.new_page()
+        self.page = browser.new_page(viewport={"width": DESKTOP[0], "height": DESKTOP[1]})
         self.page.set_default_timeout(180_000)  # ms: the machine may be busy
         self.page.route("**/*", self._route)
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
@@ -120,7 +101,7 @@ class Visit:
         if route.request.url.startswith((self.site, "data:", "blob:")):
             route.continue_()
         else:
-            self.foreign.append(route.request.url)
+            self.errors.append(f"{route.request.url} is not of the book")
             route.abort()
 
     def open(self, name: str) -> Page:
@@ -133,7 +114,7 @@ class Visit:
 def visit(browser: Browser, site: str) -> Iterator[Visit]:
     visit = Visit(browser, site)
     yield visit
-    visit.context.close()
+    visit.page.close()
 
 
 @pytest.mark.parametrize("name", pages())
@@ -164,13 +145,13 @@ def test_page_is_whole(visit: Visit, name: str) -> None:
         page.wait_for_timeout(150)
         assert page.evaluate(CONTRAST) >= 4.5, theme
     if not name.startswith("book/api/"):
-        height, words = page.evaluate(LENGTH)
-        assert height <= 9300  # about 9,000 px and 3,000 words, formulas apart: say less
-        assert words <= 3300
+        article = page.locator("article")
+        # About 9,000 px and 3,000 words, formulas apart: say less.
+        assert article.evaluate("e => e.scrollHeight") <= 9300
+        assert len(article.inner_text().split()) <= 3300
     page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
     assert page.evaluate(WIDE) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
-    assert visit.foreign == []
     assert visit.errors == []
 
 
@@ -181,7 +162,8 @@ def test_no_link_is_dead(visit: Visit) -> None:
     for name in pages():
         page = visit.page
         page.goto(f"{visit.site}{name}.html", wait_until="domcontentloaded")
-        places[f"{name}.html"] = {*page.evaluate(IDS)}
+        ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+        places[f"{name}.html"] = {*ids}
         found = "[...document.querySelectorAll('main a[href], nav a[href]')].map(a => a.href)"
         for link in page.evaluate(found):
             if link.startswith(visit.site):
@@ -203,7 +185,7 @@ def test_search_finds(visit: Visit) -> None:
     summary = page.locator(".search-summary", has_text=re.compile(r"found \d+ page"))
     summary.wait_for()
     assert any("5_1_source" in (a.get_attribute("href") or "") for a in results.locator("a").all())
-    assert visit.foreign == []
+    assert visit.errors == []
 
 
 def test_root_leads_to_the_introduction(visit: Visit) -> None:

@@ -16,6 +16,7 @@ from hastelib.glyphs import Corpus, Digits, Glyphs, Scenes, characters, corpus, 
 from hastelib.store import Store
 
 GREEK = Glyphs(kind="glyphs", characters="α-γ", train=4, test=2)
+TWEETS = Corpus(kind="corpus", task="tweets", train=6, test=3)
 
 
 @pytest.fixture
@@ -54,27 +55,15 @@ def test_drawings_are_deterministic_dark_on_light_and_outlines_use_less():
     assert ink("plain") > ink("outline") > 0
 
 
-def test_glyphs_are_kept_and_more_of_them_change_no_other(tmp_path: Path):
-    store = Store(tmp_path)
-    splits = data.load(GREEK, store)
-    assert {name: len(split) for name, split in splits.items()} == {"train": 12, "test": 6}
-    first, test = splits.values()
-    assert first.features["label"].names == ["α", "β", "γ"]
-    assert first[0]["image"].size == (32, 32)
-    assert data.fingerprint(first) != data.fingerprint(test)
-    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
-    assert data.fingerprint(first) == data.fingerprint(data.load(GREEK, store)["train"])
-    more = data.load(GREEK.model_copy(update={"train": 5}), store)["train"]
-    assert first[0]["image"] == more[0]["image"]
-    assert first[4]["image"] == more[5]["image"]
-
-
-def test_digits(tmp_path: Path):
-    splits = data.load(Digits(kind="digits", train=3, test=2), Store(tmp_path))
-    for split, count in (("train", 3), ("test", 2)):
-        assert np.bincount(splits[split]["label"]).tolist() == [count] * 10
-    pixels = np.asarray(splits["train"][0]["image"])
-    assert np.median(pixels[:, [0, -1]]) > 200  # paper at the edge: dark ink on light
+@pytest.mark.parametrize("spec", [GREEK, Digits(kind="digits", train=3, test=2)])
+def test_every_class_has_its_number_of_drawings(store: Store, spec: Any):
+    made = data.load(spec, store)
+    assert data.class_names(made["train"]) == ([*"αβγ"] if spec == GREEK else [*"0123456789"])
+    for split, count in (("train", spec.train), ("test", spec.test)):
+        assert np.bincount(made[split]["label"]).tolist() == [count] * len(spec.names)
+        assert made[split][0]["image"].size == (32, 32)
+        pixels = np.asarray(made[split][0]["image"])
+        assert np.median(pixels[:, [0, -1]]) > 200  # paper at the edge: dark ink on light
 
 
 # --- scenes --------------------------------------------------------------------------------------
@@ -109,17 +98,6 @@ def test_clutter_and_degradation_change_the_picture_and_not_the_classes_there_ar
     assert np.abs(plain[0].astype(int) - worse[0]).mean() > 5
     cluttered = scenes.draw(style(clutter=1.0), np.random.default_rng(7))[0]
     assert len(np.unique(cluttered.reshape(-1, 3), axis=0)) > 10
-
-
-def test_drawings_are_the_same_again_and_more_of_them_change_none(store: Store) -> None:
-    few, again, more = (
-        data.load(spec, store) for spec in (style(), style(), style(train=5, test=4))
-    )
-    assert data.fingerprint(few["train"]) == data.fingerprint(again["train"])
-    assert data.fingerprint(few["train"]) == data.fingerprint(more["train"].select(range(3)))
-    assert data.fingerprint(few["test"]) == data.fingerprint(more["test"].select(range(2)))
-    night = data.load(style(palette="night"), store)["train"]  # no style has another's scenes
-    assert (np.asarray(few["train"][0]["mask"]) != np.asarray(night[0]["mask"])).any()
 
 
 def test_a_scene_says_which_classes_it_has(store: Store) -> None:
@@ -159,15 +137,6 @@ def test_corpus_counts_labels_and_words(task: str) -> None:
     assert words <= set(corpus.vocabulary())
 
 
-def test_corpus_depends_on_the_seed_alone_and_more_changes_nothing() -> None:
-    made = written()
-    assert data.fingerprint(made["train"]) == data.fingerprint(written()["train"])
-    assert data.fingerprint(made["train"]) != data.fingerprint(written(seed=1)["train"])
-    assert data.fingerprint(made["test"]) == data.fingerprint(written(train=9)["test"])
-    more = written(train=9)["train"].filter(lambda row: row["label"] == 1)["text"][:6]
-    assert more == made["train"].filter(lambda row: row["label"] == 1)["text"][:]
-
-
 def test_corpus_splits_registers_and_subsets_differ() -> None:
     made = written(train=30, test=30)
     assert set(made["train"]["text"]) != set(made["test"]["text"])
@@ -199,3 +168,25 @@ def test_cues_speak_for_their_class_but_not_alone() -> None:
     assert 0.5 < right < 0.9  # neither noise nor a look-up
     with pytest.raises(ValidationError, match="task"):
         written("poems")
+
+
+# --- all of them ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spec", "other"),
+    [(GREEK, {"style": "outline"}), (style(), {"palette": "night"}), (TWEETS, {"seed": 1})],
+)
+def test_the_seed_decides_and_more_of_them_change_none(store: Store, tmp_path: Path, spec, other):
+    few, kept, again = (data.load(spec, one) for one in (store, store, Store(tmp_path / "again")))
+    assert len([*store.folder.rglob("*.safetensors")]) == (spec != TWEETS)
+    more = data.load(spec.model_copy(update={"train": spec.train + 2, "test": spec.test + 1}))
+    changed = data.load(spec.model_copy(update=other))
+    assert data.fingerprint(few["train"]) != data.fingerprint(few["test"])
+    for name, split in few.items():
+        assert len({data.fingerprint(one[name]) for one in (few, kept, again)}) == 1
+        parts = split.features.keys() - {"label"}
+        assert all(split[0][part] != changed[name][0][part] for part in parts)
+        for label in split["label"]:
+            own, all_ = ([r for r in one if r["label"] == label] for one in (split, more[name]))
+            assert own == all_[: len(own)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 import numpy as np
@@ -13,8 +15,9 @@ import pytest
 import synthetic
 from pages import ROOT
 
-from hastelib import analysis, grid, records
+from hastelib import analysis, grid, records, stats
 from hastelib.analysis import notebook
+from hastelib.stats import replicates
 
 
 def _namespace(**values) -> dict:
@@ -66,6 +69,12 @@ def test_a_wrong_parameter_stops_in_the_first_cell(tmp_path: Path):
     assert all("parameters" in " ".join(cell.metadata.tags) for cell in before)
 
 
+@functools.cache
+def _known(statistic: str, scores: bytes, accuracies: bytes, resamples: int) -> np.ndarray:
+    """Most is of the published tables, which the page judges whatever the rows are."""
+    return replicates(statistic, np.frombuffer(scores), np.frombuffer(accuracies), resamples)
+
+
 def _what_to_beat(folder: Path, targets: list[str]) -> tuple[str, str]:
     """The page's answer and all that it says, with rows of some targets.
 
@@ -76,7 +85,10 @@ def _what_to_beat(folder: Path, targets: list[str]) -> tuple[str, str]:
     frame = frame.assign(score=frame["accuracy"].where(frame["variant"] == "cs", noise))
     rows = pd.concat([frame, grid.static_rows(frame)])
     records.write(rows, folder / "5_1_source-glyphs-all")
-    done = pages.execute("what_to_beat", folder, other="", output=str(folder))
+    with mock.patch.object(
+        stats, "replicates", lambda of, x, y, n: _known(of, x.tobytes(), y.tobytes(), n)
+    ):
+        done = pages.execute("what_to_beat", folder, other="", output=str(folder))
     texts = pages.texts(done, "text/markdown")
     return texts[0], " ".join(texts)
 
