@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("HASTE_CACHE", str(cache))
         for name in ("HASTE_DATA", "HASTE_WEIGHTS", "HASTE_PARAMS"):
             patch.delenv(name, raising=False)
+        # Other processes find this folder's modules and the environment's programs.
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
         yield cache
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +20,6 @@ from hastelib.grid import Grid
 from hastelib.store import Store
 
 PAGE = (Path(__file__).parents[1] / "book" / "cluster.md").read_text()
-FOLDERS = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
 pytestmark = jobs.CLUSTER
 
 
@@ -35,14 +32,9 @@ def command(words: str) -> str:
 @contextmanager
 def started(line: str, folder: Path) -> Iterator[None]:
     """A command of the page, with this folder in place of the shared one, until the block ends."""
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": FOLDERS,
-    }
     process = subprocess.Popen(
         ["bash", "-c", f"exec env {line.replace('/shared', str(folder))}"],
         cwd=folder,
-        env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -73,12 +65,7 @@ def test_a_worker_killed_in_mid_fine_tuning(tmp_path: Path) -> None:
     suite = synthetic.suite(sources, {"greek": "α-δ"}, seeds=(0, 1, 2)).select(epochs=2)[0]
     told = tmp_path / "told"
     told.mkdir()
-    environment = {
-        "HASTE_PLUGINS": "witness",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": FOLDERS,
-        "WITNESS": str(told),
-    }
+    environment = {"HASTE_PLUGINS": "witness", "WITNESS": str(told)}
     ask = "5.1", ["greek"], ["leep", "gbc", "nce", "logme"]
     options = {"n_workers": 3, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(host="127.0.0.1", env=environment, **options) as cluster:

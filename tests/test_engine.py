@@ -19,17 +19,8 @@ from hastelib.engine import Job, JobsFailedError, run
 pytestmark = jobs.CLUSTER
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _workers_find_the_jobs() -> Iterator[None]:
-    """Workers are fresh processes: they import `jobs` from this folder."""
-    here = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(here))
-        yield
-
-
 @pytest.fixture(scope="module")
-def address(_workers_find_the_jobs: None) -> Iterator[str]:
+def address() -> Iterator[str]:
     """A cluster that is there already, of two workers."""
     from distributed import LocalCluster
 

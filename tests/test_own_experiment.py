@@ -76,8 +76,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def shell(text: str, **variables: str) -> str:
     """What commands print that a user types."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    given: Any = {"env": os.environ | {"PATH": path} | variables, "stdout": subprocess.PIPE}
+    given: Any = {"env": os.environ | variables, "stdout": subprocess.PIPE}
     return subprocess.run(["bash", "-ec", text], text=True, check=True, **given).stdout
 
 
