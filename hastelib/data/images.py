@@ -22,7 +22,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tvf
 from tqdm import tqdm
 
-from hastelib.data.base import class_names, labels_of
+from hastelib.data.base import class_names, labels_of, undecoded
 
 IN_MEMORY = 2 << 30  # bytes; a larger split is decoded anew in every pass, by worker processes
 SLIVER = 500  # times its width, or height; longer images would fill the memory once resized
@@ -140,10 +140,9 @@ def table(
     return datasets.Dataset.from_dict(columns | {"label": [*labels]}, features=features)
 
 
-def paths(split: datasets.Dataset, column: str = "image") -> list[str | None]:
+def paths(split: datasets.Dataset) -> list[str | None]:
     """The file of each image of a split; None where there is none, as in Parquet files."""
-    files = split.select_columns([column]).cast_column(column, datasets.Image(decode=False))
-    return [row[column] and row[column]["path"] for row in files]
+    return [file and file["path"] for file in undecoded(split)["image"]]
 
 
 def rgb(image: Image.Image) -> Image.Image:
@@ -191,12 +190,7 @@ class Decoded(Dataset[tuple[Tensor, ...]]):
     def __init__(self, split: datasets.Dataset, name: str) -> None:
         self.split, self.name, self.classes = split, name, class_names(split)
         self.order: Tensor | None = None
-        # Apart, so that a mask is not decoded with every image.
-        columns = {"image", "mask"} & {*split.column_names}
-        self._columns = {
-            column: split.select_columns([column]).cast_column(column, datasets.Image(decode=False))
-            for column in columns
-        }
+        self._files = undecoded(split)
 
     @functools.cached_property
     def kept(self) -> bool:
@@ -219,7 +213,7 @@ class Decoded(Dataset[tuple[Tensor, ...]]):
         self, row: int, change: Callable[[Image.Image], Tensor], column: str = "image"
     ) -> Tensor:
         """An image after ``change``; ``ValueError`` with its place where it cannot be decoded."""
-        file = self._columns[column][row][column]
+        file = self._files[column][row]
         try:
             if file is None:
                 raise ValueError("there is none")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -206,11 +206,9 @@ def _imagenet(root: Path) -> Found:
     return found.classes, {"train": found.samples}
 
 
-_BIRDS_AND_DOGS = _cub200_2011, _cub200_2010, _stanford_dogs
+_OWN = _cub200_2011, _cub200_2010, _stanford_dogs
 _OF_TORCHVISION = _flowers102, _oxford_pets, _caltech101, _imagenette, _imagenet
-READERS: dict[str, Callable[[Path], Found]] = {
-    one.__name__[1:]: one for one in _BIRDS_AND_DOGS + _OF_TORCHVISION
-}
+READERS = {read.__name__[1:]: read for read in _OWN + _OF_TORCHVISION}
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -234,22 +232,20 @@ class Set(Strict):
     licence: str = "none found"
     note: str = ""
 
-    def lacks(self, what: str, root: Path) -> MissingDataError:
-        """The one error: what is missing, where it was looked for, where and how to get it."""
-        sizes = {f.name: f" ({f.size:,} bytes)" if f.size else "" for f in self.files}
-        wanted = " and ".join(map("".join, sizes.items())) or f"what it consists of ({self.note})"
-        return MissingDataError(
-            f"{self.title}: {what}, looked for in {root}; get {wanted} from {self.page} and put it "
-            f"there, or set HASTE_DATA to the folder that holds {root.name}"
-        )
-
     def obtain(self, root: Path) -> None:
-        """Download and unpack what is not there."""
-        if not (wanted := [file for file in self.files if file.missing(root)]):
+        """Download and unpack what is not there; ``MissingDataError`` where that cannot be done."""
+        wanted = [file for file in self.files if file.missing(root)]
+        lost = [f.missing(root) for f in wanted if not (f.url or (root / f.name).is_file())]
+        if lost or not (self.files or root.is_dir()):
+            sizes = [f.name + (f" ({f.size:,} bytes)" if f.size else "") for f in self.files]
+            what = " and ".join(sizes) or f"what it consists of ({self.note})"
+            raise MissingDataError(
+                f"{self.title}: there is no {[*lost, 'such folder'][0]}, looked for in {root}; get "
+                f"{what} from {self.page} and put it there, or set HASTE_DATA to the folder that "
+                f"holds {root.name}"
+            )
+        if not wanted:
             return
-        for file in wanted:
-            if file.url is None and not (root / file.name).is_file():
-                raise self.lacks(f"there is no {file.missing(root)}", root)
         try:
             root.mkdir(parents=True, exist_ok=True)
             with FileLock(root / ".lock"):
@@ -315,8 +311,6 @@ class Official(Spec):
                 raise ValueError(f"{of.title} lies at {of.read.train}, or on the hub: say no path")
             return of.read.load(store)
         of.obtain(root)
-        if not root.is_dir():
-            raise of.lacks("there is no such folder", root)
         try:
             names, rows = of.found(root)
         except (OSError, LookupError, RuntimeError, ValueError) as error:
@@ -329,7 +323,7 @@ class Official(Spec):
         found: Splits = {}
         for split, some in rows.items():
             if isinstance(of.read, Scenes):
-                found[split] = decoded(some, names, of.read.decode, store, self.name, split)
+                found[split] = decoded(some, names, of.read.decode, store, f"{self.name} {split}")
             else:
                 found[split] = table([x for x, _ in some], [y for _, y in some], names)
         count, classes = sum(map(len, found.values())), len(class_names(found["train"]))

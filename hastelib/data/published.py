@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -48,11 +47,12 @@ class Published(base.Spec):
 
     def load(self, store: Store) -> Splits:
         """The splits, with ``image`` or ``text``, and ``label``, numbered alike in all of them."""
-        paths = {split: path for split in SPLITS if (path := getattr(self, split))}
-        missing = absent(paths.values(), self.hub)
         found, content = Splits(), getattr(self, self.content)
-        for split, path in paths.items():
-            data = self._downloaded(split, missing) if missing else read(path)
+        for split in SPLITS[: 1 + bool(self.test)]:
+            try:
+                data = read(getattr(self, split))
+            except MissingDataError as error:
+                data = self._downloaded(split, error)
             place = f"{self.train}: the {split} split"
             having(data, {content, self.label, *self.where}, place, content)
             for column, value in self.where.items():
@@ -78,15 +78,16 @@ class Published(base.Spec):
         """The split with its content as what it is."""
         raise NotImplementedError
 
-    def _downloaded(self, split: Split, missing: str) -> datasets.Dataset:
+    def _downloaded(self, split: Split, missing: MissingDataError) -> datasets.Dataset:
+        if not self.hub:
+            raise missing
         try:
             return datasets.load_dataset(self.hub, self.config, split=split, revision=self.revision)
         except (OSError, ValueError, RuntimeError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise MissingDataError(
-                f"no {missing}, and the hub's data set {self.hub} (revision {self.revision}) could "
-                f"not be downloaded ({first}); set HASTE_DATA to the folder that holds the data, "
-                "or connect to the network and try again"
+                f"{missing}, or connect to the network: the hub's data set {self.hub} (revision "
+                f"{self.revision}) could not be downloaded ({first})"
             ) from error
 
     def _where(self, data: datasets.Dataset, column: str, value: str) -> datasets.Dataset:
@@ -158,7 +159,6 @@ class Masks(base.Spec):
 
     def load(self, store: Store) -> Splits:
         """The splits, with ``image``, ``mask`` and ``label``."""
-        absent((self.train, self.test))
         return {"train": self._read(self.train), "test": self._read(self.test)}
 
     def _read(self, place: str) -> datasets.Dataset:
@@ -181,26 +181,13 @@ class Masks(base.Spec):
         return table(images, map(present, masks), self.names, masks)
 
 
-def matching(path: str) -> list[Path]:
-    """The files under ``HASTE_DATA`` of a path or pattern, in the order of their names."""
-    file = data_folder() / path
-    one = file.is_file() or Path(path).is_absolute()
-    return sorted(f for f in ([file] if one else data_folder().glob(path)) if f.is_file())
-
-
-def absent(paths: Iterable[str], hub: str | None = None) -> str:
-    """The paths of which there is no file; ``MissingDataError`` where no hub has them either."""
-    missing = ", ".join(str(data_folder() / path) for path in paths if not matching(path))
-    if missing and not hub:
-        raise MissingDataError(
-            f"no {missing}. Put the data there, or set HASTE_DATA to the folder that holds them."
-        )
-    return missing
-
-
 def read(path: str) -> datasets.Dataset:
     """The Parquet files of a path or pattern, one after the other."""
-    files = matching(path)
+    place = data_folder() / path
+    every = [place] if Path(path).is_absolute() or place.is_file() else data_folder().glob(path)
+    if not (files := sorted(file for file in every if file.is_file())):
+        wanted = "put the data there, or set HASTE_DATA to the folder that holds them"
+        raise MissingDataError(f"no {place}; {wanted}")
     try:
         if sum(file.stat().st_size for file in files) > IN_MEMORY:
             paths, cache = [str(file) for file in files], str(cache_folder() / "datasets")

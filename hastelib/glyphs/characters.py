@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import functools
 import re
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+import matplotlib
 import numpy as np
 import torch
+from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import Field
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from hastelib import code
 from hastelib.data.base import SPLITS, Spec, Split, Splits
 from hastelib.data.images import table
 from hastelib.data.scenes import present
-from hastelib.download import sha256_of
 from hastelib.store import Store, key
 
 SIDE = 32
@@ -53,15 +54,13 @@ class Drawn(Counted):
         raise NotImplementedError
 
     def load(self, store: Store) -> Splits:
-        """The splits, drawn anew where specification, code or tools are others."""
-        code = [sha256_of(Path(__file__).with_name(f"{n}.py")) for n in ("characters", "scenes")]
-        tools = [metadata.version(n) for n in ("matplotlib", "pillow", "numpy", "scikit-learn")]
+        """The splits, drawn anew where specification, code or the packages it uses are others."""
 
         def make() -> tuple[dict[str, torch.Tensor], dict[str, str]]:
             drawn = {f"{s}.{i}": x for s in SPLITS for i, x in enumerate(self.drawn(s))}
             return {name: torch.from_numpy(x) for name, x in drawn.items()}, {}
 
-        entry = key(spec=self.model_dump(), source=code, tools=tools)
+        entry = key(spec=self.model_dump(), code=code.of(type(self).drawn, type(self).names))
         arrays = store.get("drawings", entry, make)[0]
         found: Splits = {}
         for split in SPLITS:
@@ -122,9 +121,6 @@ class Digits(Drawn):
 @functools.cache
 def fonts() -> dict[Path, frozenset[int]]:
     """The text fonts that matplotlib ships, and the code points each of them draws."""
-    import matplotlib
-    from matplotlib.ft2font import FT2Font
-
     files = sorted(Path(matplotlib.get_data_path()).glob("fonts/ttf/*.ttf"))
     text = [f for f in files if f.stem.startswith(("DejaVuSans", "DejaVuSerif", "STIXGeneral"))]
     text = [file for file in text if "Display" not in file.stem]
