@@ -284,10 +284,7 @@ def load(name: str, part: Part | None = None) -> Suite:
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        told = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise ValueError(f"{path} is not YAML{where}: {told}") from error
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     suite = _validated(values, str(path))
     if suite.name != name:
         raise ValueError(f"{path} says name: {suite.name}; write name: {name}")

@@ -20,16 +20,7 @@ from PIL import Image
 from pydantic import Field, field_validator
 from scipy.io import loadmat
 
-from hastelib.data.base import (
-    SPLITS,
-    MissingDataError,
-    Spec,
-    Split,
-    Splits,
-    Strict,
-    class_names,
-    data_folder,
-)
+from hastelib.data.base import SPLITS, MissingDataError, Spec, Split, Splits, Strict, data_folder
 from hastelib.data.images import table
 from hastelib.data.published import Parquet, Published, Texts
 from hastelib.data.scenes import IGNORE, decoded
@@ -326,10 +317,10 @@ class Official(Spec):
                 found[split] = decoded(some, names, of.read.decode, store, f"{self.name} {split}")
             else:
                 found[split] = table([x for x, _ in some], [y for _, y in some], names)
-        count, classes = sum(map(len, found.values())), len(class_names(found["train"]))
-        if of.train and (count, classes) != (whole := of.train + (of.test or 0), of.classes):
+        count, whole = sum(map(len, found.values())), (of.train or 0) + (of.test or 0)
+        if whole and (count, len(names)) != (whole, of.classes):
             warnings.warn(
-                f"{of.title}: {count:,} samples of {classes} classes in {root}, where "
+                f"{of.title}: {count:,} samples of {len(names)} classes in {root}, where "
                 f"{whole:,} of {of.classes} are published",
                 stacklevel=3,
             )

@@ -47,22 +47,7 @@ class Published(base.Spec):
 
     def load(self, store: Store) -> Splits:
         """The splits, with ``image`` or ``text``, and ``label``, numbered alike in all of them."""
-        found, content = Splits(), getattr(self, self.content)
-        for split in SPLITS[: 1 + bool(self.test)]:
-            try:
-                data = read(getattr(self, split))
-            except MissingDataError as error:
-                data = self._downloaded(split, error)
-            place = f"{self.train}: the {split} split"
-            having(data, {content, self.label, *self.where}, place, content)
-            for column, value in self.where.items():
-                data = self._where(data, column, value)
-            data = data.select_columns([content, self.label])
-            data = data.rename_columns({content: self.content, self.label: "label"})
-            labels = pd.Series(data["label"][:])
-            negative = pd.api.types.is_numeric_dtype(labels) and labels < 0
-            complete(labels.isna() | negative, place, "label")
-            found[split] = data
+        found: Splits = {split: self._rows(split) for split in SPLITS[: 1 + bool(self.test)]}
         feature = found["train"].features["label"]
         if not isinstance(feature, datasets.ClassLabel):
             if not any(word in getattr(feature, "dtype", "") for word in ("int", "string", "bool")):
@@ -75,30 +60,43 @@ class Published(base.Spec):
         return {split: self.finished(data, split) for split, data in found.items()}
 
     def finished(self, data: datasets.Dataset, split: Split) -> datasets.Dataset:
-        """The split with its content as what it is."""
-        raise NotImplementedError
+        """The rows of a split that are used."""
+        return data
 
-    def _downloaded(self, split: Split, missing: MissingDataError) -> datasets.Dataset:
-        if not self.hub:
-            raise missing
+    def _rows(self, split: Split) -> datasets.Dataset:
         try:
-            return datasets.load_dataset(self.hub, self.config, split=split, revision=self.revision)
-        except (OSError, ValueError, RuntimeError) as error:
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise MissingDataError(
-                f"{missing}, or connect to the network: the hub's data set {self.hub} (revision "
-                f"{self.revision}) could not be downloaded ({first})"
-            ) from error
-
-    def _where(self, data: datasets.Dataset, column: str, value: str) -> datasets.Dataset:
-        feature, values = data.features[column], data.with_format("numpy")[column][:]
-        if isinstance(feature, datasets.ClassLabel):
-            values = np.array(feature.int2str(values.tolist()))
-        kept = np.flatnonzero(values.astype(str) == value)
-        if not len(kept):
-            choices = ", ".join(np.unique(values.astype(str))[:20])
-            raise ValueError(f"{self.train}: no row has {column} {value!r}; there are {choices}")
-        return data.select(kept)
+            data = read(getattr(self, split))
+        except MissingDataError as missing:
+            if not self.hub:
+                raise
+            options = {"split": split, "revision": self.revision}
+            try:
+                data = datasets.load_dataset(self.hub, self.config, **options)
+            except (OSError, ValueError, RuntimeError) as error:
+                first = str(error).partition("\n")[0] or type(error).__name__
+                raise MissingDataError(
+                    f"{missing}, or connect to the network: the hub's data set {self.hub} "
+                    f"(revision {self.revision}) could not be downloaded ({first})"
+                ) from error
+        content, place = getattr(self, self.content), f"{self.train}: the {split} split"
+        having(data, {content, self.label, *self.where}, place, content)
+        for column, value in self.where.items():
+            feature, values = data.features[column], data.with_format("numpy")[column][:]
+            if isinstance(feature, datasets.ClassLabel):
+                values = np.array(feature.int2str(values.tolist()))
+            kept = np.flatnonzero(values.astype(str) == value)
+            if not len(kept):
+                choices = ", ".join(np.unique(values.astype(str))[:20])
+                raise ValueError(f"{place}: no row has {column} {value!r}; there are {choices}")
+            data = data.select(kept)
+        data = data.select_columns([content, self.label])
+        data = data.rename_columns({content: self.content, self.label: "label"})
+        if self.content == "image":
+            data = pictures(data, "image", self.train)
+        labels = pd.Series(data["label"][:])
+        negative = pd.api.types.is_numeric_dtype(labels) and labels < 0
+        complete(labels.isna() | negative, place, "label")
+        return data
 
 
 class Parquet(Published):
@@ -107,10 +105,6 @@ class Parquet(Published):
     kind: Literal["parquet"]
     image: str = "image"
     content = "image"
-
-    def finished(self, data: datasets.Dataset, split: Split) -> datasets.Dataset:
-        """Its images as such."""
-        return pictures(data, "image", self.train)
 
 
 class Texts(Published):

@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional as tvf
 from tqdm import tqdm
 
 from hastelib import code
-from hastelib.data.images import Decoded, encoded, rgb, table
+from hastelib.data.images import Images, encoded, rgb, table
 from hastelib.store import Kept, Store, key
 
 IGNORE = 255
@@ -69,7 +69,13 @@ def present(mask: np.ndarray) -> list[int]:
     return found
 
 
-class Pictures(Decoded):
+def _fitted(image: Image.Image, shape: tuple[int, int], mode: InterpolationMode) -> Tensor:
+    scale = max(shape[0] / image.height, shape[1] / image.width)
+    size = [max(shape[0], round(image.height * scale)), max(shape[1], round(image.width * scale))]
+    return tvf.pil_to_tensor(tvf.center_crop(tvf.resize(image, size, mode), [*shape]))
+
+
+class Pictures(Images):
     """A split of scenes, all of one size: (n, 3, h, w) bytes, and their masks as labels.
 
     The shorter side becomes ``size`` pixels, the longer one what the shape of the split's first
@@ -80,27 +86,22 @@ class Pictures(Decoded):
     def __init__(
         self, split: datasets.Dataset, size: int, interpolation: str, name: str = "data"
     ) -> None:
-        super().__init__(split, name)
+        super().__init__(split, tvf.pil_to_tensor, name)
         high, wide = self.decoded(0, tvf.pil_to_tensor).shape[1:] if len(split) else (1, 1)
         ratio = max(wide, high) / min(wide, high)
         short, long = (max(1, round(side / STEP)) * STEP for side in (size, size * ratio))
         self.shape = (short, long) if wide >= high else (long, short)
-        self.mode = InterpolationMode(interpolation)
-
-    def _fitted(self, image: Image.Image, mode: InterpolationMode) -> Tensor:
-        high, wide = self.shape
-        scale = max(high / image.height, wide / image.width)
-        size = [max(high, round(image.height * scale)), max(wide, round(image.width * scale))]
-        return tvf.pil_to_tensor(tvf.center_crop(tvf.resize(image, size, mode), [high, wide]))
+        mode = InterpolationMode(interpolation)
+        self.transform = functools.partial(_fitted, shape=self.shape, mode=mode)
 
     def mask(self, row: int) -> Tensor:
         """(h, w) bytes, the class of each pixel, 255 where there is none."""
         nearest = InterpolationMode.NEAREST
-        return self.decoded(row, lambda mask: self._fitted(mask, nearest), "mask")[0]
+        return self.decoded(row, lambda mask: _fitted(mask, self.shape, nearest), "mask")[0]
 
     def sample(self, row: int) -> tuple[Tensor, Tensor]:
         """The (3, h, w) bytes of an image, and its mask."""
-        return self.decoded(row, lambda image: self._fitted(rgb(image), self.mode)), self.mask(row)
+        return self.decoded(row, lambda image: self.transform(rgb(image))), self.mask(row)
 
     @functools.cached_property
     def labels(self) -> Tensor:

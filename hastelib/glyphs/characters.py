@@ -27,7 +27,7 @@ from hastelib.data.scenes import present
 from hastelib.store import Store, key
 
 SIDE = 32
-_SCALE = 2  # drawn at twice the size, then reduced: smooth edges at any angle
+SCALE = 2  # drawn at twice the size, then reduced: smooth edges at any angle
 
 
 class Counted(Spec):
@@ -161,8 +161,8 @@ def draw(character: str, style: str, random: np.random.Generator) -> np.ndarray:
     path = having[random.integers(len(having))]
     # Beta(1, 2.5): most drawings are clean, a tail is hard.
     turn, fade, clutter, shift = random.beta(1, 2.5, size=4)
-    size = int(random.uniform(15, 26) * _SCALE)
-    paper, side = int(random.integers(200, 256)), SIDE * _SCALE
+    size = int(random.uniform(15, 26) * SCALE)
+    paper, side = int(random.integers(200, 256)), SIDE * SCALE
     ink = int(paper - 40 - (1 - fade) * 160)
 
     mask = Image.new("L", (side, side))
@@ -184,6 +184,6 @@ def draw(character: str, style: str, random: np.random.Generator) -> np.ndarray:
     for _ in range(int(clutter * 7)):
         ends = [int(v) for v in random.integers(0, side, size=4)]
         pen.line(ends, fill=int(random.integers(ink, paper)), width=int(random.integers(1, 4)))
-    pixels = np.asarray(sheet.reduce(_SCALE), dtype=float)
+    pixels = np.asarray(sheet.reduce(SCALE), dtype=float)
     pixels += random.normal(0, 2 + 14 * random.beta(1, 2.5), size=pixels.shape)
     return pixels.clip(0, 255).astype(np.uint8)
