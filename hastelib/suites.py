@@ -205,18 +205,17 @@ class Suite(Strict):
         """
         values = self.model_dump()
         own = (values["selection"] or {}).get("recipe")
-        places = [values["recipe"], values["pretraining"], own, values["hardness"], values]
-        places = [place for place in places if place]
+        parts = values["recipe"], values["pretraining"] or {}, own or {}, values["hardness"]
         for name, value in changes.items():
             if value is None:
                 continue
             if name == "source":
                 raise ValueError("say which: sources (what is compared) or hardness_source")
             field = "source" if name == "hardness_source" else name
-            one_of("parameter", field, itertools.chain(*places))
+            one_of("parameter", field, itertools.chain(values, *parts))
             if name == "hardness_source":
                 self._of_source_data(value)
-            for part in [part for part in places[:-1] if field in part] or [values]:
+            for part in [part for part in parts if field in part] or [values]:
                 part[field] = value
             if field == "learning_rate":
                 values["rates"] = {}

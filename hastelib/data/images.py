@@ -110,14 +110,14 @@ def cores() -> int:
     return max(1, (there or 1) // int(os.environ.get("HASTE_WORKERS", "1")))
 
 
-def encoded(pixels: np.ndarray, kind: str = "PPM") -> dict[str, bytes | None]:
+def encoded(pixels: np.ndarray, kind: str = "PPM") -> bytes:
     """An (h, w, 3) image or an (h, w) mask as a file, by default uncompressed.
 
     Its bytes, and so the fingerprint, are then the same on every machine.
     """
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, kind)
-    return {"bytes": file.getvalue(), "path": None}
+    return file.getvalue()
 
 
 def table(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,14 +137,13 @@ def _of_camvid(names: list[str], split: Split) -> list[str]:
 # --- images --------------------------------------------------------------------------------------
 
 
-def _in_folders(base: Path, files: Mapping[Split, Iterable[str]], mark: str) -> Found:
+def _in_folders(base: Path, files: Mapping[Split, Sequence[str]], mark: str) -> Found:
     """Files in class folders, whose names are a number, the mark and the class."""
-    rows = {split: [(file.partition("/")[0], file) for file in files[split]] for split in SPLITS}
-    folders = sorted({folder for some in rows.values() for folder, _ in some})
+    folders = sorted({file.partition("/")[0] for some in files.values() for file in some})
     names = [folder.partition(mark)[2].replace("_", " ") for folder in folders]
     return names, {
-        split: [(base / file, folders.index(folder)) for folder, file in some]
-        for split, some in rows.items()
+        split: [(base / file, folders.index(file.partition("/")[0])) for file in some]
+        for split, some in files.items()
     }
 
 
@@ -227,11 +226,13 @@ class Set(Strict):
         """Download and unpack what is not there; ``MissingDataError`` where that cannot be done."""
         wanted = [file for file in self.files if file.missing(root)]
         lost = [f.missing(root) for f in wanted if not (f.url or (root / f.name).is_file())]
-        if lost or not (self.files or root.is_dir()):
+        if not (self.files or root.is_dir()):
+            lost = ["such folder"]
+        if lost:
             sizes = [f.name + (f" ({f.size:,} bytes)" if f.size else "") for f in self.files]
             what = " and ".join(sizes) or f"what it consists of ({self.note})"
             raise MissingDataError(
-                f"{self.title}: there is no {[*lost, 'such folder'][0]}, looked for in {root}; get "
+                f"{self.title}: there is no {lost[0]}, looked for in {root}; get "
                 f"{what} from {self.page} and put it there, or set HASTE_DATA to the folder that "
                 f"holds {root.name}"
             )
@@ -305,11 +306,10 @@ class Official(Spec):
         try:
             names, rows = of.found(root)
         except (OSError, LookupError, RuntimeError, ValueError) as error:
-            said = error.args[0] if isinstance(error, LookupError) else error
             made = " and ".join(path for file in of.files for path in file.makes)
             remedy = f"delete {made} there, and try again" if made else f"get it from {of.page}"
             raise MissingDataError(
-                f"{of.title}: what lies in {root} is damaged or half unpacked ({said}); {remedy}"
+                f"{of.title}: what lies in {root} is damaged or half unpacked ({error}); {remedy}"
             ) from error
         found: Splits = {}
         for split, some in rows.items():

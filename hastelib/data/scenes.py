@@ -51,15 +51,15 @@ def decoded(
                     mask = decode(file)
             except (OSError, SyntaxError, ValueError) as error:
                 raise ValueError(f"cannot read {path} ({error}); fetch the set again") from error
-            content = encoded(mask, "PNG")["bytes"] or b""
-            files[str(row)] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+            content = bytearray(encoded(mask, "PNG"))
+            files[str(row)] = torch.frombuffer(content, dtype=torch.uint8)
             classes.append(present(mask))
         return files, {"present": classes}
 
     states = [(str(path), path.stat()) for _, path in pairs]
     masks = [[path, state.st_size, state.st_mtime_ns] for path, state in states]
     files, notes = store.get("masks", key(masks=masks, code=code.of(decode)), make)
-    packed = [{"bytes": files[str(i)].numpy().tobytes(), "path": None} for i in range(len(pairs))]
+    packed = [files[str(row)].numpy().tobytes() for row in range(len(pairs))]
     return table([image for image, _ in pairs], notes["present"], names, packed)
 
 
