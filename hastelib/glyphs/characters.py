@@ -24,7 +24,7 @@ from hastelib import code
 from hastelib.data.base import SPLITS, Spec, Split, Splits
 from hastelib.data.images import table
 from hastelib.data.scenes import present
-from hastelib.store import Store, key
+from hastelib.store import Kept, Store, key
 
 SIDE = 32
 SCALE = 2  # drawn at twice the size, then reduced: smooth edges at any angle
@@ -44,30 +44,22 @@ class Counted(Spec):
 class Drawn(Counted):
     """What is drawn once and then kept in the store."""
 
-    @property
-    def names(self) -> list[str]:
-        """The classes, in the order of their indices."""
-        raise NotImplementedError
-
-    def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
-        """The (n, h, w) or (n, h, w, 3) bytes of a split; (n,) labels or (n, h, w) masks."""
+    def drawn(self, split: Split) -> Kept:
+        """The ``images`` of a split, (n, h, w) or (n, h, w, 3) bytes, their ``labels``, (n,) or as
+        masks (n, h, w), and the ``names`` of the classes."""
         raise NotImplementedError
 
     def load(self, store: Store) -> Splits:
         """The splits, drawn anew where specification, code or the packages it uses are others."""
-
-        def make() -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-            drawn = {f"{s}.{i}": x for s in SPLITS for i, x in enumerate(self.drawn(s))}
-            return {name: torch.from_numpy(x) for name, x in drawn.items()}, {}
-
-        entry = key(spec=self.model_dump(), code=code.of(type(self).drawn, type(self).names))
-        arrays = store.get("drawings", entry, make)[0]
         found: Splits = {}
         for split in SPLITS:
-            images, labels = (arrays[f"{split}.{i}"].numpy() for i in (0, 1))
+            entry = key(spec=self.model_dump(), split=split, code=code.of(type(self).drawn))
+            make = functools.partial(self.drawn, split)
+            arrays, notes = store.get("drawings", entry, make)
+            images, labels = arrays["images"].numpy(), arrays["labels"].numpy()
             masks = labels if labels.ndim > 1 else None
             classes = labels.tolist() if masks is None else map(present, masks)
-            found[split] = table(images, classes, self.names, masks)
+            found[split] = table(images, classes, notes["names"], masks)
         return found
 
 
@@ -81,19 +73,15 @@ class Glyphs(Drawn):
     characters: str
     style: Literal["plain", "outline"] = "plain"
 
-    @property
-    def names(self) -> list[str]:
-        """The characters."""
-        return characters(self.characters)
-
-    def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
-        """(n, 32, 32) bytes, (n,) labels."""
-        count, images = getattr(self, split), []
-        for one in self.names:
+    def drawn(self, split: Split) -> Kept:
+        """(n, 32, 32) bytes, (n,) labels, the characters."""
+        names, count, images = characters(self.characters), getattr(self, split), []
+        for one in names:
             stream = [self.seed, ord(one), split == "test", self.style == "outline"]
             random = np.random.default_rng(stream)
             images += [draw(one, self.style, random) for _ in range(count)]
-        return np.stack(images), np.arange(len(self.names)).repeat(count)
+        labels = torch.arange(len(names)).repeat_interleave(count)
+        return {"images": torch.from_numpy(np.stack(images)), "labels": labels}, {"names": names}
 
 
 class Digits(Drawn):
@@ -101,21 +89,18 @@ class Digits(Drawn):
 
     kind: Literal["digits"]
 
-    @property
-    def names(self) -> list[str]:
-        """The digits."""
-        return [*"0123456789"]
-
-    def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
-        """(n, 32, 32) bytes, (n,) labels."""
+    def drawn(self, split: Split) -> Kept:
+        """(n, 32, 32) bytes, (n,) labels, the digits."""
         scans, labels = load_digits(return_X_y=True)
         sizes = {"train_size": 10 * self.train, "test_size": 10 * self.test}
         rows = np.arange(len(labels))
         both = train_test_split(rows, stratify=labels, random_state=self.seed, **sizes)
         chosen = np.sort(both[SPLITS.index(split)])
         grey = (255 - scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)[chosen]
-        images = [Image.fromarray(scan).resize((SIDE, SIDE)) for scan in grey]
-        return np.stack([*map(np.asarray, images)]), labels[chosen]
+        images = [np.asarray(Image.fromarray(scan).resize((SIDE, SIDE))) for scan in grey]
+        both = {"images": np.stack(images), "labels": labels[chosen]}
+        arrays = {name: torch.from_numpy(array) for name, array in both.items()}
+        return arrays, {"names": [*"0123456789"]}
 
 
 @functools.cache

@@ -11,11 +11,13 @@ import zlib
 from typing import Literal, get_args
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFilter
 from pydantic import Field, model_validator
 
 from hastelib.data.base import Split
 from hastelib.glyphs.characters import SCALE, Drawn, characters, font, fonts
+from hastelib.store import Kept
 
 KINDS = {
     "letters": "A-HJ-Z",
@@ -70,17 +72,14 @@ class Scenes(Drawn):
             raise ValueError("scale: expected [least, most], shares of the scene's height")
         return self
 
-    @property
-    def names(self) -> list[str]:
-        """The classes, in the order of their indices in a mask."""
-        return ["background", *self.kinds]
-
-    def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
-        """(n, h, w, 3) bytes, (n, h, w) masks."""
+    def drawn(self, split: Split) -> Kept:
+        """(n, h, w, 3) bytes, (n, h, w) masks, the classes in the order of their numbers there."""
         style = zlib.crc32(self.model_dump_json(exclude={"train", "test", "seed"}).encode())
         streams = [[self.seed, style, split == "test", i] for i in range(getattr(self, split))]
         images, masks = zip(*(draw(self, np.random.default_rng(s)) for s in streams), strict=True)
-        return np.stack(images), np.stack(masks)
+        both = {"images": np.stack(images), "labels": np.stack(masks)}
+        arrays = {name: torch.from_numpy(array) for name, array in both.items()}
+        return arrays, {"names": ["background", *self.kinds]}
 
 
 def _colour(hue: float, saturation: float, value: float) -> Rgb:
