@@ -24,12 +24,6 @@ class DownloadError(OSError):
     """A file could not be downloaded or unpacked, or is not the one that was asked for."""
 
 
-def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def fetch(url: str, path: Path, checksum: str | None = None, size: int | None = None) -> Path:
     """Download ``url`` to ``path``, which gets its name only when size and checksum fit.
 
@@ -48,10 +42,8 @@ def fetch(url: str, path: Path, checksum: str | None = None, size: int | None = 
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock):
-            if path.is_dir():
-                raise IsADirectoryError("a folder has its name")
             try:
-                if not path.exists():  # else another process had it first
+                if not path.is_file():  # else another process had it first
                     _download(url, part, size)
                     if why := _unfit(part, checksum):
                         part.unlink()
@@ -82,10 +74,7 @@ def _unfit(path: Path, checksum: str | None) -> str:
 def _download(url: str, part: Path, size: int | None) -> None:
     """Write the file, or what is missing of it."""
     have = part.stat().st_size if part.is_file() else 0
-    if size and have > size:
-        part.unlink()
-        have = 0
-    if size and have == size:
+    if have == size:
         return
     headers = {"User-Agent": "hastelib"} | ({"Range": f"bytes={have}-"} if have else {})
     try:

@@ -205,18 +205,17 @@ class Suite(Strict):
         """
         values = self.model_dump()
         own = (values["selection"] or {}).get("recipe")
-        places = [values["recipe"], values["pretraining"], own, values["hardness"], values]
-        places = [place for place in places if place]
+        parts = values["recipe"], values["pretraining"] or {}, own or {}, values["hardness"]
         for name, value in changes.items():
             if value is None:
                 continue
             if name == "source":
                 raise ValueError("say which: sources (what is compared) or hardness_source")
             field = "source" if name == "hardness_source" else name
-            one_of("parameter", field, itertools.chain(*places))
+            one_of("parameter", field, itertools.chain(values, *parts))
             if name == "hardness_source":
                 self._of_source_data(value)
-            for part in [part for part in places[:-1] if field in part] or [values]:
+            for part in [part for part in parts if field in part] or [values]:
                 part[field] = value
             if field == "learning_rate":
                 values["rates"] = {}
@@ -284,10 +283,7 @@ def load(name: str, part: Part | None = None) -> Suite:
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        told = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise ValueError(f"{path} is not YAML{where}: {told}") from error
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     suite = _validated(values, str(path))
     if suite.name != name:
         raise ValueError(f"{path} says name: {suite.name}; write name: {name}")

@@ -90,6 +90,13 @@ def labels_of(split: datasets.Dataset) -> np.ndarray:
     return np.array(split.with_format("numpy")["label"][:], np.int64)
 
 
+def undecoded(split: datasets.Dataset) -> datasets.Dataset:
+    """The split with the files of its images and masks: ``bytes`` or a ``path`` each."""
+    for column in {"image", "mask"} & {*split.column_names}:
+        split = split.cast_column(column, datasets.Image(decode=False))
+    return split
+
+
 def fingerprint(split: datasets.Dataset) -> str:
     """Hexadecimal SHA-256 of a split's class names and samples, in their order.
 
@@ -97,10 +104,8 @@ def fingerprint(split: datasets.Dataset) -> str:
     """
     total = hashlib.sha256(json.dumps(class_names(split)).encode())
     columns = [name for name in ("image", "mask", "text") if name in split.features]
-    for name in {"image", "mask"} & {*columns}:
-        split = split.cast_column(name, datasets.Image(decode=False))
     single = isinstance(split.features["label"], datasets.ClassLabel)
-    for rows in split.iter(256):
+    for rows in undecoded(split).iter(256):
         for label, *contents in zip(*(rows[name] for name in ("label", *columns)), strict=True):
             for content in contents:
                 if isinstance(content, dict):  # an image or a mask

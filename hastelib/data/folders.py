@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -59,7 +60,38 @@ def image_folder(path: str | Path) -> datasets.Dataset:
         ValueError: it has no class folders, or one has no image.
     """
     root = _halves(root := Path(path).expanduser()).get("train", root)
-    taken, left = _images(root)
+    seen, left = {base := os.path.realpath(root)}, Counter[str]()
+    known = Image.registered_extensions()
+    readable = {end for end, kind in known.items() if kind in Image.OPEN and kind not in _STUBS}
+
+    def kept(folder: Path) -> Iterator[Path]:
+        for one in sorted(one for one in folder.iterdir() if one.name not in _SILENT):
+            if _hidden(one.name):
+                left["hidden"] += 1
+            elif one.is_symlink() and Path(os.path.realpath(one)).is_relative_to(base):
+                left["linked within the folder"] += 1
+            else:
+                yield one
+
+    def images(folder: Path) -> Iterator[Path]:
+        if (real := os.path.realpath(folder)) in seen:  # links elsewhere may lead in a loop
+            left["linked twice"] += 1
+            return
+        seen.add(real)
+        for one in kept(folder):
+            if one.is_dir():
+                yield from images(one)
+            elif (suffix := one.suffix.lower()) in readable:
+                yield one
+            else:
+                left[f"*{suffix}" if suffix else "without a suffix"] += 1
+
+    taken = dict[str, list[Path]]()
+    for one in kept(root):
+        if one.is_dir():
+            taken[one.name] = sorted(images(one), key=lambda file: (str(file.parent), file.name))
+        else:
+            left["beside the class folders"] += 1
     said = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
     if (empty := [name for name, files in taken.items() if not files]) or not taken:
         what = f"no image in {empty[:10]}" if empty else "there is none"
@@ -91,41 +123,3 @@ def _halves(root: Path) -> dict[str, Path]:
 
 def _hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
-
-
-def _images(root: Path) -> tuple[dict[str, list[Path]], Counter[str]]:
-    """The images of each class; what is left out, counted by reason."""
-    known = Image.registered_extensions()
-    readable = {end for end, kind in known.items() if kind in Image.OPEN and kind not in _STUBS}
-    taken, left = dict[str, list[Path]](), Counter[str]()
-    seen = set[str]()  # the folders that were read, so that a loop of links elsewhere ends
-    base = os.path.realpath(root)
-
-    def reason(path: Path) -> str:  # why it is left out
-        if _hidden(path.name):
-            return "hidden"
-        inside = path.is_symlink() and Path(os.path.realpath(path)).is_relative_to(base)
-        return "linked within the folder" if inside else ""
-
-    for place, folders, names in os.walk(root, followlinks=True):
-        if (real := os.path.realpath(place)) in seen:
-            left["linked twice"] += 1
-            folders.clear()
-            continue
-        seen.add(real)
-        parts = Path(place).relative_to(root).parts
-        reasons = {name: reason(Path(place, name)) for name in sorted(folders)}
-        left.update(filter(None, reasons.values()))
-        folders[:] = [name for name, why in reasons.items() if not why]
-        if not parts:
-            taken = {name: [] for name in folders}
-        for path in (Path(place, name) for name in names if name not in _SILENT):
-            suffix = path.suffix.lower()
-            why = reason(path) or ("" if parts else "beside the class folders")
-            if not why and suffix in readable:
-                taken[parts[0]].append(path)
-            else:
-                left[why or (f"*{suffix}" if suffix else "without a suffix")] += 1
-    for files in taken.values():
-        files.sort(key=lambda path: (str(path.parent), path.name))
-    return taken, left

@@ -15,14 +15,14 @@ from typing import Any, Protocol
 import datasets
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tvf
 from tqdm import tqdm
 
-from hastelib.data.base import class_names, labels_of
+from hastelib.data.base import class_names, labels_of, undecoded
 
 IN_MEMORY = 2 << 30  # bytes; a larger split is decoded anew in every pass, by worker processes
 SLIVER = 500  # times its width, or height; longer images would fill the memory once resized
@@ -110,14 +110,14 @@ def cores() -> int:
     return max(1, (there or 1) // int(os.environ.get("HASTE_WORKERS", "1")))
 
 
-def encoded(pixels: np.ndarray, kind: str = "PPM") -> dict[str, bytes | None]:
+def encoded(pixels: np.ndarray, kind: str = "PPM") -> bytes:
     """An (h, w, 3) image or an (h, w) mask as a file, by default uncompressed.
 
     Its bytes, and so the fingerprint, are then the same on every machine.
     """
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, kind)
-    return {"bytes": file.getvalue(), "path": None}
+    return file.getvalue()
 
 
 def table(
@@ -140,10 +140,9 @@ def table(
     return datasets.Dataset.from_dict(columns | {"label": [*labels]}, features=features)
 
 
-def paths(split: datasets.Dataset, column: str = "image") -> list[str | None]:
+def paths(split: datasets.Dataset) -> list[str | None]:
     """The file of each image of a split; None where there is none, as in Parquet files."""
-    files = split.select_columns([column]).cast_column(column, datasets.Image(decode=False))
-    return [row[column] and row[column]["path"] for row in files]
+    return [file and file["path"] for file in undecoded(split)["image"]]
 
 
 def rgb(image: Image.Image) -> Image.Image:
@@ -180,23 +179,29 @@ def opened(file: dict[str, Any]) -> Image.Image:
     short, long = sorted(image.size)
     if long > SLIVER * short:
         raise ValueError(f"{long} px are too long for a shorter side of {short}")
-    image.load()
-    turned = image.getexif().get(ExifTags.Base.Orientation) is not None
-    return ImageOps.exif_transpose(image) if turned else image
+    ImageOps.exif_transpose(image, in_place=True)  # which decodes it
+    return image
 
 
-class Decoded(Dataset[tuple[Tensor, ...]]):
-    """A split of images, decoded once where it fits into memory, else in every pass by workers."""
+class Images(Dataset[tuple[Tensor, ...]]):
+    """A split of images as a network sees them: (n, 3, h, w), in three colours, transformed.
 
-    def __init__(self, split: datasets.Dataset, name: str) -> None:
-        self.split, self.name, self.classes = split, name, class_names(split)
+    ``transform`` is :class:`Preprocessing`, which gives bytes (normalising is left to the device),
+    or any other function from an image to a tensor. ``name`` is for messages. They are decoded once
+    where they fit into memory, else in every pass by worker processes.
+    """
+
+    def __init__(
+        self, split: datasets.Dataset, transform: Callable[..., Tensor], name: str = "data"
+    ) -> None:
+        self.split, self.transform, self.name = undecoded(split), transform, name
+        self.classes = class_names(split)
         self.order: Tensor | None = None
-        # Apart, so that a mask is not decoded with every image.
-        columns = {"image", "mask"} & {*split.column_names}
-        self._columns = {
-            column: split.select_columns([column]).cast_column(column, datasets.Image(decode=False))
-            for column in columns
-        }
+
+    @functools.cached_property
+    def labels(self) -> Tensor:
+        """(n,) int64."""
+        return torch.from_numpy(labels_of(self.split))
 
     @functools.cached_property
     def kept(self) -> bool:
@@ -212,14 +217,14 @@ class Decoded(Dataset[tuple[Tensor, ...]]):
         return tuple(map(torch.stack, zip(*map(self.sample, rows), strict=True)))
 
     def sample(self, row: int) -> tuple[Tensor, Tensor]:
-        """The (3, h, w) bytes of an image, and its label or mask."""
-        raise NotImplementedError
+        """An image as the network sees it, and its label."""
+        return self.decoded(row, lambda image: self.transform(rgb(image))), self.labels[row]
 
     def decoded(
         self, row: int, change: Callable[[Image.Image], Tensor], column: str = "image"
     ) -> Tensor:
         """An image after ``change``; ``ValueError`` with its place where it cannot be decoded."""
-        file = self._columns[column][row][column]
+        file = self.split[row][column]
         try:
             if file is None:
                 raise ValueError("there is none")
@@ -248,30 +253,10 @@ class Decoded(Dataset[tuple[Tensor, ...]]):
         order = RandomSampler(self, generator=shuffle) if shuffle else SequentialSampler(self)
         rows = BatchSampler(order, size, drop_last=drop_single and len(self) % size == 1)
         workers, on_gpu = 0 if self.kept else cores(), torch.device(device).type == "cuda"
-        options: dict[str, Any] = {"num_workers": workers, "pin_memory": on_gpu}
-        loader = DataLoader(self, sampler=rows, batch_size=None, **options)
+        loader = DataLoader(self, None, sampler=rows, num_workers=workers, pin_memory=on_gpu)
         try:
             for inputs, labels in loader:
                 yield inputs.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
         except ValueError as error:  # of a worker's traceback the last line says it
             last = str(error).rstrip().splitlines()[-1]
             raise ValueError(last.removeprefix("ValueError: ")) from error
-
-
-class Images(Decoded):
-    """A split of images as a network sees them: (n, 3, h, w), in three colours, transformed.
-
-    ``transform`` is :class:`Preprocessing`, which gives bytes (normalising is left to the device),
-    or any other function from an image to a tensor. ``name`` is for messages.
-    """
-
-    def __init__(
-        self, split: datasets.Dataset, transform: Callable[..., Tensor], name: str = "data"
-    ) -> None:
-        super().__init__(split, name)
-        self.transform = transform
-        self.labels = torch.from_numpy(labels_of(split))
-
-    def sample(self, row: int) -> tuple[Tensor, Tensor]:
-        """An image as the network sees it, and its label."""
-        return self.decoded(row, lambda image: self.transform(rgb(image))), self.labels[row]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,16 +20,7 @@ from PIL import Image
 from pydantic import Field, field_validator
 from scipy.io import loadmat
 
-from hastelib.data.base import (
-    SPLITS,
-    MissingDataError,
-    Spec,
-    Split,
-    Splits,
-    Strict,
-    class_names,
-    data_folder,
-)
+from hastelib.data.base import SPLITS, MissingDataError, Spec, Split, Splits, Strict, data_folder
 from hastelib.data.images import table
 from hastelib.data.published import Parquet, Published, Texts
 from hastelib.data.scenes import IGNORE, decoded
@@ -146,14 +137,13 @@ def _of_camvid(names: list[str], split: Split) -> list[str]:
 # --- images --------------------------------------------------------------------------------------
 
 
-def _in_folders(base: Path, files: Mapping[Split, Iterable[str]], mark: str) -> Found:
+def _in_folders(base: Path, files: Mapping[Split, Sequence[str]], mark: str) -> Found:
     """Files in class folders, whose names are a number, the mark and the class."""
-    rows = {split: [(file.partition("/")[0], file) for file in files[split]] for split in SPLITS}
-    folders = sorted({folder for some in rows.values() for folder, _ in some})
+    folders = sorted({file.partition("/")[0] for some in files.values() for file in some})
     names = [folder.partition(mark)[2].replace("_", " ") for folder in folders]
     return names, {
-        split: [(base / file, folders.index(folder)) for folder, file in some]
-        for split, some in rows.items()
+        split: [(base / file, folders.index(file.partition("/")[0])) for file in some]
+        for split, some in files.items()
     }
 
 
@@ -206,11 +196,9 @@ def _imagenet(root: Path) -> Found:
     return found.classes, {"train": found.samples}
 
 
-_BIRDS_AND_DOGS = _cub200_2011, _cub200_2010, _stanford_dogs
+_OWN = _cub200_2011, _cub200_2010, _stanford_dogs
 _OF_TORCHVISION = _flowers102, _oxford_pets, _caltech101, _imagenette, _imagenet
-READERS: dict[str, Callable[[Path], Found]] = {
-    one.__name__[1:]: one for one in _BIRDS_AND_DOGS + _OF_TORCHVISION
-}
+READERS = {read.__name__[1:]: read for read in _OWN + _OF_TORCHVISION}
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -234,22 +222,22 @@ class Set(Strict):
     licence: str = "none found"
     note: str = ""
 
-    def lacks(self, what: str, root: Path) -> MissingDataError:
-        """The one error: what is missing, where it was looked for, where and how to get it."""
-        sizes = {f.name: f" ({f.size:,} bytes)" if f.size else "" for f in self.files}
-        wanted = " and ".join(map("".join, sizes.items())) or f"what it consists of ({self.note})"
-        return MissingDataError(
-            f"{self.title}: {what}, looked for in {root}; get {wanted} from {self.page} and put it "
-            f"there, or set HASTE_DATA to the folder that holds {root.name}"
-        )
-
     def obtain(self, root: Path) -> None:
-        """Download and unpack what is not there."""
-        if not (wanted := [file for file in self.files if file.missing(root)]):
+        """Download and unpack what is not there; ``MissingDataError`` where that cannot be done."""
+        wanted = [file for file in self.files if file.missing(root)]
+        lost = [f.missing(root) for f in wanted if not (f.url or (root / f.name).is_file())]
+        if not (self.files or root.is_dir()):
+            lost = ["such folder"]
+        if lost:
+            sizes = [f.name + (f" ({f.size:,} bytes)" if f.size else "") for f in self.files]
+            what = " and ".join(sizes) or f"what it consists of ({self.note})"
+            raise MissingDataError(
+                f"{self.title}: there is no {lost[0]}, looked for in {root}; get "
+                f"{what} from {self.page} and put it there, or set HASTE_DATA to the folder that "
+                f"holds {root.name}"
+            )
+        if not wanted:
             return
-        for file in wanted:
-            if file.url is None and not (root / file.name).is_file():
-                raise self.lacks(f"there is no {file.missing(root)}", root)
         try:
             root.mkdir(parents=True, exist_ok=True)
             with FileLock(root / ".lock"):
@@ -315,27 +303,24 @@ class Official(Spec):
                 raise ValueError(f"{of.title} lies at {of.read.train}, or on the hub: say no path")
             return of.read.load(store)
         of.obtain(root)
-        if not root.is_dir():
-            raise of.lacks("there is no such folder", root)
         try:
             names, rows = of.found(root)
         except (OSError, LookupError, RuntimeError, ValueError) as error:
-            said = error.args[0] if isinstance(error, LookupError) else error
             made = " and ".join(path for file in of.files for path in file.makes)
             remedy = f"delete {made} there, and try again" if made else f"get it from {of.page}"
             raise MissingDataError(
-                f"{of.title}: what lies in {root} is damaged or half unpacked ({said}); {remedy}"
+                f"{of.title}: what lies in {root} is damaged or half unpacked ({error}); {remedy}"
             ) from error
         found: Splits = {}
         for split, some in rows.items():
             if isinstance(of.read, Scenes):
-                found[split] = decoded(some, names, of.read.decode, store, self.name, split)
+                found[split] = decoded(some, names, of.read.decode, store, f"{self.name} {split}")
             else:
                 found[split] = table([x for x, _ in some], [y for _, y in some], names)
-        count, classes = sum(map(len, found.values())), len(class_names(found["train"]))
-        if of.train and (count, classes) != (whole := of.train + (of.test or 0), of.classes):
+        count, whole = sum(map(len, found.values())), (of.train or 0) + (of.test or 0)
+        if whole and (count, len(names)) != (whole, of.classes):
             warnings.warn(
-                f"{of.title}: {count:,} samples of {classes} classes in {root}, where "
+                f"{of.title}: {count:,} samples of {len(names)} classes in {root}, where "
                 f"{whole:,} of {of.classes} are published",
                 stacklevel=3,
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -48,21 +47,7 @@ class Published(base.Spec):
 
     def load(self, store: Store) -> Splits:
         """The splits, with ``image`` or ``text``, and ``label``, numbered alike in all of them."""
-        paths = {split: path for split in SPLITS if (path := getattr(self, split))}
-        missing = absent(paths.values(), self.hub)
-        found, content = Splits(), getattr(self, self.content)
-        for split, path in paths.items():
-            data = self._downloaded(split, missing) if missing else read(path)
-            place = f"{self.train}: the {split} split"
-            having(data, {content, self.label, *self.where}, place, content)
-            for column, value in self.where.items():
-                data = self._where(data, column, value)
-            data = data.select_columns([content, self.label])
-            data = data.rename_columns({content: self.content, self.label: "label"})
-            labels = pd.Series(data["label"][:])
-            negative = pd.api.types.is_numeric_dtype(labels) and labels < 0
-            complete(labels.isna() | negative, place, "label")
-            found[split] = data
+        found: Splits = {split: self._rows(split) for split in SPLITS[: 1 + bool(self.test)]}
         feature = found["train"].features["label"]
         if not isinstance(feature, datasets.ClassLabel):
             if not any(word in getattr(feature, "dtype", "") for word in ("int", "string", "bool")):
@@ -75,29 +60,43 @@ class Published(base.Spec):
         return {split: self.finished(data, split) for split, data in found.items()}
 
     def finished(self, data: datasets.Dataset, split: Split) -> datasets.Dataset:
-        """The split with its content as what it is."""
-        raise NotImplementedError
+        """The rows of a split that are used."""
+        return data
 
-    def _downloaded(self, split: Split, missing: str) -> datasets.Dataset:
+    def _rows(self, split: Split) -> datasets.Dataset:
         try:
-            return datasets.load_dataset(self.hub, self.config, split=split, revision=self.revision)
-        except (OSError, ValueError, RuntimeError) as error:
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise MissingDataError(
-                f"no {missing}, and the hub's data set {self.hub} (revision {self.revision}) could "
-                f"not be downloaded ({first}); set HASTE_DATA to the folder that holds the data, "
-                "or connect to the network and try again"
-            ) from error
-
-    def _where(self, data: datasets.Dataset, column: str, value: str) -> datasets.Dataset:
-        feature, values = data.features[column], data.with_format("numpy")[column][:]
-        if isinstance(feature, datasets.ClassLabel):
-            values = np.array(feature.int2str(values.tolist()))
-        kept = np.flatnonzero(values.astype(str) == value)
-        if not len(kept):
-            choices = ", ".join(np.unique(values.astype(str))[:20])
-            raise ValueError(f"{self.train}: no row has {column} {value!r}; there are {choices}")
-        return data.select(kept)
+            data = read(getattr(self, split))
+        except MissingDataError as missing:
+            if not self.hub:
+                raise
+            options = {"split": split, "revision": self.revision}
+            try:
+                data = datasets.load_dataset(self.hub, self.config, **options)
+            except (OSError, ValueError, RuntimeError) as error:
+                first = str(error).partition("\n")[0] or type(error).__name__
+                raise MissingDataError(
+                    f"{missing}, or connect to the network: the hub's data set {self.hub} "
+                    f"(revision {self.revision}) could not be downloaded ({first})"
+                ) from error
+        content, place = getattr(self, self.content), f"{self.train}: the {split} split"
+        having(data, {content, self.label, *self.where}, place, content)
+        for column, value in self.where.items():
+            feature, values = data.features[column], data.with_format("numpy")[column][:]
+            if isinstance(feature, datasets.ClassLabel):
+                values = np.array(feature.int2str(values.tolist()))
+            kept = np.flatnonzero(values.astype(str) == value)
+            if not len(kept):
+                choices = ", ".join(np.unique(values.astype(str))[:20])
+                raise ValueError(f"{place}: no row has {column} {value!r}; there are {choices}")
+            data = data.select(kept)
+        data = data.select_columns([content, self.label])
+        data = data.rename_columns({content: self.content, self.label: "label"})
+        if self.content == "image":
+            data = pictures(data, "image", self.train)
+        labels = pd.Series(data["label"][:])
+        negative = pd.api.types.is_numeric_dtype(labels) and labels < 0
+        complete(labels.isna() | negative, place, "label")
+        return data
 
 
 class Parquet(Published):
@@ -106,10 +105,6 @@ class Parquet(Published):
     kind: Literal["parquet"]
     image: str = "image"
     content = "image"
-
-    def finished(self, data: datasets.Dataset, split: Split) -> datasets.Dataset:
-        """Its images as such."""
-        return pictures(data, "image", self.train)
 
 
 class Texts(Published):
@@ -158,7 +153,6 @@ class Masks(base.Spec):
 
     def load(self, store: Store) -> Splits:
         """The splits, with ``image``, ``mask`` and ``label``."""
-        absent((self.train, self.test))
         return {"train": self._read(self.train), "test": self._read(self.test)}
 
     def _read(self, place: str) -> datasets.Dataset:
@@ -181,26 +175,13 @@ class Masks(base.Spec):
         return table(images, map(present, masks), self.names, masks)
 
 
-def matching(path: str) -> list[Path]:
-    """The files under ``HASTE_DATA`` of a path or pattern, in the order of their names."""
-    file = data_folder() / path
-    one = file.is_file() or Path(path).is_absolute()
-    return sorted(f for f in ([file] if one else data_folder().glob(path)) if f.is_file())
-
-
-def absent(paths: Iterable[str], hub: str | None = None) -> str:
-    """The paths of which there is no file; ``MissingDataError`` where no hub has them either."""
-    missing = ", ".join(str(data_folder() / path) for path in paths if not matching(path))
-    if missing and not hub:
-        raise MissingDataError(
-            f"no {missing}. Put the data there, or set HASTE_DATA to the folder that holds them."
-        )
-    return missing
-
-
 def read(path: str) -> datasets.Dataset:
     """The Parquet files of a path or pattern, one after the other."""
-    files = matching(path)
+    place = data_folder() / path
+    every = [place] if Path(path).is_absolute() or place.is_file() else data_folder().glob(path)
+    if not (files := sorted(file for file in every if file.is_file())):
+        wanted = "put the data there, or set HASTE_DATA to the folder that holds them"
+        raise MissingDataError(f"no {place}; {wanted}")
     try:
         if sum(file.stat().st_size for file in files) > IN_MEMORY:
             paths, cache = [str(file) for file in files], str(cache_folder() / "datasets")

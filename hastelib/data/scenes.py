@@ -6,10 +6,8 @@ A ``mask`` has one channel, the index of each pixel's class, 255 where it has no
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import datasets
 import numpy as np
@@ -20,8 +18,9 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tvf
 from tqdm import tqdm
 
-from hastelib.data.images import Decoded, encoded, rgb, table
-from hastelib.store import Store, key
+from hastelib import code
+from hastelib.data.images import Images, encoded, rgb, table
+from hastelib.store import Kept, Store, key
 
 IGNORE = 255
 """The value of a mask where a pixel has no class."""
@@ -31,34 +30,36 @@ NO_CLASS = -100
 STEP = 8
 """Heights and widths are multiples of this."""
 
-_VERSION = 1  # raised when masks are decoded otherwise
-
 
 def decoded(
     pairs: Sequence[tuple[Path, Path]],
     names: Sequence[str],
     decode: Callable[[Image.Image], np.ndarray],
     store: Store,
-    kind: str,
-    half: str,
+    name: str,
 ) -> datasets.Dataset:
     """The split of these images and mask files, decoded once: of a large set that takes minutes."""
 
-    def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        files, classes = [], []
-        for image, path in tqdm(pairs, f"decoding masks of {kind} {half}", leave=False):
-            mask = _mask(image, path, decode)
-            files.append(encoded(mask, "PNG")["bytes"] or b"")
+    def make() -> Kept:
+        files, classes = {}, []
+        for row, (image, path) in enumerate(tqdm(pairs, f"decoding masks of {name}", leave=False)):
+            try:
+                with Image.open(path) as file, Image.open(image) as picture:
+                    if file.size != picture.size:
+                        told = f"it has size {file.size}, its image {image} {picture.size}"
+                        raise ValueError(told)
+                    mask = decode(file)
+            except (OSError, SyntaxError, ValueError) as error:
+                raise ValueError(f"cannot read {path} ({error}); fetch the set again") from error
+            content = bytearray(encoded(mask, "PNG"))
+            files[str(row)] = torch.frombuffer(content, dtype=torch.uint8)
             classes.append(present(mask))
-        joined = torch.frombuffer(bytearray(b"".join(files)), dtype=torch.uint8)
-        ends = torch.tensor([len(file) for file in files]).cumsum(0)
-        return {"files": joined, "ends": ends}, {"present": classes}
+        return files, {"present": classes}
 
     states = [(str(path), path.stat()) for _, path in pairs]
     masks = [[path, state.st_size, state.st_mtime_ns] for path, state in states]
-    arrays, notes = store.get("masks", key(version=_VERSION, kind=kind, masks=masks), make)
-    joined, ends = arrays["files"].numpy().tobytes(), [0, *arrays["ends"].tolist()]
-    packed = [{"bytes": joined[a:b], "path": None} for a, b in itertools.pairwise(ends)]
+    files, notes = store.get("masks", key(masks=masks, code=code.of(decode)), make)
+    packed = [files[str(row)].numpy().tobytes() for row in range(len(pairs))]
     return table([image for image, _ in pairs], notes["present"], names, packed)
 
 
@@ -68,17 +69,13 @@ def present(mask: np.ndarray) -> list[int]:
     return found
 
 
-def _mask(image: Path, path: Path, decode: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
-    try:
-        with Image.open(path) as file, Image.open(image) as picture:
-            if file.size != picture.size:
-                raise ValueError(f"it has size {file.size}, its image {image} {picture.size}")
-            return decode(file)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"cannot read {path} ({error}); fetch the data set again") from error
+def _fitted(image: Image.Image, shape: tuple[int, int], mode: InterpolationMode) -> Tensor:
+    scale = max(shape[0] / image.height, shape[1] / image.width)
+    size = [max(shape[0], round(image.height * scale)), max(shape[1], round(image.width * scale))]
+    return tvf.pil_to_tensor(tvf.center_crop(tvf.resize(image, size, mode), [*shape]))
 
 
-class Pictures(Decoded):
+class Pictures(Images):
     """A split of scenes, all of one size: (n, 3, h, w) bytes, and their masks as labels.
 
     The shorter side becomes ``size`` pixels, the longer one what the shape of the split's first
@@ -89,27 +86,22 @@ class Pictures(Decoded):
     def __init__(
         self, split: datasets.Dataset, size: int, interpolation: str, name: str = "data"
     ) -> None:
-        super().__init__(split, name)
+        super().__init__(split, tvf.pil_to_tensor, name)
         high, wide = self.decoded(0, tvf.pil_to_tensor).shape[1:] if len(split) else (1, 1)
         ratio = max(wide, high) / min(wide, high)
         short, long = (max(1, round(side / STEP)) * STEP for side in (size, size * ratio))
         self.shape = (short, long) if wide >= high else (long, short)
-        self.mode = InterpolationMode(interpolation)
-
-    def _fitted(self, image: Image.Image, mode: InterpolationMode) -> Tensor:
-        high, wide = self.shape
-        scale = max(high / image.height, wide / image.width)
-        size = [max(high, round(image.height * scale)), max(wide, round(image.width * scale))]
-        return tvf.pil_to_tensor(tvf.center_crop(tvf.resize(image, size, mode), [high, wide]))
+        mode = InterpolationMode(interpolation)
+        self.transform = functools.partial(_fitted, shape=self.shape, mode=mode)
 
     def mask(self, row: int) -> Tensor:
         """(h, w) bytes, the class of each pixel, 255 where there is none."""
         nearest = InterpolationMode.NEAREST
-        return self.decoded(row, lambda mask: self._fitted(mask, nearest), "mask")[0]
+        return self.decoded(row, lambda mask: _fitted(mask, self.shape, nearest), "mask")[0]
 
     def sample(self, row: int) -> tuple[Tensor, Tensor]:
         """The (3, h, w) bytes of an image, and its mask."""
-        return self.decoded(row, lambda image: self._fitted(rgb(image), self.mode)), self.mask(row)
+        return self.decoded(row, lambda image: self.transform(rgb(image))), self.mask(row)
 
     @functools.cached_property
     def labels(self) -> Tensor:

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import functools
 import re
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+import matplotlib
 import numpy as np
 import torch
+from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import Field
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from hastelib import code
 from hastelib.data.base import SPLITS, Spec, Split, Splits
 from hastelib.data.images import table
 from hastelib.data.scenes import present
-from hastelib.download import sha256_of
-from hastelib.store import Store, key
+from hastelib.store import Kept, Store, key
 
 SIDE = 32
-_SCALE = 2  # drawn at twice the size, then reduced: smooth edges at any angle
+SCALE = 2  # drawn at twice the size, then reduced: smooth edges at any angle
 
 
 class Counted(Spec):
@@ -43,32 +44,22 @@ class Counted(Spec):
 class Drawn(Counted):
     """What is drawn once and then kept in the store."""
 
-    @property
-    def names(self) -> list[str]:
-        """The classes, in the order of their indices."""
-        raise NotImplementedError
-
-    def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
-        """The (n, h, w) or (n, h, w, 3) bytes of a split; (n,) labels or (n, h, w) masks."""
+    def drawn(self, split: Split) -> Kept:
+        """The ``images`` of a split, (n, h, w) or (n, h, w, 3) bytes, their ``labels``, (n,) or as
+        masks (n, h, w), and the ``names`` of the classes."""
         raise NotImplementedError
 
     def load(self, store: Store) -> Splits:
-        """The splits, drawn anew where specification, code or tools are others."""
-        code = [sha256_of(Path(__file__).with_name(f"{n}.py")) for n in ("characters", "scenes")]
-        tools = [metadata.version(n) for n in ("matplotlib", "pillow", "numpy", "scikit-learn")]
-
-        def make() -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-            drawn = {f"{s}.{i}": x for s in SPLITS for i, x in enumerate(self.drawn(s))}
-            return {name: torch.from_numpy(x) for name, x in drawn.items()}, {}
-
-        entry = key(spec=self.model_dump(), source=code, tools=tools)
-        arrays = store.get("drawings", entry, make)[0]
+        """The splits, drawn anew where specification, code or the packages it uses are others."""
         found: Splits = {}
         for split in SPLITS:
-            images, labels = (arrays[f"{split}.{i}"].numpy() for i in (0, 1))
+            entry = key(spec=self.model_dump(), split=split, code=code.of(type(self).drawn))
+            make = functools.partial(self.drawn, split)
+            arrays, notes = store.get("drawings", entry, make)
+            images, labels = arrays["images"].numpy(), arrays["labels"].numpy()
             masks = labels if labels.ndim > 1 else None
             classes = labels.tolist() if masks is None else map(present, masks)
-            found[split] = table(images, classes, self.names, masks)
+            found[split] = table(images, classes, notes["names"], masks)
         return found
 
 
@@ -82,19 +73,15 @@ class Glyphs(Drawn):
     characters: str
     style: Literal["plain", "outline"] = "plain"
 
-    @property
-    def names(self) -> list[str]:
-        """The characters."""
-        return characters(self.characters)
-
-    def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
-        """(n, 32, 32) bytes, (n,) labels."""
-        count, images = getattr(self, split), []
-        for one in self.names:
+    def drawn(self, split: Split) -> Kept:
+        """(n, 32, 32) bytes, (n,) labels, the characters."""
+        names, count, images = characters(self.characters), getattr(self, split), []
+        for one in names:
             stream = [self.seed, ord(one), split == "test", self.style == "outline"]
             random = np.random.default_rng(stream)
             images += [draw(one, self.style, random) for _ in range(count)]
-        return np.stack(images), np.arange(len(self.names)).repeat(count)
+        labels = torch.arange(len(names)).repeat_interleave(count)
+        return {"images": torch.from_numpy(np.stack(images)), "labels": labels}, {"names": names}
 
 
 class Digits(Drawn):
@@ -102,29 +89,23 @@ class Digits(Drawn):
 
     kind: Literal["digits"]
 
-    @property
-    def names(self) -> list[str]:
-        """The digits."""
-        return [*"0123456789"]
-
-    def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
-        """(n, 32, 32) bytes, (n,) labels."""
+    def drawn(self, split: Split) -> Kept:
+        """(n, 32, 32) bytes, (n,) labels, the digits."""
         scans, labels = load_digits(return_X_y=True)
         sizes = {"train_size": 10 * self.train, "test_size": 10 * self.test}
         rows = np.arange(len(labels))
         both = train_test_split(rows, stratify=labels, random_state=self.seed, **sizes)
         chosen = np.sort(both[SPLITS.index(split)])
         grey = (255 - scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)[chosen]
-        images = [Image.fromarray(scan).resize((SIDE, SIDE)) for scan in grey]
-        return np.stack([*map(np.asarray, images)]), labels[chosen]
+        images = [np.asarray(Image.fromarray(scan).resize((SIDE, SIDE))) for scan in grey]
+        both = {"images": np.stack(images), "labels": labels[chosen]}
+        arrays = {name: torch.from_numpy(array) for name, array in both.items()}
+        return arrays, {"names": [*"0123456789"]}
 
 
 @functools.cache
 def fonts() -> dict[Path, frozenset[int]]:
     """The text fonts that matplotlib ships, and the code points each of them draws."""
-    import matplotlib
-    from matplotlib.ft2font import FT2Font
-
     files = sorted(Path(matplotlib.get_data_path()).glob("fonts/ttf/*.ttf"))
     text = [f for f in files if f.stem.startswith(("DejaVuSans", "DejaVuSerif", "STIXGeneral"))]
     text = [file for file in text if "Display" not in file.stem]
@@ -165,8 +146,8 @@ def draw(character: str, style: str, random: np.random.Generator) -> np.ndarray:
     path = having[random.integers(len(having))]
     # Beta(1, 2.5): most drawings are clean, a tail is hard.
     turn, fade, clutter, shift = random.beta(1, 2.5, size=4)
-    size = int(random.uniform(15, 26) * _SCALE)
-    paper, side = int(random.integers(200, 256)), SIDE * _SCALE
+    size = int(random.uniform(15, 26) * SCALE)
+    paper, side = int(random.integers(200, 256)), SIDE * SCALE
     ink = int(paper - 40 - (1 - fade) * 160)
 
     mask = Image.new("L", (side, side))
@@ -188,6 +169,6 @@ def draw(character: str, style: str, random: np.random.Generator) -> np.ndarray:
     for _ in range(int(clutter * 7)):
         ends = [int(v) for v in random.integers(0, side, size=4)]
         pen.line(ends, fill=int(random.integers(ink, paper)), width=int(random.integers(1, 4)))
-    pixels = np.asarray(sheet.reduce(_SCALE), dtype=float)
+    pixels = np.asarray(sheet.reduce(SCALE), dtype=float)
     pixels += random.normal(0, 2 + 14 * random.beta(1, 2.5), size=pixels.shape)
     return pixels.clip(0, 255).astype(np.uint8)

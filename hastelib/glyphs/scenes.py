@@ -11,11 +11,13 @@ import zlib
 from typing import Literal, get_args
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFilter
 from pydantic import Field, model_validator
 
 from hastelib.data.base import Split
-from hastelib.glyphs.characters import Drawn, characters, font, fonts
+from hastelib.glyphs.characters import SCALE, Drawn, characters, font, fonts
+from hastelib.store import Kept
 
 KINDS = {
     "letters": "A-HJ-Z",
@@ -29,18 +31,15 @@ Kind = Literal["letters", "digits", "arrows", "stars", "operators"]
 Range = tuple[float, float]
 Rgb = tuple[int, int, int]
 
-_SCALE = 2  # drawn at twice the size, then reduced
-_GROUND: dict[str, tuple[Range, Range]] = {
+_COLOURS: dict[str, tuple[Range, Range]] = {
     "paper": ((0, 0.08), (0.85, 1)),
     "night": ((0, 0.3), (0.02, 0.18)),
     "colour": ((0.4, 0.8), (0.35, 0.65)),
+    "ink on paper": ((0, 0.3), (0.05, 0.35)),
+    "ink on night": ((0, 0.4), (0.65, 1)),
 }
-"""Palette -> the ranges of saturation and value of the ground; its hue is any."""
-_INK: dict[str, tuple[Range, Range]] = {
-    "paper": ((0, 0.3), (0.05, 0.35)),
-    "night": ((0, 0.4), (0.65, 1)),
-}
-"""As above; the ink of ``colour`` depends on its ground."""
+"""The ranges of saturation and value of a palette's ground and ink; the hue is any. The ink of
+``colour`` depends on its ground."""
 
 
 class Scenes(Drawn):
@@ -73,17 +72,14 @@ class Scenes(Drawn):
             raise ValueError("scale: expected [least, most], shares of the scene's height")
         return self
 
-    @property
-    def names(self) -> list[str]:
-        """The classes, in the order of their indices in a mask."""
-        return ["background", *self.kinds]
-
-    def drawn(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
-        """(n, h, w, 3) bytes, (n, h, w) masks."""
+    def drawn(self, split: Split) -> Kept:
+        """(n, h, w, 3) bytes, (n, h, w) masks, the classes in the order of their numbers there."""
         style = zlib.crc32(self.model_dump_json(exclude={"train", "test", "seed"}).encode())
         streams = [[self.seed, style, split == "test", i] for i in range(getattr(self, split))]
         images, masks = zip(*(draw(self, np.random.default_rng(s)) for s in streams), strict=True)
-        return np.stack(images), np.stack(masks)
+        both = {"images": np.stack(images), "labels": np.stack(masks)}
+        arrays = {name: torch.from_numpy(array) for name, array in both.items()}
+        return arrays, {"names": ["background", *self.kinds]}
 
 
 def _colour(hue: float, saturation: float, value: float) -> Rgb:
@@ -96,8 +92,8 @@ def _any(random: np.random.Generator, ranges: tuple[Range, Range]) -> Rgb:
 
 
 def _ink(palette: str, ground: Rgb, random: np.random.Generator) -> Rgb:
-    if palette in _INK:
-        return _any(random, _INK[palette])
+    if palette != "colour":
+        return _any(random, _COLOURS[f"ink on {palette}"])
     hue = colorsys.rgb_to_hsv(*(value / 255 for value in ground))[0]
     # The other side of the circle of hues, lighter or darker than the ground.
     value = random.uniform(0.85, 1) if random.random() < 0.5 else random.uniform(0.05, 0.2)
@@ -125,8 +121,8 @@ def draw(spec: Scenes, random: np.random.Generator) -> tuple[np.ndarray, np.ndar
 
     A pixel belongs to a character that covers at least half of it.
     """
-    high, wide = _SCALE * spec.height, _SCALE * spec.width
-    ground = _any(random, _GROUND[spec.palette])
+    high, wide = SCALE * spec.height, SCALE * spec.width
+    ground = _any(random, _COLOURS[spec.palette])
     sheet = Image.new("RGB", (wide, high), ground)
     pen = ImageDraw.Draw(sheet)
     for _ in range(random.binomial(14, spec.clutter)):
@@ -136,7 +132,7 @@ def draw(spec: Scenes, random: np.random.Generator) -> tuple[np.ndarray, np.ndar
         ends = x, y, x + length * np.cos(angle), y + length * np.sin(angle)
         fill = _ink(spec.palette, ground, random)
         pen.line([round(v) for v in ends], fill=fill, width=int(random.integers(1, 6)))
-    scene = np.asarray(sheet.reduce(_SCALE), dtype=float)
+    scene = np.asarray(sheet.reduce(SCALE), dtype=float)
     mask, taken = np.zeros(scene.shape[:2], np.uint8), np.zeros(scene.shape[:2])
     for _ in range(random.integers(spec.density[0], spec.density[1] + 1)):
         kind = int(random.integers(len(spec.kinds)))
@@ -149,7 +145,7 @@ def draw(spec: Scenes, random: np.random.Generator) -> tuple[np.ndarray, np.ndar
             middle = [random.uniform(0.3, side - 0.3 * one.width) for side in (wide, high)]
             left, top = (round(v - one.width * 0.35) for v in middle)
             layer.paste(one, (left, top))
-            covered = np.asarray(layer.reduce(_SCALE), dtype=float) / 255
+            covered = np.asarray(layer.reduce(SCALE), dtype=float) / 255
             # Something of it, and less than a tenth hidden behind what is there.
             if np.minimum(taken, covered).sum() < 0.1 * covered.sum():
                 break
