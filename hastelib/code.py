@@ -16,6 +16,7 @@ import pickle
 import sys
 from collections.abc import Callable, Iterable
 from importlib import metadata
+from importlib.util import find_spec
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -108,9 +109,13 @@ def _package(thing: Any) -> str:
 @functools.cache
 def _foreign(package: str) -> bool:
     """Whether it is Python's or installed: its version says all."""
-    file = str(getattr(sys.modules.get(package), "__file__", None) or "")
-    known = package in sys.stdlib_module_names and package != "__main__"
-    return known or "site-packages" in file or "dist-packages" in file
+    if package in sys.stdlib_module_names and package != "__main__":
+        return True
+    file = getattr(sys.modules.get(package), "__file__", None)
+    if package not in sys.modules:  # imported within a function that has not run yet
+        spec = find_spec(package) if package else None
+        file = spec and spec.origin
+    return "site-packages" in str(file) or "dist-packages" in str(file)
 
 
 _known = functools.cache(lambda thing: _read(thing))
@@ -125,9 +130,8 @@ def _read(thing: Any) -> tuple[str, list[Any]]:
         return digest({"": thing}), []
     if thing is None or isinstance(thing, bool | int | float | complex | str | bytes):
         return repr(thing), []
-    if (inner := getattr(thing, "__wrapped__", None)) and (
-        not isinstance(thing, FunctionType) or _foreign(_package(thing))
-    ):
+    inner = None if isinstance(thing, ModuleType) else getattr(thing, "__wrapped__", None)
+    if inner and (not isinstance(thing, FunctionType) or _foreign(_package(thing))):
         return _read(inner)  # a decorator of another package
     package = _package(thing)
     if _foreign(package):

@@ -106,6 +106,20 @@ def test_it_is_the_same_in_every_process() -> None:
     assert there.strip() == code.of(*here)
 
 
+def test_a_package_counts_alike_before_and_after_it_is_loaded(folder: Path) -> None:
+    """It is not read itself, as a module of yours would be."""
+    late = {"return 8": "import timm\n    return timm"}
+    found = of_files(folder, late)
+    loaded = {
+        name: sys.modules.pop(name) for name in [*sys.modules] if name.split(".")[0] == "timm"
+    }
+    code._foreign.cache_clear()
+    try:
+        assert of_files(folder, late) == found
+    finally:
+        sys.modules.update(loaded)
+
+
 def test_where_a_checkout_lies_does_not_count(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
