@@ -9,13 +9,14 @@ import sys
 import tempfile
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from operator import itemgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, SequentialSampler
@@ -184,31 +185,39 @@ class _Collected:
     """Rows of named matrices, batch by batch: in memory, or beyond a limit in mapped files."""
 
     def __init__(self) -> None:
-        self.parts: dict[str, list[Tensor]] = {}
-        self.bytes = 0
-        self.folder: tempfile.TemporaryDirectory[str] | None = None
+        self.parts, self.bytes = defaultdict[str, list[Tensor]](list), 0
+        # They have no names, so that nothing is left of them, whatever happens.
+        open_file = functools.partial(tempfile.TemporaryFile, dir=cache_folder())
+        self.files = defaultdict[str, Any](open_file)
 
     def add(self, found: Mapping[str, Tensor]) -> None:
         for name, x in found.items():
-            self.parts.setdefault(name, []).append(x.cpu())
+            self.parts[name].append(x.cpu())
             self.bytes += x.nbytes
         if self.bytes > IN_MEMORY:
             self._spill()
 
     def _spill(self) -> None:
-        if self.folder is None:
-            cache_folder().mkdir(parents=True, exist_ok=True)
-            self.folder = tempfile.TemporaryDirectory(prefix="features.", dir=cache_folder())
-        for number, several in enumerate(self.parts.values()):
-            with Path(self.folder.name, str(number)).open("ab") as file:
-                for x in several:
-                    x.contiguous().numpy().tofile(file)
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        for name, several in self.parts.items():
+            for x in several:
+                x.contiguous().numpy().tofile(self.files[name])
             several[:] = [several[-1][:0]]  # its type and width
         self.bytes = 0
 
+    def _whole(self, name: str) -> Tensor:
+        if not self.files:
+            return torch.cat(self.parts[name])
+        (empty,) = self.parts[name]
+        with self.files[name] as file:  # the mapping outlives it
+            mapped = np.memmap(file, empty.numpy().dtype, "c")
+        return torch.from_numpy(mapped).view(-1, *empty.shape[1:])
+
     def features(self, names: Sequence[str]) -> Features:
         """All rows, with the layers of these names; one that is the embedding shares its memory."""
-        found = self._tensors()
+        if self.files:
+            self._spill()
+        found = {name: self._whole(name) for name in self.parts}
         embedding, layers = found["embedding"], {}
         for name in names:
             x = found[f"layer.{name}"]
@@ -217,19 +226,6 @@ class _Collected:
                 x = embedding
             layers[name] = x
         return Features(embedding, found.get("probs"), layers, found["labels"], found.get("sample"))
-
-    def _tensors(self) -> dict[str, Tensor]:
-        if self.folder is None:
-            return {name: torch.cat(several) for name, several in self.parts.items()}
-        self._spill()
-        found = {}
-        for number, (name, (empty,)) in enumerate(self.parts.items()):
-            path = Path(self.folder.name, str(number))
-            count = path.stat().st_size // empty.element_size()
-            mapped = torch.from_file(str(path), False, count, dtype=empty.dtype)
-            found[name] = mapped.view(-1, *empty.shape[1:])
-        self.folder.cleanup()  # the mapping outlives the name
-        return found
 
 
 @contextmanager
@@ -307,8 +303,7 @@ def features(
         for batch in tqdm(batches, unit="batch", desc=name):
             inputs, labels = parted(batch)
             inputs = _each(inputs, wanted)
-            if read is None:
-                read = hooks.structure(network, inputs, head, layers)
+            read = read or hooks.structure(network, inputs, head, layers)
             parts = _checked(read.read(network, inputs, pool), name, "this batch")
             if (n := len(parts["embedding"])) != len(labels):
                 raise refuse("labels", f"{n}, one for each sample of the batch", len(labels))

@@ -385,7 +385,7 @@ FILES: list[tuple[Call, str]] = [
             ({"metrics": "leep,lip"}, "unknown metric 'lip'; choose one of"),
             ({"metrics": " , "}, "unknown metric ''; choose one of"),
             ({"seeds": 0}, "seeds: .*at least 1"),
-            ({"output": f"{__file__}/runs"}, "output: cannot write to .*/runs"),
+            ({"output": f"{__file__}/runs"}, r"Not a directory: .*/runs"),
             ({"fraction": 2.0}, "hardness.fraction"),
         )
     ],

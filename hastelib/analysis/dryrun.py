@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import timeit
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -137,8 +137,9 @@ def untrained(network: str, size: int) -> nn.Module:
 
 def _probe(network: str, suite: Suite, device: str) -> tuple[float, float, float]:
     """Samples a second in training and forward, and the GiB that a batch in training takes."""
-    recipe, size, gpu = suite.recipe, suite.size, torch.device(device).type == "cuda"
-    count = recipe.batch_size if gpu else min(PROBE, recipe.batch_size)
+    recipe, size = suite.recipe, suite.size
+    on_gpu = torch.device(device).type == "cuda"
+    count = recipe.batch_size if on_gpu else min(PROBE, recipe.batch_size)
     with torch.random.fork_rng(devices=[]), kernels(recipe.precision, deterministic=True):
         module = placed(untrained(network, size), device).train()
         wide = round(size * 16 / 9 / STEP) * STEP if network.startswith("fcn_") else size
@@ -153,29 +154,23 @@ def _probe(network: str, suite: Suite, device: str) -> tuple[float, float, float
             held.setdefault(x.untyped_storage().data_ptr(), x.untyped_storage().nbytes())
             return x
 
-        def output() -> Tensor:
+        def loss() -> Tensor:
             with autocast(recipe.precision, device):
-                return tensor(call(module, inputs))
+                return tensor(call(module, inputs)).float().square().mean()
 
-        def train() -> None:
+        def train() -> float:
             optimiser.zero_grad()
-            output().float().square().mean().backward()
+            value = loss()
+            value.backward()
             optimiser.step()
-
-        def speed(run: Callable[[], Any]) -> float:
-            def waited() -> None:
-                run()
-                if gpu:
-                    torch.cuda.synchronize()
-
-            return count / min(timeit.repeat(waited, number=1, repeat=3))
+            return value.item()  # which waits for a GPU
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
             train()
-        trained = speed(train)
+        trained = min(timeit.repeat(train, number=1, repeat=3))
         with torch.inference_mode():
-            forward = speed(output)
+            forward = min(timeit.repeat(lambda: loss().item(), number=1, repeat=3))
     # Weights, their gradients, the momentum (of Adam two), and what the backward pass needs.
     weights = sum(x.nbytes for x in own) * (3 if recipe.optimiser == "sgd" else 4)
     memory = weights + sum(held.values()) * recipe.batch_size / count
-    return trained, forward, memory / 2**30
+    return count / trained, count / forward, memory / 2**30
