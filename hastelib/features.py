@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, SequentialSampler
 from tqdm import tqdm
 
-from hastelib import hooks
-from hastelib.checks import describe, refuse
+from hastelib import checks, hooks
+from hastelib.checks import refuse
 from hastelib.hardness import Signature, source_signature
 from hastelib.store import cache_folder
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 BATCH = 256
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 IN_MEMORY = 1 << 30  # bytes of features that are collected; what is more goes to mapped files
 
 
@@ -114,7 +113,7 @@ def _keep_memory() -> None:
     """
     with suppress(OSError):  # another C library
         libc = ctypes.CDLL("libc.so.6")
-        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+        for option in (-1, -3):  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
             libc.mallopt(option, 1 << 30)
 
 
@@ -123,8 +122,7 @@ def kernels(precision: str, deterministic: bool = False) -> Iterator[None]:
     """The GPU's matrix products in TF32 where the ``precision`` of a recipe is ``tf32``."""
     _keep_memory()
     tf32, before = precision == "tf32", torch.get_float32_matmul_precision()
-    if tf32:
-        torch.set_float32_matmul_precision("high")
+    torch.set_float32_matmul_precision("high" if tf32 else before)
     with torch.backends.cudnn.flags(enabled=True, deterministic=deterministic, allow_tf32=tf32):
         try:
             yield
@@ -288,8 +286,7 @@ def features(
         ValueError: a shuffling ``DataLoader``, no batches, labels that are not one integer a
             sample, outputs that are not finite, names that the module does not have.
     """
-    if pool not in ("mean", "cls"):
-        raise refuse("pool", "mean or cls", repr(pool))
+    checks.choice("pool", pool, ("mean", "cls"))
     if isinstance(batches, DataLoader):
         in_order("batches", batches)
     network = hooks.unwrapped(model)
@@ -329,11 +326,7 @@ def parted(batch: Any) -> tuple[Any, Tensor]:
         labels = batch.get("labels")
     else:
         inputs, labels = batch
-    labels = torch.as_tensor(labels)
-    if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
-        why = "real numbers and several labels a sample have no transferability score here"
-        raise refuse("labels", "one integer class a sample", f"{describe(labels)}; {why}")
-    return inputs, labels.long()
+    return inputs, checks.labels("labels", labels)
 
 
 def _outputs(

@@ -51,7 +51,7 @@ def plan(grid: Grid, pairs: Mapping[str, Sequence[str]], subsets: int = 0) -> No
         work += [(network, one, often, often * share, suite.recipe.epochs) for one in targets]
     ranker, signature = suite.hardness.source, "of each source's own set"
     if "+" not in ranker and not all("+" in source for source in pairs):
-        signature = ", ".join(map(str, signature_paths(ranker)[:1]))
+        signature = next(map(str, signature_paths(ranker)), "")
         if not signature and not _set(grid, "")[0]:
             signature = f"made of the source data by {ranker}"
             work.append((ranker, "", 0, 0.0, 0))

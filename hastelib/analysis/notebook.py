@@ -77,7 +77,7 @@ def start(
     Raises:
         ValueError: an unknown suite, target, source or metric (lists the choices), or a value
             that the suite does not admit.
-        OSError: the folder ``output`` can not be made.
+        OSError: the folder ``output`` cannot be made.
     """
     plugins.load()
     rest = {name: value for name, value in given.items() if name not in (*own, "dry_run")}

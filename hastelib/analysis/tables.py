@@ -113,7 +113,8 @@ def plain(
     shown: dict[Any, list[str]] = {}
     kinds = []  # of the columns: words alone stand left
     for i, name in enumerate(frame.columns):
-        column, key, told = frame.iloc[:, i], name, "0"
+        key: Any = name
+        column, told = frame.iloc[:, i], "0"
         *head, last = name if isinstance(name, tuple) else [name]
         ends = list[pd.Series]()
         if joined and last in SUMMARY:
