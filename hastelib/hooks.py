@@ -17,7 +17,8 @@ from torch import Tensor, nn
 def unwrapped(module: nn.Module) -> nn.Module:
     """The network itself, where it was compiled or made parallel."""
     parallel = nn.DataParallel | nn.parallel.DistributedDataParallel
-    while inner := getattr(module, "_orig_mod", isinstance(module, parallel) and module.module):
+    while hasattr(module, "_orig_mod") or isinstance(module, parallel):
+        inner: Any = getattr(module, "_orig_mod", None) or module.module
         module = inner
     if isinstance(module, torch.jit.ScriptModule):
         raise ValueError("model: expected a module that is not scripted; pass the original one")
