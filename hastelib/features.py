@@ -77,9 +77,8 @@ class Features:
             f"layer.{i:03}.{name}": x[:0] if x.data_ptr() == same else x
             for i, (name, x) in enumerate(self.layers.items())
         }
-        every = {"probs": self.probs, "sample": self.sample, **layers}
-        there = {name: x for name, x in every.items() if x is not None}
-        return {"embedding": self.embedding, "labels": self.labels} | there
+        parts = vars(self) | layers
+        return {name: x for name, x in parts.items() if isinstance(x, Tensor)}
 
     @classmethod
     def of(cls, arrays: Mapping[str, Tensor]) -> Features:

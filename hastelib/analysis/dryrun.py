@@ -64,7 +64,8 @@ def plan(grid: Grid, pairs: Mapping[str, Sequence[str]], subsets: int = 0) -> No
     cells["forward"] = cells["train"] + cells["test"] * cells["wholes"]
     found = cells.groupby("network", sort=False)[["tunings", "trained", "forward"]].sum()
     found[["trained/s", "forward/s", "GiB"]] = [_probe(one, suite, device) for one in found.index]
-    found["hours"] = found.eval("trained / `trained/s` + forward / `forward/s`") / 3600
+    hours = found["trained"] / found["trained/s"] + found["forward"] / found["forward/s"]
+    found["hours"] = hours / 3600
     sets = sets.rename({"": "source data"})
     data = [f"{name} {missing}" for name, missing in sets["missing"].items() if missing]
     unknown = sets.index[sets["train"].isna()]
