@@ -321,8 +321,8 @@ def in_order(name: str, loader: DataLoader) -> None:
 def parted(batch: Any) -> tuple[Any, Tensor]:
     """The inputs and the labels of a batch."""
     if isinstance(batch, Mapping):
-        inputs: Any = {name: x for name, x in batch.items() if name != "labels"}
-        labels = batch.get("labels")
+        inputs: Any = dict(batch)
+        labels = inputs.pop("labels", None)
     else:
         inputs, labels = batch
     return inputs, checks.labels("labels", labels)
