@@ -24,6 +24,7 @@ sees images as its publisher prepares them.
 
 from __future__ import annotations
 
+import csv
 import functools
 import math
 from collections import defaultdict
@@ -33,7 +34,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 import torchvision
 from torch import nn
@@ -238,9 +238,9 @@ def prior(name: str) -> float:
         if "." not in name:  # its default weights
             tag = files.needed("timm", "timm").models.get_pretrained_cfg(name).tag
             name = f"{name}.{tag}" if tag else name
-        file = Path(__file__).with_name("timm_imagenet_top1.csv")
-        known = pd.read_csv(file, float_precision="round_trip").set_index("model")["top1"]
-        return known.to_dict().get(name, math.nan)
+        with Path(__file__).with_name("timm_imagenet_top1.csv").open() as file:
+            known = {row["model"]: row["top1"] for row in csv.DictReader(file)}
+        return float(known.get(name, math.nan))
     architecture, weights = parse(name)
     with suppress(KeyError, ValueError):  # not of torchvision, or not of ImageNet
         chosen = torchvision.models.get_model_weights(architecture)[weights]
