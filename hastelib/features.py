@@ -9,20 +9,21 @@ import sys
 import tempfile
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from operator import itemgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, SequentialSampler
 from tqdm import tqdm
 
-from hastelib import hooks
-from hastelib.checks import describe, refuse
+from hastelib import checks, hooks
+from hastelib.checks import refuse
 from hastelib.hardness import Signature, source_signature
 from hastelib.store import cache_folder
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 BATCH = 256
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 IN_MEMORY = 1 << 30  # bytes of features that are collected; what is more goes to mapped files
 
 
@@ -77,9 +77,8 @@ class Features:
             f"layer.{i:03}.{name}": x[:0] if x.data_ptr() == same else x
             for i, (name, x) in enumerate(self.layers.items())
         }
-        every = {"probs": self.probs, "sample": self.sample, **layers}
-        there = {name: x for name, x in every.items() if x is not None}
-        return {"embedding": self.embedding, "labels": self.labels} | there
+        parts = vars(self) | layers
+        return {name: x for name, x in parts.items() if isinstance(x, Tensor)}
 
     @classmethod
     def of(cls, arrays: Mapping[str, Tensor]) -> Features:
@@ -113,7 +112,7 @@ def _keep_memory() -> None:
     """
     with suppress(OSError):  # another C library
         libc = ctypes.CDLL("libc.so.6")
-        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+        for option in (-1, -3):  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
             libc.mallopt(option, 1 << 30)
 
 
@@ -122,8 +121,7 @@ def kernels(precision: str, deterministic: bool = False) -> Iterator[None]:
     """The GPU's matrix products in TF32 where the ``precision`` of a recipe is ``tf32``."""
     _keep_memory()
     tf32, before = precision == "tf32", torch.get_float32_matmul_precision()
-    if tf32:
-        torch.set_float32_matmul_precision("high")
+    torch.set_float32_matmul_precision("high" if tf32 else before)
     with torch.backends.cudnn.flags(enabled=True, deterministic=deterministic, allow_tf32=tf32):
         try:
             yield
@@ -184,31 +182,39 @@ class _Collected:
     """Rows of named matrices, batch by batch: in memory, or beyond a limit in mapped files."""
 
     def __init__(self) -> None:
-        self.parts: dict[str, list[Tensor]] = {}
-        self.bytes = 0
-        self.folder: tempfile.TemporaryDirectory[str] | None = None
+        self.parts, self.bytes = defaultdict[str, list[Tensor]](list), 0
+        # They have no names, so that nothing is left of them, whatever happens.
+        open_file = functools.partial(tempfile.TemporaryFile, dir=cache_folder())
+        self.files = defaultdict[str, Any](open_file)
 
     def add(self, found: Mapping[str, Tensor]) -> None:
         for name, x in found.items():
-            self.parts.setdefault(name, []).append(x.cpu())
+            self.parts[name].append(x.cpu())
             self.bytes += x.nbytes
         if self.bytes > IN_MEMORY:
             self._spill()
 
     def _spill(self) -> None:
-        if self.folder is None:
-            cache_folder().mkdir(parents=True, exist_ok=True)
-            self.folder = tempfile.TemporaryDirectory(prefix="features.", dir=cache_folder())
-        for number, several in enumerate(self.parts.values()):
-            with Path(self.folder.name, str(number)).open("ab") as file:
-                for x in several:
-                    x.contiguous().numpy().tofile(file)
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        for name, several in self.parts.items():
+            for x in several:
+                x.contiguous().numpy().tofile(self.files[name])
             several[:] = [several[-1][:0]]  # its type and width
         self.bytes = 0
 
+    def _whole(self, name: str) -> Tensor:
+        if not self.files:
+            return torch.cat(self.parts[name])
+        (empty,) = self.parts[name]
+        with self.files[name] as file:  # the mapping outlives it
+            mapped = np.memmap(file, empty.numpy().dtype, "c")
+        return torch.from_numpy(mapped).view(-1, *empty.shape[1:])
+
     def features(self, names: Sequence[str]) -> Features:
         """All rows, with the layers of these names; one that is the embedding shares its memory."""
-        found = self._tensors()
+        if self.files:
+            self._spill()
+        found = {name: self._whole(name) for name in self.parts}
         embedding, layers = found["embedding"], {}
         for name in names:
             x = found[f"layer.{name}"]
@@ -217,19 +223,6 @@ class _Collected:
                 x = embedding
             layers[name] = x
         return Features(embedding, found.get("probs"), layers, found["labels"], found.get("sample"))
-
-    def _tensors(self) -> dict[str, Tensor]:
-        if self.folder is None:
-            return {name: torch.cat(several) for name, several in self.parts.items()}
-        self._spill()
-        found = {}
-        for number, (name, (empty,)) in enumerate(self.parts.items()):
-            path = Path(self.folder.name, str(number))
-            count = path.stat().st_size // empty.element_size()
-            mapped = torch.from_file(str(path), False, count, dtype=empty.dtype)
-            found[name] = mapped.view(-1, *empty.shape[1:])
-        self.folder.cleanup()  # the mapping outlives the name
-        return found
 
 
 @contextmanager
@@ -292,8 +285,7 @@ def features(
         ValueError: a shuffling ``DataLoader``, no batches, labels that are not one integer a
             sample, outputs that are not finite, names that the module does not have.
     """
-    if pool not in ("mean", "cls"):
-        raise refuse("pool", "mean or cls", repr(pool))
+    checks.choice("pool", pool, ("mean", "cls"))
     if isinstance(batches, DataLoader):
         in_order("batches", batches)
     network = hooks.unwrapped(model)
@@ -307,8 +299,7 @@ def features(
         for batch in tqdm(batches, unit="batch", desc=name):
             inputs, labels = parted(batch)
             inputs = _each(inputs, wanted)
-            if read is None:
-                read = hooks.structure(network, inputs, head, layers)
+            read = read or hooks.structure(network, inputs, head, layers)
             parts = _checked(read.read(network, inputs, pool), name, "this batch")
             if (n := len(parts["embedding"])) != len(labels):
                 raise refuse("labels", f"{n}, one for each sample of the batch", len(labels))
@@ -330,15 +321,11 @@ def in_order(name: str, loader: DataLoader) -> None:
 def parted(batch: Any) -> tuple[Any, Tensor]:
     """The inputs and the labels of a batch."""
     if isinstance(batch, Mapping):
-        inputs: Any = {name: x for name, x in batch.items() if name != "labels"}
-        labels = batch.get("labels")
+        inputs: Any = dict(batch)
+        labels = inputs.pop("labels", None)
     else:
         inputs, labels = batch
-    labels = torch.as_tensor(labels)
-    if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
-        why = "real numbers and several labels a sample have no transferability score here"
-        raise refuse("labels", "one integer class a sample", f"{describe(labels)}; {why}")
-    return inputs, labels.long()
+    return inputs, checks.labels("labels", labels)
 
 
 def _outputs(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+import timeit
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,19 +14,19 @@ import torchvision
 from torch import Tensor, nn
 
 from hastelib import models
-from hastelib.data.base import LEAST, MissingDataError, data_folder
+from hastelib.data.base import LEAST, MissingDataError
 from hastelib.data.official import SETS, Official
+from hastelib.data.published import matching
 from hastelib.data.scenes import STEP
 from hastelib.features import autocast, default_device, kernels
 from hastelib.finetune import describe, optimiser_of
-from hastelib.grid import Grid, signature_paths, taught_on
+from hastelib.grid import Grid, signature_paths
 from hastelib.hooks import call, placed, tensor
 from hastelib.models.language import TextClassifier
 from hastelib.models.source import needed
 from hastelib.suites import Suite
 
-PROBE = 4
-"""Samples in a batch of the probe on a processor; on a GPU it is the recipe's."""
+PROBE = 4  # samples in a batch of the probe on a processor; on a GPU it is the recipe's
 
 
 def plan(grid: Grid, pairs: Mapping[str, Sequence[str]], subsets: int = 0) -> None:
@@ -43,38 +43,32 @@ def plan(grid: Grid, pairs: Mapping[str, Sequence[str]], subsets: int = 0) -> No
     """
     suite, device = grid.suite, default_device()
     often, share = len(suite.seeds) * (subsets or 1), (1 + LEAST) / 2 if subsets else 1.0
-    work: list[tuple[str, str | None, int, float, float]] = []  # network, data, tunings, samples
-    sets: dict[str | None, tuple[str, float, float]] = {}
-
-    def add(source: str, target: str | None, tunings: int, epochs: int, part: float = 1) -> None:
-        """Extraction of a train split, and so many fine-tunings on it with their tests."""
-        if target not in sets:
-            sets[target] = _set(grid, target)
-        _, train, test = sets[target]
-        samples = tunings * part * train * epochs, train + tunings * part * test
-        work.append((source, target, tunings, *samples))
-
+    work: list[tuple[str, str, int, float, int]] = []
     for source, targets in pairs.items():
-        base, taught = taught_on(source)
-        if taught:
-            add(base, taught, 1, (suite.pretraining or suite.recipe).epochs)
-        for target in targets:
-            add(base, target, often, suite.recipe.epochs, share)
+        network, *taught = source.split("+")
+        epochs = (suite.pretraining or suite.recipe).epochs
+        work += [(network, one, 1, 1.0, epochs) for one in taught]
+        work += [(network, one, often, often * share, suite.recipe.epochs) for one in targets]
     ranker, signature = suite.hardness.source, "of each source's own set"
-    if any(taught_on(source)[1] is None for source in pairs):
-        signature = ", ".join(map(str, signature_paths(ranker)[:1]))
-        if not signature and not _set(grid, None)[0]:
+    if "+" not in ranker and not all("+" in source for source in pairs):
+        signature = next(map(str, signature_paths(ranker)), "")
+        if not signature and not _set(grid, "")[0]:
             signature = f"made of the source data by {ranker}"
-            add(ranker, None, 0, 0)
+            work.append((ranker, "", 0, 0.0, 0))
 
-    found = pd.DataFrame(work, columns=["network", "data", "tunings", "trained", "forward"])
-    found = found.groupby("network", sort=False).sum(numeric_only=True)
-    probes = {base: _probe(base, suite, device) for base in found.index}
-    speed = pd.DataFrame(probes, ["trained/s", "forward/s", "GiB"]).T
-    hours = found["trained"] / speed["trained/s"] + found["forward"] / speed["forward/s"]
-    found = found.join(speed).assign(hours=hours / 3600)
-    data = [f"{name or 'source data'} {gone}" for name, (gone, *_) in sets.items() if gone]
-    unknown = [name or "source data" for name, (_, train, _) in sets.items() if math.isnan(train)]
+    cells = pd.DataFrame(work, columns=["network", "data", "tunings", "wholes", "epochs"])
+    names = cells["data"].unique()
+    sets = pd.DataFrame([_set(grid, name) for name in names], names, ["missing", "train", "test"])
+    cells = cells.join(sets, on="data")
+    cells["trained"] = cells["train"] * cells["wholes"] * cells["epochs"]
+    cells["forward"] = cells["train"] + cells["test"] * cells["wholes"]
+    found = cells.groupby("network", sort=False)[["tunings", "trained", "forward"]].sum()
+    found[["trained/s", "forward/s", "GiB"]] = [_probe(one, suite, device) for one in found.index]
+    hours = found["trained"] / found["trained/s"] + found["forward"] / found["forward/s"]
+    found["hours"] = hours / 3600
+    sets = sets.rename({"": "source data"})
+    data = [f"{name} {missing}" for name, missing in sets["missing"].items() if missing]
+    unknown = sets.index[sets["train"].isna()]
     weights = [one for one in map(_weights, found.index) if one]
     print(  # noqa: T201
         f"Plan of suite {suite.name} (a dry run: nothing is done)",
@@ -91,103 +85,93 @@ def plan(grid: Grid, pairs: Mapping[str, Sequence[str]], subsets: int = 0) -> No
     raise SystemExit(0)
 
 
-def _set(grid: Grid, target: str | None) -> tuple[str, float, float]:
-    """What is to be fetched of a set, empty where it is here or drawn; its splits' samples or NaN.
+def _set(grid: Grid, target: str) -> tuple[str, float, float]:
+    """What is to be fetched of a target, empty where it is here or drawn; its splits' samples.
 
-    None is the source data.
+    They are NaN where they are unknown. The target "" is the source data.
     """
-    spec: Any = grid.suite.source_data if target is None else grid.suite.target(target)
-    of = SETS.get(spec.name) if isinstance(spec, Official) else None
-    kept: Any = of.read if of else spec
-    absent = ""
+    spec: Any = grid.suite.target(target) if target else grid.suite.source_data
     if spec is None:
-        absent = "named by no suite"
-    elif hub := getattr(kept, "hub", None):
-        absent = "" if (data_folder() / kept.train).exists() else f"from {hub}"
-    elif of and (
-        (files := [f for f in of.files if f.missing(spec.root)]) or not spec.root.is_dir()
-    ):
-        size = sum(file.size or 0 for file in files)
-        absent = f"{size / 1e9:.2f} GB" if size else "of no published size"
-        absent += "" if files and all(file.url for file in files) else " by hand"
-    if of and of.train is not None:
-        return absent, of.train * (grid.suite.source_share if target is None else 1), of.test or 0
-    if not absent:
-        with suppress(MissingDataError):
-            data = grid.data(target)
-            return absent, len(data["train"]), len(data.get("test", ()))
-    return absent, math.nan, math.nan
+        return "named by no suite", math.nan, math.nan
+    official = SETS[spec.name] if isinstance(spec, Official) else None
+    kept: Any = official.read if official else spec
+    missing = ""
+    if hub := getattr(kept, "hub", None):
+        missing = "" if matching(kept.train) else f"from {hub}"
+    elif official:
+        files = [file for file in official.files if file.missing(spec.root)]
+        if files or not spec.root.is_dir():
+            size = sum(file.size or 0 for file in files)
+            missing = f"{size / 1e9:.2f} GB" if size else "of no published size"
+            missing += "" if files and all(file.url for file in files) else " by hand"
+    if official and official.train:
+        share = 1 if target else grid.suite.source_share
+        return missing, official.train * share, official.test or 0
+    with suppress(MissingDataError):
+        if not missing:
+            data = grid.data(target or None)
+            return "", len(data["train"]), len(data.get("test", ()))
+    return missing, math.nan, math.nan
 
 
-def _weights(base: str) -> str:
+def _weights(network: str) -> str:
     """The file of a network's published weights, and how large it is; empty where it is there."""
-    architecture, weights = models.parse(base)
-    known = architecture in torchvision.models.list_models()
-    if not known or weights not in torchvision.models.get_model_weights(architecture).__members__:
-        return "from the hub" if weights == "hub" else ""
-    chosen = torchvision.models.get_model_weights(architecture)[weights]
-    file = models.weights_folder() / chosen.url.rpartition("/")[2]
-    return "" if file.exists() else f"{file.name} {chosen.meta['_file_size']:.0f} MB"
+    architecture, weights = models.parse(network)
+    with suppress(KeyError, ValueError):  # torchvision has no such network, or no such weights
+        chosen = torchvision.models.get_model_weights(architecture)[weights]
+        file = models.weights_folder() / chosen.url.rpartition("/")[2]
+        return "" if file.exists() else f"{file.name} {chosen.meta['_file_size']:.0f} MB"
+    return "from the hub" if weights == "hub" else ""
 
 
-def untrained(base: str, size: int) -> nn.Module:
+def untrained(network: str, size: int) -> nn.Module:
     """A network like that of this name, without its weights where they would be downloaded."""
-    architecture, weights = models.parse(base)
+    architecture, weights = models.parse(network)
     if architecture in torchvision.models.list_models() and weights != "glyphs":
         options = {"weights_backbone": None} if architecture.startswith("fcn_") else {}
         return torchvision.models.get_model(architecture, weights=None, **options)
     if weights == "hub":
         of = needed("transformers", "language")
         return TextClassifier(of.BertModel(of.BertConfig()), "pooler", 2)
-    return models.load(base, size).module
+    return models.load(network, size).module
 
 
-def _probe(base: str, suite: Suite, device: str) -> tuple[float, float, float]:
+def _probe(network: str, suite: Suite, device: str) -> tuple[float, float, float]:
     """Samples a second in training and forward, and the GiB that a batch in training takes."""
     recipe, size = suite.recipe, suite.size
-    gpu = torch.device(device).type == "cuda"
-    count = recipe.batch_size if gpu else min(PROBE, recipe.batch_size)
+    on_gpu = torch.device(device).type == "cuda"
+    count = recipe.batch_size if on_gpu else min(PROBE, recipe.batch_size)
     with torch.random.fork_rng(devices=[]), kernels(recipe.precision, deterministic=True):
-        module = placed(untrained(base, size), device).train()
-        wide = round(size * 16 / 9 / STEP) * STEP if base.startswith("fcn_") else size
-        inputs: Tensor | dict[str, Tensor] = torch.rand(count, 3, size, wide, device=device)
+        module = placed(untrained(network, size), device).train()
+        wide = round(size * 16 / 9 / STEP) * STEP if network.startswith("fcn_") else size
+        inputs: Any = torch.rand(count, 3, size, wide, device=device)
         if suite.tokens:
-            ids = torch.randint(0, 50, (count, suite.tokens), device=device)
+            ids = torch.randint(0, 50, (count, size), device=device)
             inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        own = [*module.parameters()]
-        # At a rate that leaves the random weights about where they are.
-        optimiser = optimiser_of(module, recipe.model_copy(update={"learning_rate": 1e-6}))
+        optimiser, own = optimiser_of(module, recipe), [*module.parameters()]
         held = {x.untyped_storage().data_ptr(): 0 for x in own}
 
         def keep(x: Tensor) -> Tensor:
             held.setdefault(x.untyped_storage().data_ptr(), x.untyped_storage().nbytes())
             return x
 
-        def train() -> None:
-            optimiser.zero_grad()
+        def loss() -> Tensor:
             with autocast(recipe.precision, device):
-                output = tensor(call(module, inputs))
-            output.float().square().mean().backward()
+                return tensor(call(module, inputs)).float().square().mean()
 
-        def forward() -> None:
-            with torch.inference_mode(), autocast(recipe.precision, device):
-                call(module, inputs)
-
-        def seconds(run: Callable[[], Any]) -> float:
-            start = time.perf_counter()
-            for _ in range(2):
-                run()
-            if gpu:
-                torch.cuda.synchronize()
-            return (time.perf_counter() - start) / 2
+        def train() -> float:
+            optimiser.zero_grad()
+            value = loss()
+            value.backward()
+            optimiser.step()
+            return value.item()  # which waits for a GPU
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-            train()  # the first of each is not timed
-        optimiser.step()
-        step = seconds(train) / count + seconds(optimiser.step) / recipe.batch_size
-        forward()
-        speeds = 1 / step, count / seconds(forward)
+            train()
+        trained = min(timeit.repeat(train, number=1, repeat=3))
+        with torch.inference_mode():
+            forward = min(timeit.repeat(lambda: loss().item(), number=1, repeat=3))
     # Weights, their gradients, the momentum (of Adam two), and what the backward pass needs.
     weights = sum(x.nbytes for x in own) * (3 if recipe.optimiser == "sgd" else 4)
     memory = weights + sum(held.values()) * recipe.batch_size / count
-    return *speeds, memory / 2**30
+    return count / trained, count / forward, memory / 2**30

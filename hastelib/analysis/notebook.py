@@ -77,6 +77,7 @@ def start(
     Raises:
         ValueError: an unknown suite, target, source or metric (lists the choices), or a value
             that the suite does not admit.
+        OSError: the folder ``output`` cannot be made.
     """
     plugins.load()
     rest = {name: value for name, value in given.items() if name not in (*own, "dry_run")}
@@ -85,10 +86,7 @@ def start(
         for metric in words(metrics) or ("",):
             suites.one_of("metric", metric, METRICS)
     if output := rest.pop("output", None):
-        try:
-            Path(output).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(f"output: cannot write to {output} ({error})") from error
+        Path(output).mkdir(parents=True, exist_ok=True)
     if (seeds := rest.pop("seeds", None)) is not None and seeds < 1:
         raise ValueError(f"seeds: expected the number of fine-tunings, at least 1, got {seeds}")
     chosen, targets = suite.select(

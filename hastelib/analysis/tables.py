@@ -113,15 +113,15 @@ def plain(
     shown: dict[Any, list[str]] = {}
     kinds = []  # of the columns: words alone stand left
     for i, name in enumerate(frame.columns):
-        column, told = frame.iloc[:, i], "0"
         key: Any = name
-        levels: list[Any] = [*name] if isinstance(name, tuple) else [name]
-        head, ends = levels[:-1], list[pd.Series]()
-        if joined and levels[-1] in SUMMARY:
-            if levels[-1] != "value":
+        column, told = frame.iloc[:, i], "0"
+        *head, last = name if isinstance(name, tuple) else [name]
+        ends = list[pd.Series]()
+        if joined and last in SUMMARY:
+            if last != "value":
                 continue
             ends = [frame[(*head, end) if head else end] for end in SUMMARY[1:]]
-            key = tuple(head) if len(head) > 1 else (head or levels)[0]
+            key = tuple(head) if len(head) > 1 else [*head, last][0]
         title = str(key[-1] if isinstance(key, tuple) else key)
         places = digits if isinstance(digits, int) else digits.get(title, 3)
         sign = signed if isinstance(signed, bool) else title in signed
@@ -187,25 +187,19 @@ def wide(
     foot = foot[foot["metric"].isin(several.index[several])]
     table = table if intervals else table.assign(low=math.nan, high=math.nan)
     cells = pd.concat([table, foot]).reindex(columns=["metric", rows, "variant", *SUMMARY])
-    told = {(m, r, v): ends for m, r, v, *ends in cells.itertuples(index=False, name=None)}
-    lines: dict[tuple[str, str], list[str]] = {}
-    for metric, row in itertools.product(metrics, [*down, "Mean"]):
-        got = {v: told[metric, row, v] for v in variants if (metric, row, v) in told}
-        if not got:
-            continue
-        least = round(got["all"][0], 3) if "all" in got else math.nan
-        texts = []
-        for name in variants:
-            value, low, high = got.get(name, (math.nan,) * 3)
-            text = number(value)
-            if name in bold and round(value, 3) > least:
-                text = f"<b>{text}</b>"
-            texts.append(_with(text, short(interval(low, high))))
-        lines[label(metric), label(row)] = texts
-    index = pd.MultiIndex.from_tuples(lines)
-    frame = pd.DataFrame([*lines.values()], index, [*map(label, variants)])
+    base = cells[cells["variant"] == "all"].set_index(["metric", rows])["value"].rename("base")
+    texts = []
+    for *_, name, value, low, high, least in cells.join(base, ["metric", rows]).itertuples():
+        text = number(value)
+        if name in bold and round(value, 3) > round(least, 3):
+            text = f"<b>{text}</b>"
+        texts.append(_with(text, short(interval(low, high))))
+    frame = cells.assign(text=texts).pivot(index=["metric", rows], columns="variant", values="text")
+    order = itertools.product(metrics, [*down, "Mean"])
+    frame = frame.loc[[one for one in order if one in frame.index], variants]
+    frame = frame.rename_axis(columns=None)
     if across:
-        parts = {panel: frame.loc[panel] for panel in dict.fromkeys(head for head, _ in lines)}
+        parts = {panel: frame.loc[panel] for panel in frame.index.unique("metric")}
         frame = pd.concat(parts, axis=1, sort=False)
         frame = frame.loc[sorted(frame.index, key="Mean".__eq__)]
     return plain(frame, caption)

@@ -29,6 +29,7 @@ import functools
 import math
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -237,16 +238,11 @@ def prior(name: str) -> float:
         if "." not in name:  # its default weights
             tag = files.needed("timm", "timm").models.get_pretrained_cfg(name).tag
             name = f"{name}.{tag}" if tag else name
-        return _timm_top1().get(name, math.nan)
+        with Path(__file__).with_name("timm_imagenet_top1.csv").open() as file:
+            known = {row["model"]: row["top1"] for row in csv.DictReader(file)}
+        return float(known.get(name, math.nan))
     architecture, weights = parse(name)
-    if architecture in torchvision.models.list_models(torchvision.models):
-        known = torchvision.models.get_model_weights(architecture).__members__
-        if weights in known:
-            return known[weights].meta["_metrics"].get("ImageNet-1K", {}).get("acc@1", math.nan)
+    with suppress(KeyError, ValueError):  # not of torchvision, or not of ImageNet
+        chosen = torchvision.models.get_model_weights(architecture)[weights]
+        return chosen.meta["_metrics"]["ImageNet-1K"]["acc@1"]
     return math.nan
-
-
-@functools.cache
-def _timm_top1() -> dict[str, float]:
-    with Path(__file__).with_name("timm_imagenet_top1.csv").open() as file:
-        return {row["model"]: float(row["top1"]) for row in csv.DictReader(file)}

@@ -178,6 +178,4 @@ def load(
             module = torchvision.models.get_model(architecture, **options)
             fill(module, path)
             module.aux_classifier = None  # of the pre-training; the paper's loss has one term
-    wanted = size or own.resize
-    seen = replace(own, resize=wanted, crop=wanted)
-    return SegmentationSource(name, placed(module.eval()), seen, whole)
+    return SegmentationSource(name, placed(module.eval()), own.at(size or own.resize), whole)
