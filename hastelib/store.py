@@ -11,8 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -81,19 +79,6 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 _swept: set[Path] = set()
-DAY = 86_400.0  # seconds after which features on their way to the store are nobody's
-
-
-def _sweep(folder: Path) -> None:
-    """Remove the temporary files and locks that no living process holds."""
-    for path in folder.glob("*/*"):
-        if path.suffix == ".lock" or (path.name[0] == "." and ".safetensors." in path.name):
-            with suppress(OSError, Timeout), FileLock(path, blocking=False):
-                path.unlink()
-    for place in folder.glob("features.*"):  # see hastelib.features
-        with suppress(OSError):
-            if time.time() - max(p.stat().st_mtime for p in [place, *place.iterdir()]) > DAY:
-                shutil.rmtree(place)
 
 
 class Store:
@@ -101,9 +86,13 @@ class Store:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = Path(folder) if folder is not None else cache_folder()
-        if self.folder not in _swept:
-            _swept.add(self.folder)
-            _sweep(self.folder)
+        if self.folder in _swept:
+            return
+        _swept.add(self.folder)
+        for path in self.folder.glob("*/*"):  # temporary files and locks that no process holds
+            if path.suffix == ".lock" or (path.name[0] == "." and ".safetensors." in path.name):
+                with suppress(OSError, Timeout), FileLock(path, blocking=False):
+                    path.unlink()
 
     def path(self, kind: str, entry: str) -> Path:
         """The file of an entry: ``folder/kind/entry.safetensors``."""
