@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import architecture
+import build
 import nbformat
 import papermill
 import pytest
@@ -158,6 +159,11 @@ def test_environment_variables_are_documented() -> None:
     page = (ROOT / "book" / "api.md").read_text()
     assert {*re.findall(r"^\| `(HASTE_[A-Z]+)`", page, flags=re.MULTILINE)} == read
     assert {*re.findall(r"HASTE_[A-Z]+", (ROOT / "README.md").read_text())} <= read
+
+
+def test_pages_that_read_results_are_made_again_with_them() -> None:
+    pages = {path.stem: path.read_text() for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert {name for name, text in pages.items() if '/ \\"results\\"' in text} == build.READ.keys()
 
 
 def test_imports_run_downwards(tmp_path: Path) -> None:
