@@ -91,10 +91,7 @@ def bench_gbc(compare, features, double):
     compare(
         "GBC, no PCA",
         ("loop over pairs", lambda: baselines.gbc(double.embedding, double.labels)),
-        (
-            "vectorised",
-            lambda: metrics.gbc(features.embedding, features.labels, components=None),
-        ),
+        ("vectorised", lambda: metrics.gbc(features.embedding, features.labels, components=None)),
         same,
         wanted=10,
     )

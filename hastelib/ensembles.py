@@ -172,10 +172,7 @@ def _ms_leep(
 
 
 def _e_leep(
-    members: Members,
-    chosen: Sequence[tuple[int, ...]],
-    rows: Sequence[Tensor],
-    draw: int | None,
+    members: Members, chosen: Sequence[tuple[int, ...]], rows: Sequence[Tensor], draw: int | None
 ) -> Float64[ndarray, "e 3"]:
     """The same; of a random ``draw`` only the number of the rows is that of a union."""
     several = [*members.hard.values()]

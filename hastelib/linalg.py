@@ -63,10 +63,7 @@ class Factors:
     """
 
     def __init__(
-        self,
-        F: Float[Tensor, "n d"],
-        offset: Tensor | None = None,
-        centred: Factors | None = None,
+        self, F: Float[Tensor, "n d"], offset: Tensor | None = None, centred: Factors | None = None
     ) -> None:
         self.F, self.shape, self.centred = F, (F.shape[0], F.shape[1]), centred
         self.offset = F.new_zeros(1, dtype=torch.float64) if offset is None else offset

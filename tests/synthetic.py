@@ -98,6 +98,5 @@ def rows(
 def gone(frame: pd.DataFrame, where: Any, reason: str = "one class is left") -> pd.DataFrame:
     """The frame without the scores of some rows."""
     return frame.assign(
-        score=frame["score"].mask(where, math.nan),
-        reason=frame["reason"].mask(where, reason),
+        score=frame["score"].mask(where, math.nan), reason=frame["reason"].mask(where, reason)
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,7 @@ from torchvision.models.resnet import BasicBlock
 from torchvision.transforms.v2 import functional as tvf
 
 from hastelib import code, finetune, hardness, metrics, models
-from hastelib.data import base as data
-from hastelib.data.base import MissingDataError, subset_rows
+from hastelib.data.base import subset_rows
 from hastelib.data.folders import Folder
 from hastelib.engine import JobsFailedError
 from hastelib.features import Features, extract
@@ -361,19 +359,6 @@ def test_what_is_not_there_fails_alone(suite: Suite, folder, rows, tmp_path, mon
         assert gone["reason"].str.contains("no folder|no such network today").all()
     with pytest.raises(ValueError, match=r"nothing could be computed: .*no such network today"):
         Grid(wide, Store(folder)).frame("5.1", ["greek"], ["leep"], sources=["broken@mine"])
-
-
-def test_a_signature_needs_the_source_images(tmp_path: Path, suite: Suite):
-    home = tmp_path / "letters"
-    letters = data.load(Glyphs(kind="glyphs", characters="A-C", train=4, test=1), Store(tmp_path))
-    for i, row in enumerate(letters["train"]):
-        (home / str(row["label"])).mkdir(parents=True, exist_ok=True)
-        row["image"].save(home / str(row["label"]) / f"{i}.png")
-    here = suite.model_copy(update={"source_data": Folder(kind="folder", path=str(home))})
-    assert Grid(here, Store(tmp_path)).signature().count == 12  # all of them: 80/20 is for targets
-    shutil.rmtree(home)
-    with pytest.raises(MissingDataError, match=f"no signature of {SOURCES[0]}: .* no folder"):
-        Grid(here, Store(tmp_path)).signature()
 
 
 TAUGHT = f"{SOURCES[0]}+greek"

@@ -207,8 +207,7 @@ def test_rounding_adds_no_sample() -> None:
 
 @LIGHT
 @given(
-    arrays(float, st.integers(1, 40), elements=st.integers(-3, 3).map(float)),
-    st.integers(1, 100),
+    arrays(float, st.integers(1, 40), elements=st.integers(-3, 3).map(float)), st.integers(1, 100)
 )
 def test_hardest_is_a_stable_sort(scores: ndarray, percent: int) -> None:
     found = hardness.hardest(scores, percent / 100)

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from hastelib import suites
+from hastelib.grid import signature_paths
+from hastelib.hardness import Signature
 
 
 def test_a_source_can_have_a_rate_of_its_own():
@@ -63,3 +65,9 @@ def test_sections_have_recipes_of_their_own_and_what_is_given_holds_in_all():
     assert changed.selection.recipe.learning_rate == 1e-3
     taught = scenes.pretraining.model_copy(update={"epochs": 2})
     assert scenes.select(epochs=2)[0].pretraining == taught
+
+
+def test_the_shipped_signatures_are_those_of_pockets_sources():
+    for name in suites.load("pocket").sources:
+        shipped = Signature.load(signature_paths(name)[0])
+        assert (shipped.notes["network"], shipped.count) == (name, 12_000)

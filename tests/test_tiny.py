@@ -16,12 +16,7 @@ from hastelib import records, suites
 
 NOTEBOOKS = sorted((pages.ROOT / "notebooks").glob("*.ipynb"))
 NOTEBOOKS = [path for path in NOTEBOOKS if path.stem != "what_to_beat"]  # in test_notebooks.py
-LETTERS = {
-    "greek": "α-ζ",
-    "georgian": "ა-ვ",
-    "operators": "∀∂∃∅∇∈",
-    "sketch": "A-F",
-}
+LETTERS = {"greek": "α-ζ", "georgian": "ა-ვ", "operators": "∀∂∃∅∇∈", "sketch": "A-F"}
 FEWER = {"problems": 20, "mixtures": 1, "repetitions": 2, "repeats": 3}
 
 
