@@ -35,7 +35,7 @@ FIRST = ("5_1_source", "5_2_target", "5_3_segmentation", "5_4_ensemble", "5_5_la
 """They fine-tune, each on all cores, what the others read: those then run side by side."""
 LAST = ("results", "what_to_beat")
 """They read the rows of all others."""
-READ = dict.fromkeys(LAST, ("_build/rows", "results"))
+READ: dict[str, tuple[str, ...]] = dict.fromkeys(LAST, ("_build/rows", "results"))
 READ |= dict.fromkeys(
     ("1_hard_subsets", "A_3_cost", "A_3_gallery", "why_hard_subsets"), ("results",)
 )
