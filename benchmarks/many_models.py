@@ -2,7 +2,7 @@
 
 `python benchmarks/many_models.py` writes `results/many_models.csv`: seconds to load a network from
 its file, to decode a photograph for it, to pass it through, and to score 10,000 embeddings. Weights
-are random: they cost what trained ones do. The book's page *What it costs* adds them up.
+are random: they cost what trained ones do. The book's page *What a score costs* adds them up.
 """
 
 from __future__ import annotations
