@@ -37,7 +37,7 @@ LAST = ("results", "what_to_beat")
 """They read the rows of all others."""
 READ: dict[str, tuple[str, ...]] = dict.fromkeys(LAST, ("_build/rows", "results"))
 READ |= dict.fromkeys(
-    ("1_hard_subsets", "A_3_cost", "A_3_gallery", "why_hard_subsets"), ("results",)
+    ("1_hard_subsets", "5_6_ablations", "A_3_cost", "A_3_gallery", "why_hard_subsets"), ("results",)
 )
 """What some pages read beside the inputs, where it is there."""
 
