@@ -22,8 +22,8 @@ def main(page: str, figure: str, picture: str) -> None:
     """Write the picture."""
     cells = json.loads(Path(page).read_text())["cells"]
     shown = [o.get("data", {}).get("text/html", "") for c in cells for o in c.get("outputs", ())]
-    anchor = "-".join(figure.lower().replace(".", " ").split())
-    found = re.search(f'id="{anchor}"><img src="data:image/png;base64,([^"]+)', str(shown))
+    head = f"<figcaption><strong>{re.escape(figure)}\\."
+    found = re.search(f'base64,([^"]+)"[^>]*>{head}', str(shown))
     if not found:
         raise ValueError(f"{page} has no {figure}: run it first, and name a figure that it has")
     image = Image.open(io.BytesIO(base64.b64decode(found[1]))).convert("RGBA")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import official_copies
 import pandas as pd
 import pytest
 import scipy.stats
@@ -19,7 +21,7 @@ from torchvision.models.resnet import BasicBlock
 from torchvision.transforms.v2 import functional as tvf
 
 from hastelib import code, finetune, hardness, metrics, models
-from hastelib.data.base import subset_rows
+from hastelib.data.base import MissingDataError, subset_rows
 from hastelib.data.folders import Folder
 from hastelib.engine import JobsFailedError
 from hastelib.features import Features, extract
@@ -359,6 +361,18 @@ def test_what_is_not_there_fails_alone(suite: Suite, folder, rows, tmp_path, mon
         assert gone["reason"].str.contains("no folder|no such network today").all()
     with pytest.raises(ValueError, match=r"nothing could be computed: .*no such network today"):
         Grid(wide, Store(folder)).frame("5.1", ["greek"], ["leep"], sources=["broken@mine"])
+
+
+def test_source_data_stay_whole_and_their_signature_needs_them(tmp_path: Path, suite: Suite):
+    """80/20 is for targets."""
+    home = tmp_path / "letters"
+    photos = {f"{y}/{i}.png": official_copies.picture(y, i) for y in range(3) for i in range(4)}
+    official_copies.write(home, photos)
+    here = suite.model_copy(update={"source_data": Folder(kind="folder", path=str(home))})
+    assert Grid(here, Store(tmp_path)).signature().count == 12
+    shutil.rmtree(home)
+    with pytest.raises(MissingDataError, match=f"no signature of {SOURCES[0]}: .* no folder"):
+        Grid(here, Store(tmp_path)).signature()
 
 
 TAUGHT = f"{SOURCES[0]}+greek"

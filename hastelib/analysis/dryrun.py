@@ -14,8 +14,9 @@ import torchvision
 from torch import Tensor, nn
 
 from hastelib import models
-from hastelib.data.base import LEAST, MissingDataError, data_folder
+from hastelib.data.base import LEAST, MissingDataError
 from hastelib.data.official import SETS, Official
+from hastelib.data.published import matching
 from hastelib.data.scenes import STEP
 from hastelib.features import autocast, default_device, kernels
 from hastelib.finetune import describe, optimiser_of
@@ -96,7 +97,7 @@ def _set(grid: Grid, target: str) -> tuple[str, float, float]:
     kept: Any = official.read if official else spec
     missing = ""
     if hub := getattr(kept, "hub", None):
-        missing = "" if any(data_folder().glob(kept.train)) else f"from {hub}"
+        missing = "" if matching(kept.train) else f"from {hub}"
     elif official:
         files = [file for file in official.files if file.missing(spec.root)]
         if files or not spec.root.is_dir():

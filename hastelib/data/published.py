@@ -175,13 +175,18 @@ class Masks(base.Spec):
         return table(images, map(present, masks), self.names, masks)
 
 
-def read(path: str) -> datasets.Dataset:
-    """The Parquet files of a path or pattern, one after the other."""
+def matching(path: str) -> list[Path]:
+    """The files under ``HASTE_DATA`` of a path or pattern, in the order of their names."""
     place = data_folder() / path
     every = [place] if Path(path).is_absolute() or place.is_file() else data_folder().glob(path)
-    if not (files := sorted(file for file in every if file.is_file())):
+    return sorted(file for file in every if file.is_file())
+
+
+def read(path: str) -> datasets.Dataset:
+    """The Parquet files of a path or pattern, one after the other."""
+    if not (files := matching(path)):
         wanted = "put the data there, or set HASTE_DATA to the folder that holds them"
-        raise MissingDataError(f"no {place}; {wanted}")
+        raise MissingDataError(f"no {data_folder() / path}; {wanted}")
     try:
         if sum(file.stat().st_size for file in files) > IN_MEMORY:
             paths, cache = [str(file) for file in files], str(cache_folder() / "datasets")
