@@ -12,7 +12,7 @@ import pandas as pd
 
 from hastelib import suites
 from hastelib.glyphs import Glyphs
-from hastelib.records import SCHEMA, check
+from hastelib.records import COLUMNS, SCHEMA, check
 from hastelib.suites import Suite
 
 SOURCES = tuple(f"resnet{n}@glyphs" for n in (8, 14, 20)) + tuple(
@@ -35,33 +35,12 @@ def suite(
 
 def row(**changes: Any) -> dict[str, Any]:
     """One plausible row."""
-    values: dict[str, Any] = {
-        "schema": SCHEMA,
-        "section": "5.1",
-        "suite": "glyphs",
-        "target": "greek",
-        "source": SOURCES[0],
-        "metric": "leep",
-        "variant": "all",
-        "similarity": "",
-        "fraction": 1.0,
-        "hardness_source": "",
-        "draw": 0,
-        "score": -1.25,
-        "reason": "",
-        "samples": 480,
-        "classes": 24.0,
-        "accuracy": 0.9,
-        "accuracy_std": 0.012,
-        "seeds": 3,
-        "recipe": "SGD, 10 epochs",
-        "seconds": 12.5,
-        "data": "0123456789ab",
-        "weights": "ba9876543210",
-        "device": "cpu, 2 threads",
-        "versions": "hastelib 0.1.0, torch 2.12.1",
-    }
-    return values | changes
+    values: tuple[Any, ...] = (
+        SCHEMA, "5.1", "glyphs", "greek", SOURCES[0], "leep", "all", "", 1.0, "", 0, -1.25, "",
+        480, 24.0, 0.9, 0.012, 3, "SGD, 10 epochs", 12.5, "0123456789ab", "ba9876543210",
+        "cpu, 2 threads", "hastelib 0.1.0, torch 2.12.1",
+    )  # fmt: skip
+    return dict(zip(COLUMNS, values, strict=True)) | changes
 
 
 def rows(
