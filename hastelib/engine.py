@@ -247,8 +247,6 @@ def _cluster(workers: int, gpus: bool) -> Iterator[SpecCluster]:
         each = [{"resources": {"GPU": 1}, "env": one} for one in own]
     spawned = "distributed.nanny.pre-spawn-environ"  # set before a worker imports anything
     variables = dask.config.get(spawned) | {"TQDM_DISABLE": "1", "HASTE_WORKERS": str(workers)}
-    # Giving memory back after every step of a training takes as long as the step.
-    variables.pop("MALLOC_TRIM_THRESHOLD_", None)
     settings = {
         spawned: variables,
         "distributed.worker.daemon": False,  # a worker may start processes that decode

@@ -142,7 +142,7 @@ def train(
     with tqdm(desc=name, total=recipe.epochs * n, initial=start * n) as progress:
         for epoch in range(start, recipe.epochs):
             total = torch.zeros((), device=device)
-            for batch, labels in split.batches(recipe.batch_size, device, order, drop_single=True):
+            for batch, labels in split.batches(recipe.batch_size, device, order):
                 if recipe.flips:
                     batch, labels = _mirrored(batch, labels, order)
                 if labels.ndim == 1 or (labels >= 0).any():  # else no pixel has a class

@@ -101,9 +101,8 @@ def test_scenes_come_in_order_shuffled_or_without_a_single_one(monkeypatch) -> N
 
     assert order() == [0, 1, 2, 3, 4]
     shuffled = order(shuffle=torch.Generator().manual_seed(0))
-    assert sorted(shuffled) == order()
+    assert len({*shuffled}) == len(shuffled) == 4  # a last batch of one is left out
     assert shuffled == order(shuffle=torch.Generator().manual_seed(0))
-    assert len(order(drop_single=True)) == 4
     # A split too large to keep is decoded in every pass, to the same batches.
     monkeypatch.setattr(images, "IN_MEMORY", 0)
     monkeypatch.setattr(images, "cores", lambda: 0)

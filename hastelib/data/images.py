@@ -86,16 +86,12 @@ class Batches(Protocol):
     def __len__(self) -> int: ...
 
     def batches(
-        self,
-        size: int,
-        device: torch.device | str = "cpu",
-        shuffle: torch.Generator | None = None,
-        drop_single: bool = False,
+        self, size: int, device: torch.device | str = "cpu", shuffle: torch.Generator | None = None
     ) -> Iterator[tuple[Any, Tensor]]:
         """Inputs and labels on a device, -100 where there is none.
 
-        In :attr:`order`, or shuffled by a generator. ``drop_single`` leaves out a last batch of
-        one, which batch normalisation cannot train on.
+        In :attr:`order`; or shuffled by a generator, without a last batch of one, which batch
+        normalisation cannot train on.
         """
 
 
@@ -243,15 +239,11 @@ class Images(Dataset[tuple[Tensor, ...]]):
         return tuple(x[rows] for x in self.everything) if self.kept else self._stacked(rows)
 
     def batches(
-        self,
-        size: int,
-        device: torch.device | str = "cpu",
-        shuffle: torch.Generator | None = None,
-        drop_single: bool = False,
+        self, size: int, device: torch.device | str = "cpu", shuffle: torch.Generator | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The split in batches on a device, see :class:`Batches`."""
         order = RandomSampler(self, generator=shuffle) if shuffle else SequentialSampler(self)
-        rows = BatchSampler(order, size, drop_last=drop_single and len(self) % size == 1)
+        rows = BatchSampler(order, size, drop_last=bool(shuffle) and len(self) % size == 1)
         workers, on_gpu = 0 if self.kept else cores(), torch.device(device).type == "cuda"
         loader = DataLoader(self, None, sampler=rows, num_workers=workers, pin_memory=on_gpu)
         try:

@@ -69,11 +69,7 @@ class Texts:
         return len(self.labels)
 
     def batches(
-        self,
-        size: int,
-        device: torch.device | str = "cpu",
-        shuffle: torch.Generator | None = None,
-        drop_single: bool = False,
+        self, size: int, device: torch.device | str = "cpu", shuffle: torch.Generator | None = None
     ) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
         """What the tokenizer gives, (n, t) each, and (n,) labels of each batch.
 
@@ -87,7 +83,7 @@ class Texts:
             every = [rows for pool in pools for rows in pool.split(size)]
             every = [every[i] for i in torch.randperm(len(every), generator=shuffle)]
         for rows in every:
-            if drop_single and len(rows) == 1:
+            if shuffle and len(rows) == 1:
                 continue
             some = [{n: x[row] for n, x in self._tokens.items()} for row in rows.tolist()]
             inputs = {name: x.to(device) for name, x in self._collate(some).items()}
