@@ -192,9 +192,9 @@ def test_halving_passes_fewer_samples_and_tells_who_left():
     found = hastelib.rank(None, named, labels=labels, metrics=["logme"], budget="halving")
     table = found.table()
     assert found.best() == whole.best() == "m3"
-    assert table["samples"].tolist() == [160, 80, 40, 20, 20, 20]
+    assert table["samples"].tolist() == [160, 160, 80, 40, 20, 20]
     assert table["reason"].tolist() == [
-        "no prior", *(f"left after round {n} of 4; no prior" for n in (3, 2, 1, 1, 1))
+        *["no prior"] * 2, *(f"left after round {n} of 4; no prior" for n in (3, 2, 1, 1))
     ]  # fmt: skip
     assert table["rank"].tolist() == [1, 2, 3, 4, 5, 6]
     full = found.frame[(found.frame["model"] == "m3") & (found.frame["variant"] == "all")]
