@@ -39,7 +39,7 @@ def main() -> None:
             for seed in SEEDS:
                 some = hastelib.rank(None, found, **asked, budget="halving", seed=seed)
                 passes = some.table()["samples"].sum() / (len(labels) * len(found))
-                place = int(whole.table().loc[some.best(), "rank"])  # of its choice, in the full one
+                place = int(whole.table()["rank"][some.best()])  # of its choice in the full one
                 told = {"first": whole.best(), "halving": some.best(), "place": place}
                 told["passes"] = passes
                 print(name, metric, seed, told, flush=True)
