@@ -21,6 +21,7 @@ from hastelib.analysis import tables
 from hastelib.analysis.dryrun import plan as plan
 from hastelib.analysis.notebook import parameters as parameters
 from hastelib.analysis.notebook import save as save
+from hastelib.analysis.notebook import setting as setting
 from hastelib.analysis.notebook import start as start
 from hastelib.analysis.notebook import words as words
 from hastelib.selection import FEWEST
