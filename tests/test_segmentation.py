@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -15,9 +16,9 @@ from torchvision.models.segmentation import fcn_resnet50
 
 from hastelib import finetune, metrics, models
 from hastelib.data.base import load
-from hastelib.data.images import Preprocessing
-from hastelib.data.scenes import IGNORE, NO_CLASS, Pictures
-from hastelib.features import extract
+from hastelib.data.images import Images, Preprocessing, table
+from hastelib.data.scenes import IGNORE, NO_CLASS
+from hastelib.features import extract, signature
 from hastelib.glyphs import Scenes
 from hastelib.grid import Grid
 from hastelib.models import segmentation
@@ -39,7 +40,7 @@ def source() -> models.Source:
 
 
 @pytest.fixture(scope="module")
-def split(source: segmentation.SegmentationSource, store: Store) -> Pictures:
+def split(source: segmentation.SegmentationSource, store: Store) -> Images:
     """Scenes of which a quarter has no class, and one hardly any."""
     found = source.read(load(Scenes(**STYLE), store)["train"], "scenes")
     found.labels[:, :, ::4] = IGNORE
@@ -80,6 +81,14 @@ def test_a_classifier_made_convolutional_says_the_same_on_average():
     assert fcn(images)["out"].shape == (2, 7, 48, 64)
     assert [*maps][-1] == "layer.backbone.network.features.12"
     assert source.with_classes(3)(images)["out"].shape == (2, 3, 48, 64)
+    # Its own source data have no masks: their stages alone make the signature.
+    photos = np.random.default_rng(0).integers(0, 256, (3, 48, 60, 3), dtype=np.uint8)
+    seen = source.read(table(photos, [0, 1, 0], ["a", "b"]), "photographs")
+    found = signature(source, seen)
+    with torch.inference_mode():
+        layer = source.taps(next(seen.batches(3))[0])[f"layer.{source.structure.layers[-1]}"]
+    torch.testing.assert_close(found.raw[-1], layer.double().sum(0), rtol=1e-4, atol=1e-4)
+    assert found.count == 3
 
 
 def test_the_papers_fcn_loads_from_torchvisions_files(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation import FCN
 
-from hastelib.data.images import Preprocessing
+from hastelib.data.images import Images, Preprocessing
 from hastelib.data.scenes import NO_CLASS, Pictures
 from hastelib.hooks import Structure, placed
 from hastelib.models.source import Source, fill, of_torchvision
@@ -105,8 +105,10 @@ class SegmentationSource(Source):
         stages = [f"backbone.{name}" for name in backbone if name.startswith("layer")]
         return Structure("classifier.4", tuple(stages[1:]), maps=True)
 
-    def read(self, data: datasets.Dataset, name: str) -> Pictures:
-        """A split as this network sees it."""
+    def read(self, data: datasets.Dataset, name: str) -> Images:
+        """A split as this network sees it; images without masks, for its signature, as squares."""
+        if "mask" not in data.column_names:
+            return Images(data, self.preprocessing, name)
         return Pictures(data, self.preprocessing.resize, self.preprocessing.interpolation, name)
 
     def with_pixels(self, pixels: int | None) -> SegmentationSource:
@@ -116,7 +118,12 @@ class SegmentationSource(Source):
     def outputs(
         self, found: dict[str, Tensor], labels: Tensor, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """The rows of a batch of scenes, one a drawn pixel, in the order of the scenes."""
+        """The rows of a batch of scenes, one a drawn pixel, in the order of the scenes.
+
+        Of images without masks the stages alone.
+        """
+        if labels.ndim == 1:
+            return {name: x for name, x in found.items() if name.startswith("layer.")}
         masks = labels.cpu().flatten(1)
         drawn = [draw(mask, self.preprocessing.pixels, generator) for mask in masks]
         for name in ("embedding", "logits"):
