@@ -75,6 +75,18 @@ class Trunk(nn.Module):
         return {"out": self.network.features(x).relu()}
 
 
+class _Coarse(nn.Module):
+    """An FCN without the enlargement of its output, which of 1,000 classes takes gigabytes."""
+
+    def __init__(self, fcn: Any) -> None:
+        super().__init__()
+        self.backbone, self.classifier = fcn.backbone, fcn.classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(self.backbone(x)["out"])
+        return logits
+
+
 def convolutional(classifier: Source) -> FCN:
     """A classifier at every position: its linear layer becomes a 1 x 1 convolution with the same
     weights (Long et al., 2015, Sec. 3.1)."""
@@ -110,6 +122,10 @@ class SegmentationSource(Source):
         if "mask" not in data.column_names:
             return Images(data, self.preprocessing, name)
         return Pictures(data, self.preprocessing.resize, self.preprocessing.interpolation, name)
+
+    def taps(self, batch: Any) -> dict[str, Tensor]:
+        """``embedding`` and ``logits`` as the head has them, and ``layer.NAME``."""
+        return self.structure.read(_Coarse(self.module), self.inputs(batch))
 
     def with_pixels(self, pixels: int | None) -> SegmentationSource:
         """The same source with another number of pixels a scene; all of them for None."""
