@@ -239,8 +239,7 @@ def test_numbers_and_intervals_read_as_they_are():
     assert tables.number(math.nan) == "–"
     assert tables.interval(-0.5, 0.0004) == "[−0.50, +0.00]"  # does not end below zero
     assert tables.interval(-0.0004, 0.5) == "[−0.00, 0.50]"
-    assert tables.interval(math.nan, 1) == ""
-    assert tables.label("h_score") == "H-score"
+    assert (tables.interval(math.nan, 1), tables.label("h_score")) == ("", "H-score")
     assert tables.source("resnet14@glyphs+greek") == "resnet14+greek"
     names = "densenet22@glyphs", "mobilenet_v2@x", "mobilenetv1_050@pocket", "vgg16@y"
     assert [*map(tables.family, names)] == ["densenet", "mobilenet", "mobilenet", "vgg"]
@@ -253,6 +252,8 @@ def test_a_table_joins_value_and_interval(boot):
     ends = tables.short(tables.interval(low, high, 3))
     assert f"{tables.number(value)}<br><small>{ends}</small>" in shown
     assert ">low<" not in shown
+    kinds = tables.plain(pd.DataFrame({"a": ["<b>.5</b>", "–"], "b": ["<b>x</b>", "y"]})).to_html()
+    assert kinds.count(" text") == 2  # numbers in bold stand right, words left
     with pytest.raises(ValueError, match="expected each row's name once"):
         tables.plain(pd.DataFrame({"a": [1, 2]}, index=["x", "x"]))
 
@@ -260,8 +261,7 @@ def test_a_table_joins_value_and_interval(boot):
 def test_the_wide_table_has_groups_means_and_bold(boot):
     summary = analysis.summary(boot)
     html = tables.wide(summary, mean=analysis.summary(analysis.mean(boot))).to_html()
-    rows = html.count("<tr>")
-    assert rows == 1 + 2 * (3 + 1)  # a head, then targets and their mean for each metric
+    assert html.count("<tr>") == 1 + 2 * (3 + 1)  # a head, of each metric targets and their mean
     for (metric, target, variant), value in summary["value"].items():
         text = tables.number(value)
         plain = round(summary["value"][metric, target, "all"], 3)

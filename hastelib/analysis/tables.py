@@ -132,7 +132,7 @@ def plain(
         else:
             gone = column.isna()
             cells = [NONE if no else str(value) for value, no in zip(column, gone, strict=True)]
-            texts = [cell.split("<")[0] for cell in cells if cell != NONE]
+            texts = [cell.removeprefix("<b>").split("<")[0] for cell in cells if cell != NONE]
             told = "" if max(map(len, texts), default=0) > 24 else "".join(texts)
         if ends:
             pairs = zip(*ends, strict=True)
