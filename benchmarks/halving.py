@@ -36,12 +36,12 @@ def main() -> None:
         for metric in METRICS:
             asked = {"labels": labels, "metrics": [metric], "hard": ()}
             whole = hastelib.rank(None, found, **asked)
+            places = whole.table()["rank"]
             for seed in SEEDS:
                 some = hastelib.rank(None, found, **asked, budget="halving", seed=seed)
                 passes = some.table()["samples"].sum() / (len(labels) * len(found))
-                place = int(whole.table()["rank"][some.best()])  # of its choice in the full one
-                told = {"first": whole.best(), "halving": some.best(), "place": place}
-                told["passes"] = passes
+                told = {"first": whole.best(), "halving": some.best()}
+                told |= {"place": int(places[some.best()]), "passes": passes}
                 print(name, metric, seed, told, flush=True)
                 lines.append(
                     {"data": name, "samples": len(labels), "metric": metric, "seed": seed} | told

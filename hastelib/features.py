@@ -328,18 +328,17 @@ def parted(batch: Any) -> tuple[Any, Tensor]:
     return inputs, checks.labels("labels", labels)
 
 
-def _outputs(
+def _taps(
     source: Source,
     split: Batches,
     *,
     batch_size: int = BATCH,
     device: str | None = None,
     precision: str = "float32",
-) -> Iterator[dict[str, Tensor]]:
-    """Batch by batch, the parts of the features, on the device; the softmax is of float32."""
+) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+    """What is read of the network, float32, and the labels, batch by batch, on the device."""
     device = device or default_device()
-    drawn = torch.Generator().manual_seed(0)
-    name, done = f"{source.name} on {split.name}", 0
+    name = f"{source.name} on {split.name}"
 
     def read(batch: Any, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         with torch.inference_mode(), kernels(precision), autocast(precision, device):
@@ -347,11 +346,7 @@ def _outputs(
 
     with _borrowed(source.module, device), tqdm(total=len(split), desc=name) as bar:
         for found, labels in shrinking(split.batches(batch_size, device), read, name):
-            parts = source.outputs(found, labels, drawn)
-            if "sample" in parts:
-                parts["sample"] += done
-            yield parts
-            done += len(labels)
+            yield found, labels
             bar.update(len(labels))
 
 
@@ -362,9 +357,13 @@ def extract(source: Source, split: Batches, **how: Any) -> tuple[Features, float
     ``ValueError`` where an output is NaN or infinite.
     """
     start = time.perf_counter()
-    collected = _Collected()
-    for found in _outputs(source, split, **how):
-        collected.add(found)
+    collected, drawn, done = _Collected(), torch.Generator().manual_seed(0), 0
+    for found, labels in _taps(source, split, **how):
+        parts = source.outputs(found, labels, drawn)
+        if "sample" in parts:
+            parts["sample"] += done
+        collected.add(parts)
+        done += len(labels)
     made = collected.features(source.structure.layers)
     if split.order is not None:
         made = made.at(split.order.argsort())
@@ -377,7 +376,7 @@ def signature(source: Source, split: Batches, **how: Any) -> Signature:
     ``how`` is as for :func:`hastelib.features.extract`; ``ValueError`` without data or layers.
     """
     total = None
-    for found in _outputs(source, split, **how):
+    for found, _ in _taps(source, split, **how):
         layers = [found[f"layer.{name}"] for name in source.structure.layers]
         total = source_signature(layers) if total is None else total.update(layers)
     if total is None:

@@ -134,12 +134,7 @@ class SegmentationSource(Source):
     def outputs(
         self, found: dict[str, Tensor], labels: Tensor, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """The rows of a batch of scenes, one a drawn pixel, in the order of the scenes.
-
-        Of images without masks the stages alone.
-        """
-        if labels.ndim == 1:
-            return {name: x for name, x in found.items() if name.startswith("layer.")}
+        """The rows of a batch of scenes, one a drawn pixel, in the order of the scenes."""
         masks = labels.cpu().flatten(1)
         drawn = [draw(mask, self.preprocessing.pixels, generator) for mask in masks]
         for name in ("embedding", "logits"):
