@@ -54,13 +54,10 @@ class Moments:
         more._torch, more._scale = isinstance(batch, Tensor), found.scale
         more._mean, more._gram = found.offset / found.scale, found.transposed_times()
         more._sums = found.class_sums(given.index, len(given.counts))
-        return self._add("batch", more)
+        return self.merge(more, "batch")
 
-    def merge(self, other: Moments) -> Moments:
+    def merge(self, other: Moments, name: str = "other") -> Moments:
         """Add the samples of another, which stays as it is, and return self."""
-        return self._add("other", other)
-
-    def _add(self, name: str, other: Moments) -> Moments:
         if not other.n:
             return self
         if not self.n:
@@ -82,9 +79,8 @@ class Moments:
         place = {label: row for row, label in enumerate(self.classes)}
         rows = torch.tensor([place[label] for label in other.classes], device=home)
         grown = len(self.classes) - len(sums)
-        self._sums = torch.cat([sums, sums.new_zeros(grown, len(mean))]).index_add_(0, rows, more)
-        self._counts = torch.cat([self._counts, counts.new_zeros(grown)])
-        self._counts.index_add_(0, rows, counts)
+        self._sums = torch.nn.functional.pad(sums, (0, 0, 0, grown)).index_add_(0, rows, more)
+        self._counts = torch.nn.functional.pad(self._counts, (0, grown)).index_add_(0, rows, counts)
         self.n, self._scale, self._mean = n, scale, mean
         return self
 
