@@ -61,7 +61,7 @@ def leep_lower_bound(probs: ArrayLike, labels: ArrayLike, joint: str = "soft") -
     """
     checks.choice("joint", joint, ("soft", "hard"))
     p = checks.probabilities("probs", probs)
-    index, counts = checks.classes("labels", labels, p)
+    index, counts, _ = checks.classes("labels", labels, p)
     most = p.argmax(1)
     if joint == "hard":
         given = nce(most, index)

@@ -105,8 +105,8 @@ def labels(name: str, value: ArrayLike, of: Tensor | None = None) -> Int64[Tenso
 
 def classes(
     name: str, value: ArrayLike, of: Tensor | None = None, least: int = 1
-) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " c"]]:
-    """:func:`labels` renumbered 0 to c - 1 over the classes present, and each class's size."""
+) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " c"], Int64[Tensor, " c"]]:
+    """:func:`labels` renumbered 0 to c - 1, and of each class present its size and its label."""
     tensor = labels(name, value, of)
     if tensor.max() < COUNTED * len(tensor):  # counting takes a fifth of the time of sorting
         table = torch.bincount(tensor)
@@ -117,7 +117,7 @@ def classes(
     if len(present) < least:
         got = f"only class {int(present[0])} in {len(tensor)} samples"
         raise refuse(name, f"at least {least} classes", got)
-    return index, counts
+    return index, counts, present
 
 
 def aligned(first: str, x: ArrayLike, second: str, y: ArrayLike) -> None:

@@ -197,17 +197,17 @@ def class_specific(embeddings: Array, labels: ArrayLike, covariance: str = "sphe
     """
     checks.choice("covariance", covariance, COVARIANCES)
     data = Embedded(embeddings, labels, least=1)
-    X, given = data.F, checks.labels("labels", labels)
+    X = data.F
     tied = X.new_empty(X.shape if covariance == "tied" else 0, dtype=torch.float64)
     squares = X.new_empty(len(X), dtype=torch.float64)
-    for rows in linalg.groups(data.index, data.counts):
+    for label, rows in zip(data.classes, linalg.groups(data.index, data.counts), strict=True):
         own = X[rows].double()
         own = own - own[0]  # which makes identical rows exactly zero
         own -= own.mean(0)
         if covariance == "tied":
             tied[rows] = own
         elif covariance == "full":
-            squares[rows] = _full(own, int(given[rows[0]]))
+            squares[rows] = _full(own, int(label))
         elif covariance == "ledoit_wolf":
             squares[rows] = _shrunk(own)
         else:

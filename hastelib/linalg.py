@@ -181,7 +181,7 @@ class Factors:
 
 
 class Embedded:
-    """Checked embeddings F, of the float type they came in, and labels, as index and counts."""
+    """Checked embeddings F, of the float type they came in, and labels, renumbered and counted."""
 
     def __init__(
         self, embeddings: ArrayLike, labels: ArrayLike, least: int = 2, name: str = "embeddings"
@@ -189,7 +189,7 @@ class Embedded:
         checks.aligned(name, embeddings, "labels", labels)
         self.F = checks.stored(name, embeddings)
         checks.moderate(name, self.F)
-        self.index, self.counts = checks.classes("labels", labels, self.F, least)
+        self.index, self.counts, self.classes = checks.classes("labels", labels, self.F, least)
 
     @classmethod
     def of(cls, embeddings: Embeddings, labels: ArrayLike) -> Embedded:

@@ -49,8 +49,8 @@ class Moments:
     def update(self, batch: ArrayLike, labels: ArrayLike) -> Moments:
         """Add samples, (m, d) embeddings and (m,) integers, and return self."""
         given, more = Embedded(batch, labels, least=1, name="batch"), Moments()
-        found, y = given.centred, checks.labels("labels", labels)
-        more.n, more.classes, more._counts = len(y), y.unique().tolist(), given.counts
+        found, more.n = given.centred, len(given.F)
+        more.classes, more._counts = given.classes.tolist(), given.counts
         more._torch, more._scale = isinstance(batch, Tensor), found.scale
         more._mean, more._gram = found.offset / found.scale, found.transposed_times()
         more._sums = found.class_sums(given.index, len(given.counts))

@@ -17,7 +17,7 @@ def _expected(name: str, value: ArrayLike, labels: ArrayLike) -> Float64[Tensor,
     """:func:`eep`. The probabilities are checked and renormalised in blocks, without a copy."""
     checks.aligned(name, value, "labels", labels)
     probs = checks.stored(name, value, "(n, z)", finite=False)
-    index, counts = checks.classes("labels", labels, probs)
+    index, counts, _ = checks.classes("labels", labels, probs)
     joint = probs.new_zeros(len(counts), probs.shape[1], dtype=torch.float64)
     totals = probs.new_empty(len(probs), dtype=torch.float64)
     least = totals.new_full((), torch.inf)
@@ -112,8 +112,8 @@ def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
     -0.347
     """
     checks.aligned("source_labels", source_labels, "labels", labels)
-    source, counts = checks.classes("source_labels", source_labels)
-    target, classes = checks.classes("labels", labels, source)
+    source, counts, _ = checks.classes("source_labels", source_labels)
+    target, classes, _ = checks.classes("labels", labels, source)
     pair = source * len(classes) + target
     if len(counts) * len(classes) > checks.COUNTED * len(pair):  # so many that most have no sample
         pair = torch.unique(pair, return_inverse=True)[1]
