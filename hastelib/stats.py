@@ -153,8 +153,7 @@ def replicates(
     varied = (np.ptp(x[units], axis=1) > 0) & (np.ptp(y[units], axis=1) > 0)
     varied |= statistic == "regret"
     values = np.full(len(units), np.nan)
-    if varied.any():
-        values[varied] = _values(statistic, x, y, units[varied])
+    values[varied] = _values(statistic, x, y, units[varied])
     if n < FEWEST:
         values[1:] = np.nan
     return values
