@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from numpy import ndarray
@@ -150,7 +149,7 @@ def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int
 
     start = A.new_zeros(A.shape[1], Y.shape[1])
     start[-1] = Y.mean(0).log()  # the biases start at the classes' shares
+    x = start.cpu().numpy().ravel()
     options = {"maxiter": STEPS, "maxfun": STEPS, "maxcor": 20, "ftol": 0, "gtol": 0}
-    how: dict[str, Any] = {"jac": True, "method": "L-BFGS-B", "callback": stop, "options": options}
-    loss(minimize(loss, start.cpu().numpy().ravel(), **how).x)
+    loss(minimize(loss, x, jac=True, method="L-BFGS-B", callback=stop, options=options).x)
     return last
