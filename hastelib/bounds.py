@@ -76,11 +76,8 @@ def optimal_log_likelihood(embeddings: ArrayLike, labels: ArrayLike) -> float:
     .. math:: l(w, k^*) = \sup_{W, b} \frac1n \sum_i \log
         \frac{e^{W_{y_i} \cdot f_i + b_{y_i}}}{\sum_y e^{W_y \cdot f_i + b_y}}
 
-    (the HASTE paper, Eqs. 7-8, with a bias, over the classes present); exactly 0 where a head
-    separates the classes.
-
-    Warns:
-        SeparableDataWarning: the supremum is 0 and not attained.
+    (the HASTE paper, Eqs. 7-8, with a bias, over the classes present); exactly 0, with a
+    :class:`SeparableDataWarning`, where a head separates the classes.
 
     >>> round(optimal_log_likelihood([[-1], [0], [1]], [0, 1, 0]), 4)
     -0.6365

@@ -88,17 +88,14 @@ def h_score(embeddings: Embeddings, labels: ArrayLike, shrinkage: str | None = N
 
     where g replaces each embedding f by the mean of its class; both covariances divide by n - 1,
     and the pseudo-inverse keeps the eigenvalues above max(n, d) eps times the largest. It lies
-    between 0, of embeddings that are all the same, and c - 1, which it is whatever the labels where
-    the centred embeddings have rank n - 1, the rule for n <= d. With ``shrinkage="ledoit_wolf"``
-    (Ibrahim et al. 2021)
+    between 0, of embeddings that are all the same, and c - 1, which it is whatever the labels, with
+    a :class:`SaturatedScoreWarning`, where the centred embeddings have rank n - 1, the rule for
+    n <= d. With ``shrinkage="ledoit_wolf"`` (Ibrahim et al. 2021)
 
     .. math:: H_\alpha = (1 - \delta) \operatorname{tr}\left(S^{-1} \operatorname{cov}(g)\right),
         \qquad S = (1 - \delta)\, \Sigma + \delta\, \frac{\operatorname{tr} \Sigma}{d} I,
 
     with the biased covariance :math:`\Sigma` and the Ledoit-Wolf shrinkage :math:`\delta`.
-
-    Warns:
-        SaturatedScoreWarning: without shrinkage, where the labels do not matter.
 
     >>> round(h_score([[0], [1], [2], [3]], [0, 0, 1, 1]), 3)
     0.8
