@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -115,11 +115,9 @@ class Signature:
             with safe_open(path, framework="pt") as file:
                 notes = file.metadata() or {}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            found = cls.of(arrays, notes.pop("kind", "torch"))
+            return replace(cls.of(arrays, notes.pop("kind", "torch")), notes=notes)
         except (SafetensorError, ValueError) as error:
             raise checks.refuse("path", "a file of Signature.save", f"{path} ({error})") from error
-        found.notes = notes
-        return found
 
 
 def source_signature(layers: Iterable[ArrayLike]) -> Signature:
