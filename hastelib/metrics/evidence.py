@@ -104,13 +104,12 @@ def logme(embeddings: Embeddings, labels: ArrayLike) -> float:
     >>> round(logme([[0], [1], [2], [3]], [0, 0, 1, 1]), 3)
     -0.787
     """
-    return maximum(*_spectrum(Embedded.of(embeddings, labels)))
+    return maximum(_spectrum(Embedded.of(embeddings, labels)))
 
 
-def maximum(
-    values: Float64[Tensor, " r"], energy: Float64[Tensor, "c r"], rest: Points, n: int
-) -> float:
+def maximum(spectrum: Spectrum) -> float:
     """The mean over the classes of the largest evidence."""
+    values, energy, rest, n = spectrum
     values = values / values[-1:]
     spectrum = values, energy, rest, n
     ends = DECADES * math.log(10)

@@ -100,7 +100,7 @@ class Moments:
         values, energies = self._factored(centred=False)
         rest = self._counts - energies.sum(1)
         rest[rest < (EXACT if len(values) < self.n else torch.inf) * self._counts] = 0
-        return maximum(values, energies, rest, self.n)
+        return maximum((values, energies, rest, self.n))
 
     def h_score(self) -> float:
         """The H-score of all samples, without shrinkage."""
