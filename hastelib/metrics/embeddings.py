@@ -216,8 +216,7 @@ def linear_probe(embeddings: Embeddings, labels: ArrayLike) -> float:
     if found.wide:  # the ridge does not mind a rotation, and there are fewer than n components
         rows = found.components(len(found.values)).__getitem__
         gram = torch.diag(found.values.flip(0))
-    shuffled = np.random.default_rng(0).permutation(n)
-    order = torch.as_tensor(shuffled, device=index.device)
+    order = torch.as_tensor(np.random.default_rng(0).permutation(n), device=index.device)
     fold = torch.empty_like(index)
     fold[order[index[order].argsort(stable=True)]] = torch.arange(n, device=index.device) % FOLDS
     folds = [(fold == i).nonzero()[:, 0] for i in range(min(FOLDS, n))]
