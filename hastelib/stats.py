@@ -4,9 +4,8 @@ pick, and the paper's headline.
 Every correlation comes as (value, low, high), with the 95% percentile interval from resampling the
 units, which are pairs of a score and an accuracy in the same order. They must be independent: the
 sources or targets, not ensembles that share members. Where an input is constant all three are NaN,
-with a warning; with fewer than five units, and where every resample has the same value, as in a
-perfect order, the interval is. Shapes that are wrong or disagree, NaN or infinity, no unit or no
-resample raise ``ValueError``.
+with a warning; with fewer than five units, or where :func:`interval` says so, the interval is.
+Shapes that are wrong or disagree, NaN or infinity, no unit or no resample raise ``ValueError``.
 """
 
 from __future__ import annotations
@@ -163,7 +162,7 @@ def interval(sample: Float64[ndarray, " b"]) -> tuple[float, float, float]:
     """The value, which comes first in the sample, and the middle 95% of the resamples but for NaN.
 
     The interval is NaN without a value, where fewer than half of the resamples have one, or where
-    all have the same: it would make the value look certain.
+    all have the same, as in a perfect order: it would make the value look certain.
 
     >>> [round(x, 2) for x in interval(np.array([0.5, 0.1, 0.5, 0.9]))]
     [0.5, 0.12, 0.88]
