@@ -211,7 +211,6 @@ def _tensor(name: str, value: object, whole: bool = False) -> Tensor:
         raise refuse(name, expected, describe(array if array.ndim else value))
     # It shares neither long doubles nor other byte orders, negative strides, read-only memory.
     wanted = np.dtype(float) if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
-    shared = array.flags.c_contiguous and array.flags.writeable and array.dtype == wanted
-    if not shared or min(array.strides, default=0) < 0:
-        array = np.array(array, wanted, order="C")
-    return torch.from_numpy(array)
+    if min(array.strides, default=0) < 0:  # which one row may have and be contiguous
+        array = array.copy()
+    return torch.from_numpy(np.require(array, wanted, ["C", "W"]))
