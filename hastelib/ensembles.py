@@ -212,8 +212,7 @@ def frame(grid: Grid, pools: Sequence[Pool], sizes: Sequence[int]) -> pd.DataFra
             outcomes = [grid.outcome(name, target, seed) for name in one.members]
             probs = np.array([made.probs.numpy() for made in outcomes], dtype=np.float64)
             truth = outcomes[0].labels.numpy()
-            right = [(probs[[*e]].mean(0).argmax(1) == truth).mean() for e in chosen]
-            accuracies.append(right)
+            accuracies.append([(probs[[*e]].mean(0).argmax(1) == truth).mean() for e in chosen])
         alone = grid.frame(
             "5.4", [target], ["leep"], sources=one.members, rankers=one.ranked_by, static=False
         ).drop_duplicates("source")
@@ -240,6 +239,5 @@ def frame(grid: Grid, pools: Sequence[Pool], sizes: Sequence[int]) -> pd.DataFra
         made = made.join(ensembles, on="ensemble").drop(columns="ensemble")
         made["similarity"] = np.where(made["variant"] == "ca", "cosine", "")
         made.loc[~made["variant"].isin(HARD), "hardness_source"] = ""
-        made["fraction"] = made["samples"] / len(members.labels)
-        parts.append(made.assign(samples=made["samples"].round().astype(int)))
+        parts.append(made.assign(fraction=made["samples"] / len(members.labels)))
     return check(pd.concat(parts))
