@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -216,10 +217,8 @@ def frame(grid: Grid, pools: Sequence[Pool], sizes: Sequence[int]) -> pd.DataFra
         alone = grid.frame(
             "5.4", [target], ["leep"], sources=one.members, rankers=one.ranked_by, static=False
         ).drop_duplicates("source")
-        same = {name: "; ".join(alone[name].unique()) for name in ("recipe", "device", "versions")}
-        same |= {
-            name: alone[name].iloc[0] for name in ("schema", "suite", "target", "data", "seeds")
-        }
+        same: Any = alone[["schema", "suite", "target", "data", "seeds"]].iloc[0].to_dict()
+        same |= {name: "; ".join(alone[name].unique()) for name in ("recipe", "device", "versions")}
         ensembles = pd.DataFrame(
             {
                 "source": [JOIN.join(one.members[i] for i in e) for e in chosen],
