@@ -63,5 +63,5 @@ distclean: clean  ## and the environment
 	@$(PYTHON) -c 'import sys; v = sys.version_info; ok = (3, 11) <= v[:2] <= (3, 14); \
 	sys.exit(0 if ok else "Python 3.11 to 3.14 is needed, but $(PYTHON) is %d.%d: name another, as in make book PYTHON=python3.11" % v[:2])'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -c constraints.txt -e ".[book,cluster,language,segmentation,test]"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[book,cluster,language,test]"
 	@touch $@

@@ -252,7 +252,7 @@ def installable(notebook: Path, url: str) -> None:
     lines = (
         "# Once, where this notebook does not run in a clone with its environment:",
         f"# !git clone --depth 1 {url} haste",
-        '# %pip install -q -c haste/constraints.txt -e "haste[book,language,segmentation]"',
+        '# %pip install -q -c haste/constraints.txt -e "haste[book,language]"',
         "# %cd haste",
     )
     if content.cells[0].get("id") != "install":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -212,15 +213,12 @@ def frame(grid: Grid, pools: Sequence[Pool], sizes: Sequence[int]) -> pd.DataFra
             outcomes = [grid.outcome(name, target, seed) for name in one.members]
             probs = np.array([made.probs.numpy() for made in outcomes], dtype=np.float64)
             truth = outcomes[0].labels.numpy()
-            right = [(probs[[*e]].mean(0).argmax(1) == truth).mean() for e in chosen]
-            accuracies.append(right)
+            accuracies.append([(probs[[*e]].mean(0).argmax(1) == truth).mean() for e in chosen])
         alone = grid.frame(
             "5.4", [target], ["leep"], sources=one.members, rankers=one.ranked_by, static=False
         ).drop_duplicates("source")
-        same = {name: "; ".join(alone[name].unique()) for name in ("recipe", "device", "versions")}
-        same |= {
-            name: alone[name].iloc[0] for name in ("schema", "suite", "target", "data", "seeds")
-        }
+        same: Any = alone[["schema", "suite", "target", "data", "seeds"]].iloc[0].to_dict()
+        same |= {name: "; ".join(alone[name].unique()) for name in ("recipe", "device", "versions")}
         ensembles = pd.DataFrame(
             {
                 "source": [JOIN.join(one.members[i] for i in e) for e in chosen],
@@ -240,6 +238,5 @@ def frame(grid: Grid, pools: Sequence[Pool], sizes: Sequence[int]) -> pd.DataFra
         made = made.join(ensembles, on="ensemble").drop(columns="ensemble")
         made["similarity"] = np.where(made["variant"] == "ca", "cosine", "")
         made.loc[~made["variant"].isin(HARD), "hardness_source"] = ""
-        made["fraction"] = made["samples"] / len(members.labels)
-        parts.append(made.assign(samples=made["samples"].round().astype(int)))
+        parts.append(made.assign(fraction=made["samples"] / len(members.labels)))
     return check(pd.concat(parts))

@@ -25,11 +25,8 @@ from hastelib.data.images import Batches
 from hastelib.data.scenes import IGNORE
 from hastelib.features import BATCH, autocast, default_device, kernels, shrinking, threaded
 from hastelib.models import Source, placed
-from hastelib.models.source import needed
 from hastelib.store import Store
 from hastelib.suites import Recipe
-
-_CHUNK = 64  # scenes counted at a time, which bounds the memory
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,7 @@ def _packed(parts: Mapping[str, Any], order: torch.Generator) -> Tensor:
 
 
 def _unpack(saved: Tensor, parts: Mapping[str, Any], order: torch.Generator) -> None:
-    file = io.BytesIO(saved.numpy().tobytes())
-    state = torch.load(file, map_location="cpu", weights_only=True)
+    state = torch.load(io.BytesIO(saved.numpy().data), map_location="cpu", weights_only=True)
     for name, part in parts.items():
         part.load_state_dict(state[name])
     order.set_state(state["order"])
@@ -215,13 +211,11 @@ def accuracy(predicted: Tensor, labels: Tensor, classes: int) -> float:
     """
     if labels.ndim == 1:
         return (predicted.argmax(1) == labels).double().mean().item()
-    count = needed("torchmetrics.functional.classification", "segmentation")
-    table = sum(
-        count.multiclass_confusion_matrix(
-            some.long(), truth.long(), classes, ignore_index=IGNORE, validate_args=False
-        )
-        for some, truth in zip(predicted.split(_CHUNK), labels.split(_CHUNK), strict=True)
-    )
+    table = torch.zeros(classes**2, dtype=torch.int64)
+    for some, truth in zip(predicted, labels, strict=True):
+        known = truth != IGNORE
+        table += (classes * truth[known].long() + some[known]).bincount(minlength=len(table))
+    table = table.view(classes, classes)
     both = table.diagonal().double()
     return (both / (table.sum(0) + table.sum(1) - both)).nanmean().item()
 

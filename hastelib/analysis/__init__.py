@@ -88,10 +88,9 @@ def bootstrap(
             values = np.full((1, 1 + resamples), np.nan)
             if len(own) >= FEWEST and own.shape[1]:
                 values = _replicates(own, truth, statistic, members, resamples)
-            cell = dict(zip(rest, key, strict=True)) | {within: name}
             average = np.ma.masked_invalid(values).mean(axis=0)  # of the draws that have a value
-            found[tuple(cell[n] for n in by)] = average.filled(np.nan)
-    columns = pd.MultiIndex.from_tuples(found, names=by)
+            found[*key, name] = average.filled(np.nan)
+    columns = pd.MultiIndex.from_tuples(found, names=[*rest, within]).reorder_levels(by)
     result = pd.DataFrame(dict(enumerate(found.values())))
     # a single level's column is called by its name alone
     return result.set_axis(columns if rest else columns.get_level_values(0), axis=1)

@@ -91,11 +91,9 @@ def _set(grid: Grid, target: str) -> tuple[str, float, float]:
     They are NaN where they are unknown. The target "" is the source data.
     """
     spec: Any = grid.suite.target(target) if target else grid.suite.source_data
-    if spec is None:
-        return "named by no suite", math.nan, math.nan
     official = SETS[spec.name] if isinstance(spec, Official) else None
     kept: Any = official.read if official else spec
-    missing = ""
+    missing = "" if spec else "named by no suite"
     if hub := getattr(kept, "hub", None):
         missing = "" if matching(kept.train) else f"from {hub}"
     elif official:
@@ -139,8 +137,7 @@ def untrained(network: str, size: int) -> nn.Module:
 def _probe(network: str, suite: Suite, device: str) -> tuple[float, float, float]:
     """Samples a second in training and forward, and the GiB that a batch in training takes."""
     recipe, size = suite.recipe, suite.size
-    on_gpu = torch.device(device).type == "cuda"
-    count = recipe.batch_size if on_gpu else min(PROBE, recipe.batch_size)
+    count = min(PROBE, recipe.batch_size) if device == "cpu" else recipe.batch_size
     with torch.random.fork_rng(devices=[]), kernels(recipe.precision, deterministic=True):
         module = placed(untrained(network, size), device).train()
         wide = round(size * 16 / 9 / STEP) * STEP if network.startswith("fcn_") else size

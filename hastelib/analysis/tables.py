@@ -125,10 +125,9 @@ def plain(
         title = str(key[-1] if isinstance(key, tuple) else key)
         places = digits if isinstance(digits, int) else digits.get(title, 3)
         sign = signed if isinstance(signed, bool) else title in signed
-        if ends or pd.api.types.is_float_dtype(column):
-            cells = [number(value, places, sign) for value in column]
-        elif pd.api.types.is_integer_dtype(column):
-            cells = [number(value, 0, sign) for value in column]
+        kind = "f" if ends else column.dtype.kind
+        if kind in "fiu":
+            cells = [number(value, places if kind == "f" else 0, sign) for value in column]
         else:
             gone = column.isna()
             cells = [NONE if no else str(value) for value, no in zip(column, gone, strict=True)]
