@@ -164,19 +164,18 @@ def load(name: str, architecture: str, weights: str, size: int | None) -> Source
     tokens, 128 for None; ``ValueError`` where the network has fewer positions.
     """
     transformers, learnt = _transformers(), False
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        if architecture in ("bert2", "minilm"):
-            encoder, rules = (_bert2 if architecture == "bert2" else _minilm)(transformers)
-            module: Any = TextClassifier(encoder, "mean", 2)
-            names = {"unk_token": "[UNK]", "pad_token": "[PAD]"}
-            tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=rules, **names)
-        elif weights == "hub":
-            module, tokenizer, _ = _of_hub(transformers, *BERT)
-            module.pooling = "pooler"
-        else:
-            repository = architecture.removeprefix("transformers/")
-            module, tokenizer, learnt = _of_hub(transformers, repository, weights or "main")
+    torch.manual_seed(0)  # in the caller's fork: a new head is part of what the name stands for
+    if architecture in ("bert2", "minilm"):
+        encoder, rules = (_bert2 if architecture == "bert2" else _minilm)(transformers)
+        module: Any = TextClassifier(encoder, "mean", 2)
+        names = {"unk_token": "[UNK]", "pad_token": "[PAD]"}
+        tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=rules, **names)
+    elif weights == "hub":
+        module, tokenizer, _ = _of_hub(transformers, *BERT)
+        module.pooling = "pooler"
+    else:
+        repository = architecture.removeprefix("transformers/")
+        module, tokenizer, learnt = _of_hub(transformers, repository, weights or "main")
     if isinstance(tokenizer, _Processed):
         return replace(wrap(name, module, tokenizer), classifies=learnt)
     if isinstance(module, TextClassifier):

@@ -173,18 +173,15 @@ def load(
 
     It is made from the ``classifier`` where there is one. For None the size is the weights' own.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # a new head is part of what the name stands for
-        if classifier:
-            seen, whole = classifier.preprocessing, weights == "pocket"
-            own = Viewing(SMALL, SMALL, seen.mean, seen.std, seen.interpolation)
-            module = convolutional(classifier) if whole else small_fcn(classifier.module)
-        else:
-            own, whole = Viewing(520, 520), True
-            chosen, path = of_torchvision(architecture, weights)
-            count = len(chosen.meta["categories"])
-            options = {"weights_backbone": None, "num_classes": count, "aux_loss": True}
-            module = torchvision.models.get_model(architecture, **options)
-            fill(module, path)
-            module.aux_classifier = None  # of the pre-training; the paper's loss has one term
+    torch.manual_seed(0)  # in the caller's fork: a new head is part of what the name stands for
+    if classifier:
+        seen, whole = classifier.preprocessing, weights == "pocket"
+        own = Viewing(SMALL, SMALL, seen.mean, seen.std, seen.interpolation)
+        module: Any = convolutional(classifier) if whole else small_fcn(classifier.module)
+    else:
+        own, whole = Viewing(520, 520), True
+        _, path = of_torchvision(architecture, weights)
+        module = torchvision.models.get_model(architecture, weights_backbone=None, aux_loss=True)
+        module = fill(module, path)
+        module.aux_classifier = None  # of the pre-training; the paper's loss has one term
     return SegmentationSource(name, placed(module.eval()), own.at(size or own.resize), whole)
