@@ -64,8 +64,7 @@ class CifarResNet(nn.Module):
         """(n, 3, h, w) images to (n, classes) logits."""
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
-        logits: Tensor = self.linear(torch.flatten(self.avgpool(x), 1))
-        return logits
+        return self.linear(torch.flatten(self.avgpool(x), 1))
 
 
 def _small_densenet(classes: int, layers: int, growth: int) -> nn.Module:
