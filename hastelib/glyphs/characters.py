@@ -54,8 +54,7 @@ class Drawn(Counted):
         found: Splits = {}
         for split in SPLITS:
             entry = key(spec=self.model_dump(), split=split, code=code.of(type(self).drawn))
-            make = functools.partial(self.drawn, split)
-            arrays, notes = store.get("drawings", entry, make)
+            arrays, notes = store.get("drawings", entry, functools.partial(self.drawn, split))
             images, labels = arrays["images"].numpy(), arrays["labels"].numpy()
             masks = labels if labels.ndim > 1 else None
             classes = labels.tolist() if masks is None else map(present, masks)
@@ -92,23 +91,20 @@ class Digits(Drawn):
     def drawn(self, split: Split) -> Kept:
         """(n, 32, 32) bytes, (n,) labels, the digits."""
         scans, labels = load_digits(return_X_y=True)
-        sizes = {"train_size": 10 * self.train, "test_size": 10 * self.test}
-        rows = np.arange(len(labels))
-        both = train_test_split(rows, stratify=labels, random_state=self.seed, **sizes)
+        size = {"train_size": 10 * self.train, "test_size": 10 * self.test}
+        both = train_test_split(range(len(labels)), stratify=labels, random_state=self.seed, **size)
         chosen = np.sort(both[SPLITS.index(split)])
         grey = (255 - scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)[chosen]
         images = [np.asarray(Image.fromarray(scan).resize((SIDE, SIDE))) for scan in grey]
-        both = {"images": np.stack(images), "labels": labels[chosen]}
-        arrays = {name: torch.from_numpy(array) for name, array in both.items()}
-        return arrays, {"names": [*"0123456789"]}
+        found = {"images": np.stack(images), "labels": labels[chosen]}
+        return {n: torch.from_numpy(x) for n, x in found.items()}, {"names": [*"0123456789"]}
 
 
 @functools.cache
 def fonts() -> dict[Path, frozenset[int]]:
     """The text fonts that matplotlib ships, and the code points each of them draws."""
     files = sorted(Path(matplotlib.get_data_path()).glob("fonts/ttf/*.ttf"))
-    text = [f for f in files if f.stem.startswith(("DejaVuSans", "DejaVuSerif", "STIXGeneral"))]
-    text = [file for file in text if "Display" not in file.stem]
+    text = [f for f in files if re.match("(DejaVuSans|DejaVuSerif|STIXGeneral)(?!Display)", f.stem)]
     return {file: frozenset(FT2Font(str(file)).get_charmap()) for file in text}
 
 

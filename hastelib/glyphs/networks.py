@@ -64,8 +64,7 @@ class CifarResNet(nn.Module):
         """(n, 3, h, w) images to (n, classes) logits."""
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
-        logits: Tensor = self.linear(torch.flatten(self.avgpool(x), 1))
-        return logits
+        return self.linear(torch.flatten(self.avgpool(x), 1))
 
 
 def _small_densenet(classes: int, layers: int, growth: int) -> nn.Module:
@@ -76,11 +75,8 @@ def _small_densenet(classes: int, layers: int, growth: int) -> nn.Module:
     return module
 
 
-def _small_mobilenet(classes: int) -> nn.Module:
-    setting = [[1, 16, 1, 1], [4, 24, 2, 2], [4, 32, 2, 2], [4, 64, 2, 1]]
-    return MobileNetV2(classes, 0.5, setting, dropout=0.0)
-
-
+# Expansion, channels, number of blocks and stride of each stage.
+_MOBILENET = [[1, 16, 1, 1], [4, 24, 2, 2], [4, 32, 2, 2], [4, 64, 2, 1]]
 GLYPHS: dict[str, Callable[[int], nn.Module]] = {
     "resnet8": partial(CifarResNet, 1, width=8, stem_stride=2),
     "resnet14": partial(CifarResNet, 2, width=12, stem_stride=2),
@@ -88,7 +84,9 @@ GLYPHS: dict[str, Callable[[int], nn.Module]] = {
     "densenet16": partial(_small_densenet, layers=2, growth=6),
     "densenet22": partial(_small_densenet, layers=3, growth=8),
     "densenet28": partial(_small_densenet, layers=4, growth=10),
-    "mobilenet_v2": _small_mobilenet,
+    "mobilenet_v2": partial(
+        MobileNetV2, width_mult=0.5, inverted_residual_setting=_MOBILENET, dropout=0.0
+    ),
 }
 """Architectures in the paper's proportions. Depth and width grow together within a family, so that
 sources differ in how well they transfer by more than the seeds of a fine-tuning do."""

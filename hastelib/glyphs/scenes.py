@@ -29,7 +29,7 @@ KINDS = {
 """Class -> its characters. I, 0 and 1 are left out: as strokes they belong to several classes."""
 Kind = Literal["letters", "digits", "arrows", "stars", "operators"]
 Range = tuple[float, float]
-Rgb = tuple[int, int, int]
+Rgb = tuple[int, ...]
 
 _COLOURS: dict[str, tuple[Range, Range]] = {
     "paper": ((0, 0.08), (0.85, 1)),
@@ -76,15 +76,13 @@ class Scenes(Drawn):
         """(n, h, w, 3) bytes, (n, h, w) masks, the classes in the order of their numbers there."""
         style = zlib.crc32(self.model_dump_json(exclude={"train", "test", "seed"}).encode())
         streams = [[self.seed, style, split == "test", i] for i in range(getattr(self, split))]
-        images, masks = zip(*(draw(self, np.random.default_rng(s)) for s in streams), strict=True)
-        both = {"images": np.stack(images), "labels": np.stack(masks)}
-        arrays = {name: torch.from_numpy(array) for name, array in both.items()}
-        return arrays, {"names": ["background", *self.kinds]}
+        made = zip(*(draw(self, np.random.default_rng(s)) for s in streams), strict=True)
+        images, masks = (torch.from_numpy(np.stack(arrays)) for arrays in made)
+        return {"images": images, "labels": masks}, {"names": ["background", *self.kinds]}
 
 
 def _colour(hue: float, saturation: float, value: float) -> Rgb:
-    red, green, blue = (round(255 * c) for c in colorsys.hsv_to_rgb(hue % 1, saturation, value))
-    return red, green, blue
+    return tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue % 1, saturation, value))
 
 
 def _any(random: np.random.Generator, ranges: tuple[Range, Range]) -> Rgb:

