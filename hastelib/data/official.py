@@ -31,10 +31,8 @@ from hastelib.data.scenes import IGNORE, present
 from hastelib.download import DownloadError, fetch, unpack
 from hastelib.store import Kept, Store, key
 
-Rows = dict[Split, list[tuple[Any, Any]]]
-"""The image files of each split, with their labels or their mask files."""
-Found = tuple[list[str], Rows]
-"""The names of the classes, and the rows."""
+Found = tuple[list[str], dict[Split, list[tuple[Any, Any]]]]
+"""The classes' names; the image files of each split, with their labels or their mask files."""
 
 
 class File(Strict):
@@ -285,7 +283,7 @@ class Set(Strict):
         """The names of the classes and the rows, whose files are all there, as they lie there."""
         if isinstance(self.read, Scenes):
             names = [*self.read.values]
-            rows: Rows = {split: self.read.pairs(root, split) for split in SPLITS}
+            rows = {split: self.read.pairs(root, split) for split in SPLITS}
         else:
             names, rows = READERS[str(self.read)](root)
         for split, some in rows.items():
