@@ -75,8 +75,7 @@ def load(spec: Spec, store: Store | None = None, whole: bool = False) -> dataset
 
 def data_folder() -> Path:
     """``HASTE_DATA``, or ``data`` in the cache where it is not set."""
-    given = os.environ.get("HASTE_DATA")
-    return Path(given).expanduser() if given else cache_folder() / "data"
+    return Path(os.environ.get("HASTE_DATA") or cache_folder() / "data").expanduser()
 
 
 def class_names(split: datasets.Dataset) -> list[str]:

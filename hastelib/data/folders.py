@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -60,44 +59,38 @@ def image_folder(path: str | Path) -> datasets.Dataset:
         ValueError: it has no class folders, or one has no image.
     """
     root = _halves(root := Path(path).expanduser()).get("train", root)
-    seen, left = {base := os.path.realpath(root)}, Counter[str]()
     known = Image.registered_extensions()
     readable = {end for end, kind in known.items() if kind in Image.OPEN and kind not in _STUBS}
-
-    def kept(folder: Path) -> Iterator[Path]:
+    base, seen, left = os.path.realpath(root), set[str](), Counter[str]()
+    taken, folders = dict[str, list[Path]](), [root]
+    while folders:
+        folder, inside = folders.pop(), list[Path]()
+        if (real := os.path.realpath(folder)) in seen:  # links elsewhere may lead in a loop
+            left["linked twice"] += 1
+            continue
+        seen.add(real)
         for one in sorted(one for one in folder.iterdir() if one.name not in _SILENT):
+            of_class = one.relative_to(root).parts[0]
             if _hidden(one.name):
                 left["hidden"] += 1
             elif one.is_symlink() and Path(os.path.realpath(one)).is_relative_to(base):
                 left["linked within the folder"] += 1
-            else:
-                yield one
-
-    def images(folder: Path) -> Iterator[Path]:
-        if (real := os.path.realpath(folder)) in seen:  # links elsewhere may lead in a loop
-            left["linked twice"] += 1
-            return
-        seen.add(real)
-        for one in kept(folder):
-            if one.is_dir():
-                yield from images(one)
+            elif one.is_dir():
+                inside.append(one)
+                taken.setdefault(of_class, [])
+            elif folder == root:
+                left["beside the class folders"] += 1
             elif (suffix := one.suffix.lower()) in readable:
-                yield one
+                taken[of_class].append(one)
             else:
                 left[f"*{suffix}" if suffix else "without a suffix"] += 1
-
-    taken = dict[str, list[Path]]()
-    for one in kept(root):
-        if one.is_dir():
-            taken[one.name] = sorted(images(one), key=lambda file: (str(file.parent), file.name))
-        else:
-            left["beside the class folders"] += 1
+        folders += reversed(inside)  # a folder, all that is in it, then the next
     said = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
     if (empty := [name for name, files in taken.items() if not files]) or not taken:
         what = f"no image in {empty[:10]}" if empty else "there is none"
         what += f" (left out: {said})" if said else ""
         raise ValueError(f"{root} should hold one folder of images per class: {what}")
-    files = [file for some in taken.values() for file in some]
+    files = [file for some in taken.values() for file in sorted(some, key=os.path.split)]
     if said:
         warnings.warn(f"{root}: {len(files)} images taken; left out: {said}", stacklevel=2)
     try:

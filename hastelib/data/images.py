@@ -166,8 +166,7 @@ def opened(file: dict[str, Any]) -> Image.Image:
         ValueError: more pixels than Pillow's ``MAX_IMAGE_PIXELS``, or long and thin.
     """
     content = Path(file["path"]).read_bytes() if file["bytes"] is None else file["bytes"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
         try:
             image = Image.open(io.BytesIO(content))
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

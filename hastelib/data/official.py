@@ -12,25 +12,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import datasets
 import numpy as np
+import torch
 import torchvision.datasets as tv
 import yaml
 from filelock import FileLock
 from PIL import Image
 from pydantic import Field, field_validator
 from scipy.io import loadmat
+from tqdm import tqdm
 
+from hastelib import code
 from hastelib.data.base import SPLITS, MissingDataError, Spec, Split, Splits, Strict, data_folder
-from hastelib.data.images import table
+from hastelib.data.images import encoded, table
 from hastelib.data.published import Parquet, Published, Texts
-from hastelib.data.scenes import IGNORE, decoded
+from hastelib.data.scenes import IGNORE, present
 from hastelib.download import DownloadError, fetch, unpack
-from hastelib.store import Store
+from hastelib.store import Kept, Store, key
 
-Rows = dict[Split, list[tuple[Any, Any]]]
-"""The image files of each split, with their labels or their mask files."""
-Found = tuple[list[str], Rows]
-"""The names of the classes, and the rows."""
+Found = tuple[list[str], dict[Split, list[tuple[Any, Any]]]]
+"""The classes' names; the image files of each split, with their labels or their mask files."""
 
 
 class File(Strict):
@@ -132,6 +134,34 @@ def _of_camvid(names: list[str], split: Split) -> list[str]:
     test = {*dusk[len(dusk) // 2 :], *(name for name in names if name.startswith("Seq05VD_"))}
     validation = {f"0016E5_{number:05}" for number in range(7959, 8160)}
     return [n for n in names if (n in test) == (split == "test") and n not in validation]
+
+
+def _decoded(
+    of: Scenes, pairs: Sequence[tuple[Path, Path]], store: Store, name: str
+) -> datasets.Dataset:
+    """The split of these images and mask files, decoded once: of a large set that takes minutes."""
+
+    def make() -> Kept:
+        files, classes = {}, []
+        for row, (image, path) in enumerate(tqdm(pairs, f"decoding masks of {name}", leave=False)):
+            try:
+                with Image.open(path) as file, Image.open(image) as picture:
+                    if file.size != picture.size:
+                        told = f"it has size {file.size}, its image {image} {picture.size}"
+                        raise ValueError(told)
+                    mask = of.decode(file)
+            except (OSError, SyntaxError, ValueError) as error:
+                raise ValueError(f"cannot read {path} ({error}); fetch the set again") from error
+            content = bytearray(encoded(mask, "PNG"))
+            files[str(row)] = torch.frombuffer(content, dtype=torch.uint8)
+            classes.append(present(mask))
+        return files, {"present": classes}
+
+    states = [(str(path), path.stat()) for _, path in pairs]
+    masks = [[path, state.st_size, state.st_mtime_ns] for path, state in states]
+    files, notes = store.get("masks", key(masks=masks, code=code.of(of.decode)), make)
+    packed = [files[str(row)].numpy().tobytes() for row in range(len(pairs))]
+    return table([image for image, _ in pairs], notes["present"], [*of.values], packed)
 
 
 # --- images --------------------------------------------------------------------------------------
@@ -253,15 +283,14 @@ class Set(Strict):
         """The names of the classes and the rows, whose files are all there, as they lie there."""
         if isinstance(self.read, Scenes):
             names = [*self.read.values]
-            rows: Rows = {split: self.read.pairs(root, split) for split in SPLITS}
+            rows = {split: self.read.pairs(root, split) for split in SPLITS}
         else:
             names, rows = READERS[str(self.read)](root)
         for split, some in rows.items():
             if not some:
                 raise LookupError(f"the {split} split has no images")
             for what, files in zip(("images", "masks"), zip(*some, strict=True), strict=True):
-                gone = [x for x in files if not isinstance(x, int) and not Path(x).is_file()]
-                if gone:
+                if gone := [x for x in files if not isinstance(x, int) and not Path(x).is_file()]:
                     part = f"{len(gone)} of {len(some)} {what} of the {split} split"
                     raise LookupError(f"{part} are missing, the first is {gone[0]}")
         return names, rows
@@ -314,7 +343,7 @@ class Official(Spec):
         found: Splits = {}
         for split, some in rows.items():
             if isinstance(of.read, Scenes):
-                found[split] = decoded(some, names, of.read.decode, store, f"{self.name} {split}")
+                found[split] = _decoded(of.read, some, store, f"{self.name} {split}")
             else:
                 found[split] = table([x for x, _ in some], [y for _, y in some], names)
         count, whole = sum(map(len, found.values())), (of.train or 0) + (of.test or 0)

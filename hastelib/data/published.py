@@ -57,11 +57,7 @@ class Published(base.Spec):
             for split, data in found.items():
                 labels = np.searchsorted(values, data["label"][:])
                 found[split] = base.relabelled(data, labels, [*map(str, values)])
-        return {split: self.finished(data, split) for split, data in found.items()}
-
-    def finished(self, data: datasets.Dataset, split: Split) -> datasets.Dataset:
-        """The rows of a split that are used."""
-        return data
+        return found
 
     def _rows(self, split: Split) -> datasets.Dataset:
         try:
@@ -119,8 +115,11 @@ class Texts(Published):
     most_test: int | None = Field(default=None, gt=1)
     content = "text"
 
-    def finished(self, data: datasets.Dataset, split: Split) -> datasets.Dataset:
+    def load(self, store: Store) -> Splits:
         """At most so many rows, the classes in their proportions, in the order of the file."""
+        return {split: self._capped(data, split) for split, data in super().load(store).items()}
+
+    def _capped(self, data: datasets.Dataset, split: Split) -> datasets.Dataset:
         if (kind := str(data.features["text"].dtype)) not in ("string", "large_string"):
             place = f"column {self.text!r} of the {split} split"
             raise ValueError(f"{self.train}: expected texts in {place}, got {kind}")
@@ -171,8 +170,7 @@ class Masks(base.Spec):
                 what = f"the mask holds {odd}, but there are {len(self.names)} names"
                 raise ValueError(f"{where}: {what}; name them, or list them under ignore")
             masks.append(values.astype(np.uint8))
-        images = data.cast_column("image", datasets.Image(decode=False))["image"]
-        return table(images, map(present, masks), self.names, masks)
+        return table(base.undecoded(data)["image"], map(present, masks), self.names, masks)
 
 
 def matching(path: str) -> list[Path]:

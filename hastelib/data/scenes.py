@@ -1,4 +1,4 @@
-"""Scenes with a mask, from files of images and masks; and as batches.
+"""Scenes with a mask, as batches.
 
 A ``mask`` has one channel, the index of each pixel's class, 255 where it has none.
 """
@@ -6,8 +6,7 @@ A ``mask`` has one channel, the index of each pixel's class, 255 where it has no
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import datasets
 import numpy as np
@@ -18,9 +17,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tvf
 from tqdm import tqdm
 
-from hastelib import code
-from hastelib.data.images import Images, encoded, rgb, table
-from hastelib.store import Kept, Store, key
+from hastelib.data.images import Images, rgb
 
 IGNORE = 255
 """The value of a mask where a pixel has no class."""
@@ -31,42 +28,9 @@ STEP = 8
 """Heights and widths are multiples of this."""
 
 
-def decoded(
-    pairs: Sequence[tuple[Path, Path]],
-    names: Sequence[str],
-    decode: Callable[[Image.Image], np.ndarray],
-    store: Store,
-    name: str,
-) -> datasets.Dataset:
-    """The split of these images and mask files, decoded once: of a large set that takes minutes."""
-
-    def make() -> Kept:
-        files, classes = {}, []
-        for row, (image, path) in enumerate(tqdm(pairs, f"decoding masks of {name}", leave=False)):
-            try:
-                with Image.open(path) as file, Image.open(image) as picture:
-                    if file.size != picture.size:
-                        told = f"it has size {file.size}, its image {image} {picture.size}"
-                        raise ValueError(told)
-                    mask = decode(file)
-            except (OSError, SyntaxError, ValueError) as error:
-                raise ValueError(f"cannot read {path} ({error}); fetch the set again") from error
-            content = bytearray(encoded(mask, "PNG"))
-            files[str(row)] = torch.frombuffer(content, dtype=torch.uint8)
-            classes.append(present(mask))
-        return files, {"present": classes}
-
-    states = [(str(path), path.stat()) for _, path in pairs]
-    masks = [[path, state.st_size, state.st_mtime_ns] for path, state in states]
-    files, notes = store.get("masks", key(masks=masks, code=code.of(decode)), make)
-    packed = [files[str(row)].numpy().tobytes() for row in range(len(pairs))]
-    return table([image for image, _ in pairs], notes["present"], names, packed)
-
-
 def present(mask: np.ndarray) -> list[int]:
     """The classes in a mask, ascending."""
-    found: list[int] = np.unique(mask[mask != IGNORE]).tolist()
-    return found
+    return np.unique(mask[mask != IGNORE]).tolist()
 
 
 def _fitted(image: Image.Image, shape: tuple[int, int], mode: InterpolationMode) -> Tensor:
