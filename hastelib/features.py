@@ -286,15 +286,13 @@ def features(
             sample, outputs that are not finite, names that the module does not have.
     """
     checks.choice("pool", pool, ("mean", "cls"))
-    if isinstance(batches, DataLoader):
-        in_order("batches", batches)
+    in_order("batches", batches)
     network = hooks.unwrapped(model)
     name, collected, read = type(network).__name__, _Collected(), None
     with _borrowed(network, device or default_device()) as (place, kind), torch.inference_mode():
 
         def wanted(x: Tensor) -> Tensor:
-            x = x.to(place, non_blocking=True)
-            return x.to(kind) if x.is_floating_point() else x
+            return x.to(place, kind if x.is_floating_point() else x.dtype, non_blocking=True)
 
         for batch in tqdm(batches, unit="batch", desc=name):
             inputs, labels = parted(batch)
@@ -311,10 +309,10 @@ def features(
     return collected.features(read.layers)
 
 
-def in_order(name: str, loader: DataLoader) -> None:
-    """Refuse a loader that shuffles: the order is the samples' identity."""
-    if not isinstance(loader.sampler, SequentialSampler):
-        got = f"a DataLoader with a {type(loader.sampler).__name__}; build it with shuffle=False"
+def in_order(name: str, batches: Any) -> None:
+    """Refuse a ``DataLoader`` that shuffles: the order is the samples' identity."""
+    if isinstance(batches, DataLoader) and not isinstance(batches.sampler, SequentialSampler):
+        got = f"a DataLoader with a {type(batches.sampler).__name__}; build it with shuffle=False"
         raise refuse(name, "samples in their order", got)
 
 
