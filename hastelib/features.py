@@ -202,19 +202,15 @@ class _Collected:
             several[:] = [several[-1][:0]]  # its type and width
         self.bytes = 0
 
-    def _whole(self, name: str) -> Tensor:
-        if not self.files:
-            return torch.cat(self.parts[name])
-        (empty,) = self.parts[name]
-        with self.files[name] as file:  # the mapping outlives it
-            mapped = np.memmap(file, empty.numpy().dtype, "c")
-        return torch.from_numpy(mapped).view(-1, *empty.shape[1:])
-
     def features(self, names: Sequence[str]) -> Features:
         """All rows, with the layers of these names; one that is the embedding shares its memory."""
         if self.files:
             self._spill()
-        found = {name: self._whole(name) for name in self.parts}
+        found = {name: torch.cat(several) for name, several in self.parts.items()}
+        for name, file in self.files.items():  # which hold what is left empty in memory
+            with file:  # the mapping outlives it
+                mapped = np.memmap(file, found[name].numpy().dtype, "c")
+            found[name] = torch.from_numpy(mapped).view(-1, *found[name].shape[1:])
         embedding, layers = found["embedding"], {}
         for name in names:
             x = found[f"layer.{name}"]
