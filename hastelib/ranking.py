@@ -473,8 +473,7 @@ class Ranking:
         column = f"{variant}|{name}"
         if column not in self.samples:
             raise ValueError(f"variant: {name} has no hardness {variant!r}; table() has the reason")
-        about = self.samples.filter(["path", "text", "class"])
-        found = about.assign(hardness=self.samples[column])
+        found = self.samples.filter(["path", "text", "class"]).assign(hardness=self.samples[column])
         return found.sort_values("hardness", ascending=False, kind="stable").head(k)
 
     def plot(self) -> Figure:
@@ -515,8 +514,7 @@ class Ranking:
                 continue
             pair = both.to_numpy().T
             missed = both["accuracy"].max() - both["accuracy"].iloc[both["score"].argmax()]
-            taus, pearsons = stats.weighted_kendall(*pair), stats.pearson(*pair)
-            lines[cell] = *taus, *pearsons, missed, len(both)
+            lines[cell] = *stats.weighted_kendall(*pair), *stats.pearson(*pair), missed, len(both)
         if not lines:
             raise ValueError("accuracies: expected at least two models that have a score")
         return pd.DataFrame(lines, names).T.rename_axis(["metric", "variant"])
