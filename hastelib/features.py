@@ -202,19 +202,15 @@ class _Collected:
             several[:] = [several[-1][:0]]  # its type and width
         self.bytes = 0
 
-    def _whole(self, name: str) -> Tensor:
-        if not self.files:
-            return torch.cat(self.parts[name])
-        (empty,) = self.parts[name]
-        with self.files[name] as file:  # the mapping outlives it
-            mapped = np.memmap(file, empty.numpy().dtype, "c")
-        return torch.from_numpy(mapped).view(-1, *empty.shape[1:])
-
     def features(self, names: Sequence[str]) -> Features:
         """All rows, with the layers of these names; one that is the embedding shares its memory."""
         if self.files:
             self._spill()
-        found = {name: self._whole(name) for name in self.parts}
+        found = {name: torch.cat(several) for name, several in self.parts.items()}
+        for name, file in self.files.items():  # which hold what is left empty in memory
+            with file:  # the mapping outlives it
+                mapped = np.memmap(file, found[name].numpy().dtype, "c")
+            found[name] = torch.from_numpy(mapped).view(-1, *found[name].shape[1:])
         embedding, layers = found["embedding"], {}
         for name in names:
             x = found[f"layer.{name}"]
@@ -286,15 +282,13 @@ def features(
             sample, outputs that are not finite, names that the module does not have.
     """
     checks.choice("pool", pool, ("mean", "cls"))
-    if isinstance(batches, DataLoader):
-        in_order("batches", batches)
+    in_order("batches", batches)
     network = hooks.unwrapped(model)
     name, collected, read = type(network).__name__, _Collected(), None
     with _borrowed(network, device or default_device()) as (place, kind), torch.inference_mode():
 
         def wanted(x: Tensor) -> Tensor:
-            x = x.to(place, non_blocking=True)
-            return x.to(kind) if x.is_floating_point() else x
+            return x.to(place, kind if x.is_floating_point() else x.dtype, non_blocking=True)
 
         for batch in tqdm(batches, unit="batch", desc=name):
             inputs, labels = parted(batch)
@@ -311,10 +305,10 @@ def features(
     return collected.features(read.layers)
 
 
-def in_order(name: str, loader: DataLoader) -> None:
-    """Refuse a loader that shuffles: the order is the samples' identity."""
-    if not isinstance(loader.sampler, SequentialSampler):
-        got = f"a DataLoader with a {type(loader.sampler).__name__}; build it with shuffle=False"
+def in_order(name: str, batches: Any) -> None:
+    """Refuse a ``DataLoader`` that shuffles: the order is the samples' identity."""
+    if isinstance(batches, DataLoader) and not isinstance(batches.sampler, SequentialSampler):
+        got = f"a DataLoader with a {type(batches.sampler).__name__}; build it with shuffle=False"
         raise refuse(name, "samples in their order", got)
 
 

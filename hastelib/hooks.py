@@ -14,12 +14,11 @@ import torch
 from torch import Tensor, nn
 
 
-def unwrapped(module: nn.Module) -> nn.Module:
+def unwrapped(module: Any) -> nn.Module:
     """The network itself, where it was compiled or made parallel."""
     parallel = nn.DataParallel | nn.parallel.DistributedDataParallel
     while hasattr(module, "_orig_mod") or isinstance(module, parallel):
-        inner: Any = getattr(module, "_orig_mod", None) or module.module
-        module = inner
+        module = module._orig_mod if hasattr(module, "_orig_mod") else module.module
     if isinstance(module, torch.jit.ScriptModule):
         raise ValueError("model: expected a module that is not scripted; pass the original one")
     return module

@@ -142,7 +142,7 @@ class _Task:
             whole = whole.at(torch.cat(parts).argsort())
         n = len(whole)
         subsets, hard = {("all", 0): torch.arange(n)}, {}
-        missing = [self.missing(["random", *self.hard], leaves)] if leaves else []
+        missing = self.missing(["random", *self.hard], leaves) if leaves else []
         for variant in () if leaves else self.hard:
             try:
                 if variant == "cs":
@@ -152,7 +152,7 @@ class _Task:
                 else:
                     values = hardness.class_agnostic([*whole.layers.values()], signature)
             except ValueError as error:
-                missing.append(self.missing([variant], str(error)))
+                missing += self.missing([variant], str(error))
                 continue
             hard[f"{variant}|{name}"] = values.numpy()
             subsets[variant, 0] = hardness.hardest(values, self.fraction)
@@ -169,13 +169,12 @@ class _Task:
             for metric, (score, reason) in Sample(whole.at(rows)).scores(self.metrics).items()
         ]
         prior = models.prior(model) if isinstance(model, str) else math.nan
-        frame = pd.concat([pd.DataFrame(lines, columns=COLUMNS), *missing])
+        frame = pd.DataFrame(lines + missing, columns=COLUMNS)
         return frame.assign(seconds=time.perf_counter() - start, prior=prior), hard
 
-    def missing(self, variants: Sequence[str], why: str) -> pd.DataFrame:
+    def missing(self, variants: Sequence[str], why: str) -> list[tuple[Any, ...]]:
         """Lines of the frame for what has no score."""
-        lines = [(metric, v, 0, math.nan, 0, why) for v in variants for metric in self.metrics]
-        return pd.DataFrame(lines, columns=COLUMNS)
+        return [(metric, v, 0, math.nan, 0, why) for v in variants for metric in self.metrics]
 
     def open(self, name: str, model: Any) -> Features | models.Source:
         """A model as a source, or its features where they are given; modules are not changed."""
@@ -326,7 +325,7 @@ def rank(
     table = isinstance(data, datasets.Dataset)
     asked = tuple(metrics), tuple(hard), fraction, batch_size, device, seed
     task = _Task(data, y, fingerprint(data) if table and cache else "", *asked)
-    order = _order(y, seed)[:max_samples] if max_samples or budget else torch.arange(len(y))
+    order = _order(y, seed)[:max_samples]
     steps = [len(order)]
     while budget and len(named) > 1 and steps[0] > LEAST * len(order) + 1:
         steps.insert(0, math.ceil(steps[0] / 2))
@@ -344,7 +343,7 @@ def rank(
         for name in left:
             if name in errors:
                 nothing = task.missing(["all", "random", *hard], errors[name])
-                frame = nothing.assign(seconds=math.nan, prior=math.nan)
+                frame = pd.DataFrame(nothing, columns=COLUMNS).assign(seconds=np.nan, prior=np.nan)
             else:
                 frame, found = results[name]
                 hardnesses |= found
@@ -474,8 +473,7 @@ class Ranking:
         column = f"{variant}|{name}"
         if column not in self.samples:
             raise ValueError(f"variant: {name} has no hardness {variant!r}; table() has the reason")
-        about = [c for c in ("path", "text", "class") if c in self.samples]
-        found = self.samples[about].assign(hardness=self.samples[column])
+        found = self.samples.filter(["path", "text", "class"]).assign(hardness=self.samples[column])
         return found.sort_values("hardness", ascending=False, kind="stable").head(k)
 
     def plot(self) -> Figure:
@@ -516,11 +514,10 @@ class Ranking:
                 continue
             pair = both.to_numpy().T
             missed = both["accuracy"].max() - both["accuracy"].iloc[both["score"].argmax()]
-            told = *stats.weighted_kendall(*pair), *stats.pearson(*pair), missed, len(both)
-            lines[cell] = dict(zip(names, told, strict=True))
+            lines[cell] = *stats.weighted_kendall(*pair), *stats.pearson(*pair), missed, len(both)
         if not lines:
             raise ValueError("accuracies: expected at least two models that have a score")
-        return pd.DataFrame(lines).T.rename_axis(["metric", "variant"])
+        return pd.DataFrame(lines, names).T.rename_axis(["metric", "variant"])
 
     def save(self, path: str | Path) -> None:
         """Write the ranking as JSON; :meth:`load` reads it."""
