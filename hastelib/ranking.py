@@ -290,8 +290,8 @@ def rank(
         prior: model -> what is known of it beforehand; where there is none, the published accuracy
             of torchvision's and timm's models on ImageNet.
         max_samples: a stratified sample of so many.
-        budget: ``halving``: every model on an eighth of the samples, the better half and one more
-            on a quarter, and so on to all of them.
+        budget: ``halving``: every model on an eighth of the samples, the better two thirds on a
+            quarter, and so on to all of them.
         batch_size: samples at a time.
         device: where networks run; a GPU where there is one.
         seed: of what is drawn at random.
@@ -352,8 +352,7 @@ def rank(
             frames[name] = frame.assign(round=round_)
         scores = pd.Series({name: frames[name]["score"].iloc[0] for name in left}, dtype=float)
         better = scores.drop([*errors]).sort_values(ascending=False, kind="stable").index
-        leaving = max(1, len(left) // 2 - 1)  # half less one: the first places are often close
-        left = [*better[: max(1, len(left) - leaving)]]
+        left = [*better[: max(1, round(2 / 3 * len(left)))]]  # the first places are often close
     frame = pd.concat(frames, names=["model"]).reset_index("model")
     frame["prior"] = frame["model"].map(prior or {}).astype(float).fillna(frame["prior"])
     halves = frame["variant"] == "half"
