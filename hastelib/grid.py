@@ -8,6 +8,7 @@ target ``greek#3`` is random subset 3 of the classes of ``greek``.
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import math
 import re
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import datasets
 import numpy as np
@@ -43,6 +44,7 @@ from hastelib.records import SCHEMA, check
 from hastelib.store import Kept, Store, digest, key
 from hastelib.suites import Recipe, Suite, one_of
 
+P = ParamSpec("P")
 T = TypeVar("T")
 MEMORY = 2 << 30
 """Bytes that a grid holds in memory; the rest is read or made again."""
@@ -107,6 +109,22 @@ MAKERS: dict[str, Callable[..., Any]] = {
 """What makes the entries of a kind: their keys hold the hash of its code."""
 
 
+def _remembered(method: Callable[Concatenate[Grid, P], T]) -> Callable[Concatenate[Grid, P], T]:
+    """A method whose results stay in the memory of its grid; ``by`` is the suite's for None."""
+    parameters = inspect.signature(method)
+
+    @functools.wraps(method)
+    def kept(grid: Grid, /, *given: P.args, **named: P.kwargs) -> T:
+        told = parameters.bind(grid, *given, **named)
+        told.apply_defaults()
+        if told.arguments.get("by", "") is None:
+            told.arguments["by"] = grid.suite.hardness.source
+        what = (method.__name__, *told.args[1:])
+        return grid._once(what, lambda: method(grid, *given, **named))
+
+    return kept
+
+
 class Grid:
     """The sources and targets of a suite, and all that is computed from them.
 
@@ -157,29 +175,26 @@ class Grid:
                 over -= self._sizes.pop(other)
         return found
 
+    @_remembered
     def source(self, name: str) -> models.Source:
         """A source of the suite (or any other), loaded or trained once."""
         base, target = taught_on(name)
+        if target is None:  # a network of yours sees what it wants
+            return models.load(name, None if name in models.SOURCES else self.suite.size)
+        network, recipe = self.source(base), self.suite.pretraining
+        entry = self.outcome_entry(network, target, 0, recipe)
 
-        def make() -> models.Source:
-            if target is None:  # a network of yours sees what it wants
-                return models.load(name, None if name in models.SOURCES else self.suite.size)
-            network, recipe = self.source(base), self.suite.pretraining
-            entry = self.outcome_entry(network, target, 0, recipe)
+        def train() -> Kept:
+            kept, module = self._finetuned(network, target, 0, recipe, entry)
+            self.store.write("accuracies", entry, *kept)  # it is an outcome too
+            return module.state_dict(), kept[1]
 
-            def train() -> Kept:
-                kept, module = self._finetuned(network, target, 0, recipe, entry)
-                self.store.write("accuracies", entry, *kept)  # it is an outcome too
-                return module.state_dict(), kept[1]
-
-            state = self.store.get("weights", entry, train)[0]
-            self.store.drop("checkpoints", entry)
-            with torch.random.fork_rng(devices=[]):  # the new head is overwritten
-                module = network.with_classes(len(class_names(self.data(target)["train"])))
-            module.load_state_dict(state)
-            return network.retrained(name, module)
-
-        return self._once(("source", name), make)
+        state = self.store.get("weights", entry, train)[0]
+        self.store.drop("checkpoints", entry)
+        with torch.random.fork_rng(devices=[]):  # the new head is overwritten
+            module = network.with_classes(len(class_names(self.data(target)["train"])))
+        module.load_state_dict(state)
+        return network.retrained(name, module)
 
     def trained(self, source: str) -> bool:
         """Whether loading the source trains nothing."""
@@ -189,45 +204,38 @@ class Grid:
         entry = self.outcome_entry(self.source(base), taught, 0, self.suite.pretraining)
         return self.store.has("weights", entry)
 
+    @_remembered
     def data(self, target: str | None) -> datasets.DatasetDict:
         """The splits of a target; of the source data for None."""
         name, part = self._part(target)
         spec = self.suite.source_data if name is None else self.suite.target(name)
+        if part:
+            return subset(self.data(name), *part)
+        if spec is None:
+            raise MissingDataError(
+                f"suite {self.suite.name} names no source_data; add them to its file, or use "
+                "sources that are trained on a target (a@b+target)"
+            )
+        found = load(spec, self.store, whole=name is None)
+        if name is None and (share := self.suite.source_share) < 1:
+            options = {"train_size": share, "stratify_by_column": "label", "seed": 0}
+            found["train"] = found["train"].train_test_split(**options)["train"]
+        return found
 
-        def make() -> datasets.DatasetDict:
-            if part:
-                return subset(self.data(name), *part)
-            if spec is None:
-                raise MissingDataError(
-                    f"suite {self.suite.name} names no source_data; add them to its file, or use "
-                    "sources that are trained on a target (a@b+target)"
-                )
-            found = load(spec, self.store, whole=name is None)
-            if name is None and (share := self.suite.source_share) < 1:
-                options = {"train_size": share, "stratify_by_column": "label", "seed": 0}
-                found["train"] = found["train"].train_test_split(**options)["train"]
-            return found
-
-        return self._once(("data", target), make)
-
+    @_remembered
     def _part(self, target: str | None) -> tuple[str | None, Any]:
         """The whole of a target; of a class subset its classes and its rows in each split, too."""
         name, which = (None, None) if target is None else of_classes(target)
-        if which is None:
-            return name, None
-        return name, self._once(("part", target), lambda: subset_rows(self.data(name), which))
+        return name, None if which is None else subset_rows(self.data(name), which)
 
+    @_remembered
     def fingerprint(self, target: str | None, split: Split) -> str:
         """The content hash of a split; of a class subset that of the whole and of its rows."""
         name, part = self._part(target)
-
-        def make() -> str:
-            if not part:
-                return fingerprint(self.data(target)[split])
-            whole, (kept, rows) = self.fingerprint(name, split), part
-            return key(whole=whole, classes=kept, rows=digest({"": torch.from_numpy(rows[split])}))
-
-        return self._once(("fingerprint", target, split), make)
+        if not part:
+            return fingerprint(self.data(target)[split])
+        whole, (kept, rows) = self.fingerprint(name, split), part
+        return key(whole=whole, classes=kept, rows=digest({"": torch.from_numpy(rows[split])}))
 
     def read(self, target: str | None, split: Split, network: models.Source) -> Batches:
         """A split as a network sees it, decoded once for all networks that see the same."""
@@ -270,6 +278,7 @@ class Grid:
             code=code.of(MAKERS["features"]),
         )
 
+    @_remembered
     def features(self, source: str, target: str | None, split: Split = "train") -> Features:
         """What a source makes of a target's split; of the source data's for None."""
         (name, part), network = self._part(target), self.source(source)
@@ -280,16 +289,14 @@ class Grid:
                 found, speed = extract(network, samples, precision=self.suite.recipe.precision)
             return found.arrays(), {"images_per_second": round(speed, 1)}
 
-        def find() -> Features:
-            if part:  # rows of the whole
-                kept, rows = part
-                found = self.features(source, name, split).at(torch.from_numpy(rows[split]))
-                return replace(found, labels=torch.searchsorted(torch.tensor(kept), found.labels))
-            entry = self.features_entry(network, target, split)
-            return Features.of(self.store.get("features", entry, make)[0])
+        if part:  # rows of the whole
+            kept, rows = part
+            found = self.features(source, name, split).at(torch.from_numpy(rows[split]))
+            return replace(found, labels=torch.searchsorted(torch.tensor(kept), found.labels))
+        entry = self.features_entry(network, target, split)
+        return Features.of(self.store.get("features", entry, make)[0])
 
-        return self._once(("features", source, target, split), find)
-
+    @_remembered
     def signature(self, by: str | None = None) -> hardness.Signature:
         """The signature of a network's own source data, their train split; its notes say of what.
 
@@ -311,43 +318,38 @@ class Grid:
                 found = signature(network, samples, precision=self.suite.recipe.precision)
             return found.arrays(), notes | {"data": self.fingerprint(data, "train")}
 
-        def find() -> hardness.Signature:
-            for path in signature_paths(name) if data is None else ():
-                file = hardness.Signature.load(path)
-                of_what = {"network": "another", "weights": "?"} | file.notes
-                if of_what["weights"] != network.fingerprint:
-                    raise ValueError(
-                        f"{path}: expected the signature of {name} (weights "
-                        f"{network.fingerprint[:12]}), got that of {of_what['network']} "
-                        f"({of_what['weights'][:12]}); remove the file, or write it anew"
-                    )
-                if file.notes.get("preprocessing") == notes["preprocessing"]:
-                    return file
-            try:
-                made = code.of(MAKERS["signatures"])
-                entry = key(features=self.features_entry(network, data), code=made)
-                arrays, about = self.store.get("signatures", entry, make)
-            except MissingDataError as error:
-                raise MissingDataError(
-                    f"no signature of {name}: no file signatures/{name}.safetensors in "
-                    f"{suites.folder().parent} or {data_folder()}, and {error}"
-                ) from error
-            return replace(hardness.Signature.of(arrays), notes=about)
+        for path in signature_paths(name) if data is None else ():
+            file = hardness.Signature.load(path)
+            of_what = {"network": "another", "weights": "?"} | file.notes
+            if of_what["weights"] != network.fingerprint:
+                raise ValueError(
+                    f"{path}: expected the signature of {name} (weights "
+                    f"{network.fingerprint[:12]}), got that of {of_what['network']} "
+                    f"({of_what['weights'][:12]}); remove the file, or write it anew"
+                )
+            if file.notes.get("preprocessing") == notes["preprocessing"]:
+                return file
+        try:
+            made = code.of(MAKERS["signatures"])
+            entry = key(features=self.features_entry(network, data), code=made)
+            arrays, about = self.store.get("signatures", entry, make)
+        except MissingDataError as error:
+            raise MissingDataError(
+                f"no signature of {name}: no file signatures/{name}.safetensors in "
+                f"{suites.folder().parent} or {data_folder()}, and {error}"
+            ) from error
+        return replace(hardness.Signature.of(arrays), notes=about)
 
-        return self._once(("signature", name), find)
-
+    @_remembered
     def unsigned(self, by: str | None = None) -> str:
         """Why a network has no class-agnostic hardness here; empty where it has."""
+        try:
+            self.signature(by)
+        except MissingDataError as error:
+            return str(error)
+        return ""
 
-        def why() -> str:
-            try:
-                self.signature(by)
-            except MissingDataError as error:
-                return str(error)
-            return ""
-
-        return self._once(("unsigned", by or self.suite.hardness.source), why)
-
+    @_remembered
     def hardness(
         self, target: str, split: Split = "train", by: str | None = None
     ) -> dict[str, Tensor]:
@@ -357,39 +359,32 @@ class Grid:
         neither is there without a signature (:meth:`unsigned` says why).
         """
         name = by or self.suite.hardness.source
+        features, found = self.features(name, target, split), {}
+        if not self.unsigned(name):
+            layers, signature = list(features.layers.values()), self.signature(name)
+            found["ca"] = hardness.class_agnostic(layers, signature)
+            found["dot"] = hardness.class_agnostic(layers, signature, "dot")
+        if features.sample is None:
+            found["cs"] = hardness.class_specific(
+                features.embedding, features.labels, self.suite.hardness.covariance
+            )
+        return found
 
-        def make() -> dict[str, Tensor]:
-            features, found = self.features(name, target, split), {}
-            if not self.unsigned(name):
-                layers, signature = list(features.layers.values()), self.signature(name)
-                found["ca"] = hardness.class_agnostic(layers, signature)
-                found["dot"] = hardness.class_agnostic(layers, signature, "dot")
-            if features.sample is None:
-                found["cs"] = hardness.class_specific(
-                    features.embedding, features.labels, self.suite.hardness.covariance
-                )
-            return found
-
-        return self._once(("hardness", target, split, name), make)
-
+    @_remembered
     def subsets(self, target: str, by: str | None = None) -> list[Subset]:
         """The rows to score: all, as many as are hard at random (of each draw), the hard ones."""
         settings = self.suite.hardness
         name = by or settings.source
         told = {"ca": ("ca", "cosine"), "dot": ("ca", "dot"), "cs": ("cs", "")}
-
-        def make() -> list[Subset]:
-            n, fraction = len(self.features(name, target)), settings.fraction
-            found = [Subset("all", torch.arange(n))]
-            for draw in range(settings.draws):
-                order = torch.randperm(n, generator=torch.Generator().manual_seed(draw))
-                found.append(Subset("random", order[: math.ceil(fraction * n - 1e-9)], draw=draw))
-            for kind, values in self.hardness(target, by=name).items():
-                variant, similarity = told[kind]
-                found.append(Subset(variant, hardness.hardest(values, fraction), similarity))
-            return found
-
-        return self._once(("subsets", target, name), make)
+        n, fraction = len(self.features(name, target)), settings.fraction
+        found = [Subset("all", torch.arange(n))]
+        for draw in range(settings.draws):
+            order = torch.randperm(n, generator=torch.Generator().manual_seed(draw))
+            found.append(Subset("random", order[: math.ceil(fraction * n - 1e-9)], draw=draw))
+        for kind, values in self.hardness(target, by=name).items():
+            variant, similarity = told[kind]
+            found.append(Subset(variant, hardness.hardest(values, fraction), similarity))
+        return found
 
     def _score_entries(
         self, source: str, target: str, names: Sequence[str], by: str | None
@@ -456,20 +451,17 @@ class Grid:
         notes = {"accuracy": made.accuracy, "provenance": made.provenance}
         return ({"probs": made.probs, "labels": made.labels}, notes), made.module
 
+    @_remembered
     def outcome(
         self, source: str, target: str, seed: int, recipe: Recipe | None = None
     ) -> finetune.Outcome:
         """What fine-tuning the source on the target leads to, by the suite's recipe for None."""
         network = self.source(source)
         entry = self.outcome_entry(network, target, seed, recipe)
-
-        def read() -> finetune.Outcome:
-            tuned = functools.partial(self._finetuned, network, target, seed, recipe, entry)
-            arrays, notes = self.store.get("accuracies", entry, lambda: tuned()[0])
-            self.store.drop("checkpoints", entry)  # not before the outcome is kept
-            return finetune.Outcome(probs=arrays["probs"], labels=arrays["labels"], **notes)
-
-        return self._once(("outcome", entry), read)
+        tuned = functools.partial(self._finetuned, network, target, seed, recipe, entry)
+        arrays, notes = self.store.get("accuracies", entry, lambda: tuned()[0])
+        self.store.drop("checkpoints", entry)  # not before the outcome is kept
+        return finetune.Outcome(probs=arrays["probs"], labels=arrays["labels"], **notes)
 
     def jobs(
         self,
