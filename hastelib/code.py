@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterable
 from importlib import metadata
 from importlib.util import find_spec
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -144,7 +144,8 @@ def _read(thing: Any) -> tuple[str, list[Any]]:
             return type(thing).__qualname__, []
     if isinstance(thing, FunctionType):
         text, reached = _code(thing.__code__, thing.__globals__)
-        cells = [*map(_content, thing.__closure__ or ())]
+        empty = CellType()  # not filled yet
+        cells = [None if c == empty else c.cell_contents for c in thing.__closure__ or ()]
         return text, [*reached, cells, thing.__defaults__, thing.__kwdefaults__]
     if isinstance(thing, ModuleType):
         return "module", [part for name, part in sorted(vars(thing).items()) if name[:2] != "__"]
@@ -156,13 +157,6 @@ def _read(thing: Any) -> tuple[str, list[Any]]:
         }
         return f"class {[*parts]}", [*thing.__bases__, *parts.values()]
     return "instance", [type(thing), getattr(thing, "__dict__", str(thing))]
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not filled yet
-        return None
 
 
 def _code(code: CodeType, names: dict[str, Any]) -> tuple[str, list[Any]]:

@@ -8,6 +8,7 @@ target ``greek#3`` is random subset 3 of the classes of ``greek``.
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import math
 import re
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import datasets
 import numpy as np
@@ -43,6 +44,7 @@ from hastelib.records import SCHEMA, check
 from hastelib.store import Kept, Store, digest, key
 from hastelib.suites import Recipe, Suite, one_of
 
+P = ParamSpec("P")
 T = TypeVar("T")
 MEMORY = 2 << 30
 """Bytes that a grid holds in memory; the rest is read or made again."""
@@ -107,6 +109,22 @@ MAKERS: dict[str, Callable[..., Any]] = {
 """What makes the entries of a kind: their keys hold the hash of its code."""
 
 
+def _remembered(method: Callable[Concatenate[Grid, P], T]) -> Callable[Concatenate[Grid, P], T]:
+    """A method whose results stay in the memory of its grid; ``by`` is the suite's for None."""
+    parameters = inspect.signature(method)
+
+    @functools.wraps(method)
+    def kept(grid: Grid, /, *given: P.args, **named: P.kwargs) -> T:
+        told = parameters.bind(grid, *given, **named)
+        told.apply_defaults()
+        if told.arguments.get("by", "") is None:
+            told.arguments["by"] = grid.suite.hardness.source
+        what = (method.__name__, *told.args[1:])
+        return grid._once(what, lambda: method(grid, *given, **named))
+
+    return kept
+
+
 class Grid:
     """The sources and targets of a suite, and all that is computed from them.
 
@@ -129,6 +147,9 @@ class Grid:
         for name in (*suite.sources, suite.hardness.source):
             self.check(name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _there, (self.suite.model_dump_json(), str(self.store.folder))
+
     def check(self, source: str) -> None:
         """Refuse a misspelt source now, not an hour later: ``ValueError`` lists the choices."""
         base, taught = taught_on(source)
@@ -144,10 +165,9 @@ class Grid:
             self._memory[what] = self._memory.pop(what)  # the last that was used stands last
             return self._memory[what]
         self._memory[what] = found = make()
-        self._sizes[what] = _bytes(found)
-        for other in [*self._memory][:-1]:
-            if other[0] == "split":  # it is decoded when it is first used
-                self._sizes[other] = _bytes(self._memory[other])
+        for other, kept in self._memory.items():
+            if other not in self._sizes or other[0] == "split":  # decoded when it is first used
+                self._sizes[other] = _bytes(kept)
         over = sum(self._sizes.values()) - MEMORY
         for other in [*self._memory][:-1]:
             if over > 0 and self._sizes[other]:
@@ -155,29 +175,26 @@ class Grid:
                 over -= self._sizes.pop(other)
         return found
 
+    @_remembered
     def source(self, name: str) -> models.Source:
         """A source of the suite (or any other), loaded or trained once."""
         base, target = taught_on(name)
+        if target is None:  # a network of yours sees what it wants
+            return models.load(name, None if name in models.SOURCES else self.suite.size)
+        network, recipe = self.source(base), self.suite.pretraining
+        entry = self.outcome_entry(network, target, 0, recipe)
 
-        def make() -> models.Source:
-            if target is None:  # a network of yours sees what it wants
-                return models.load(name, None if name in models.SOURCES else self.suite.size)
-            network, recipe = self.source(base), self.suite.pretraining
-            entry = self.outcome_entry(network, target, 0, recipe)
+        def train() -> Kept:
+            kept, module = self._finetuned(network, target, 0, recipe, entry)
+            self.store.write("accuracies", entry, *kept)  # it is an outcome too
+            return module.state_dict(), kept[1]
 
-            def train() -> Kept:
-                kept, module = self._finetuned(network, target, 0, recipe, entry)
-                self.store.write("accuracies", entry, *kept)  # it is an outcome too
-                return module.state_dict(), kept[1]
-
-            state = self.store.get("weights", entry, train)[0]
-            self.store.drop("checkpoints", entry)
-            with torch.random.fork_rng(devices=[]):  # the new head is overwritten
-                module = network.with_classes(len(class_names(self.data(target)["train"])))
-            module.load_state_dict(state)
-            return network.retrained(name, module)
-
-        return self._once(("source", name), make)
+        state = self.store.get("weights", entry, train)[0]
+        self.store.drop("checkpoints", entry)
+        with torch.random.fork_rng(devices=[]):  # the new head is overwritten
+            module = network.with_classes(len(class_names(self.data(target)["train"])))
+        module.load_state_dict(state)
+        return network.retrained(name, module)
 
     def trained(self, source: str) -> bool:
         """Whether loading the source trains nothing."""
@@ -187,44 +204,38 @@ class Grid:
         entry = self.outcome_entry(self.source(base), taught, 0, self.suite.pretraining)
         return self.store.has("weights", entry)
 
+    @_remembered
     def data(self, target: str | None) -> datasets.DatasetDict:
         """The splits of a target; of the source data for None."""
-        name, which = (None, None) if target is None else of_classes(target)
+        name, part = self._part(target)
         spec = self.suite.source_data if name is None else self.suite.target(name)
+        if part:
+            return subset(self.data(name), *part)
+        if spec is None:
+            raise MissingDataError(
+                f"suite {self.suite.name} names no source_data; add them to its file, or use "
+                "sources that are trained on a target (a@b+target)"
+            )
+        found = load(spec, self.store, whole=name is None)
+        if name is None and (share := self.suite.source_share) < 1:
+            options = {"train_size": share, "stratify_by_column": "label", "seed": 0}
+            found["train"] = found["train"].train_test_split(**options)["train"]
+        return found
 
-        def make() -> datasets.DatasetDict:
-            if which is not None:
-                return subset(self.data(name), *self._part(name, which))
-            if spec is None:
-                raise MissingDataError(
-                    f"suite {self.suite.name} names no source_data; add them to its file, or use "
-                    "sources that are trained on a target (a@b+target)"
-                )
-            found = load(spec, self.store, whole=name is None)
-            if name is None and (share := self.suite.source_share) < 1:
-                options = {"train_size": share, "stratify_by_column": "label", "seed": 0}
-                found["train"] = found["train"].train_test_split(**options)["train"]
-            return found
+    @_remembered
+    def _part(self, target: str | None) -> tuple[str | None, Any]:
+        """The whole of a target; of a class subset its classes and its rows in each split, too."""
+        name, which = (None, None) if target is None else of_classes(target)
+        return name, None if which is None else subset_rows(self.data(name), which)
 
-        return self._once(("data", target), make)
-
-    def _part(self, target: str | None, which: int) -> tuple[tuple[int, ...], dict[Split, Any]]:
-        """The classes of a class subset, and its rows in each split."""
-        what = ("part", target, which)
-        return self._once(what, lambda: subset_rows(self.data(target), which))
-
+    @_remembered
     def fingerprint(self, target: str | None, split: Split) -> str:
         """The content hash of a split; of a class subset that of the whole and of its rows."""
-        name, which = (None, None) if target is None else of_classes(target)
-
-        def make() -> str:
-            if which is None:
-                return fingerprint(self.data(target)[split])
-            kept, rows = self._part(name, which)
-            whole = self.fingerprint(name, split)
-            return key(whole=whole, classes=kept, rows=digest({"": torch.from_numpy(rows[split])}))
-
-        return self._once(("fingerprint", target, split), make)
+        name, part = self._part(target)
+        if not part:
+            return fingerprint(self.data(target)[split])
+        whole, (kept, rows) = self.fingerprint(name, split), part
+        return key(whole=whole, classes=kept, rows=digest({"": torch.from_numpy(rows[split])}))
 
     def read(self, target: str | None, split: Split, network: models.Source) -> Batches:
         """A split as a network sees it, decoded once for all networks that see the same."""
@@ -236,15 +247,19 @@ class Grid:
 
     def _network(self, source: models.Source) -> dict[str, Any]:
         """The parts of a key that say which network runs, on what, and how it is computed."""
-        made = self._once(
-            ("network", source.name, source.fingerprint),
-            lambda: {
+
+        def make() -> dict[str, str]:
+            transform = source.preprocessing
+            found = {
                 "network": code.of_network(source.module),
-                "source": code.of(type(source), type(source.preprocessing)),
-                **_transform(source.preprocessing),
-            },
-        )
-        return made | {
+                "source": code.of(type(source), type(transform)),
+                "preprocessing": re.sub(" at 0x[0-9a-f]+", "", repr(transform)),
+            }
+            if found["preprocessing"] != repr(transform):  # a place in memory: code is all it has
+                found["transform"] = code.of(transform, *getattr(transform, "transforms", ()))
+            return found
+
+        return self._once(("network", source.name, source.fingerprint), make) | {
             "weights": source.fingerprint,
             "threads": self.suite.recipe.threads,
             "device": torch.device(default_device()).type,
@@ -263,10 +278,10 @@ class Grid:
             code=code.of(MAKERS["features"]),
         )
 
+    @_remembered
     def features(self, source: str, target: str | None, split: Split = "train") -> Features:
         """What a source makes of a target's split; of the source data's for None."""
-        name, which = (None, None) if target is None else of_classes(target)
-        network = self.source(source)
+        (name, part), network = self._part(target), self.source(source)
 
         def make() -> Kept:
             samples = self.read(target, split, network)
@@ -274,16 +289,14 @@ class Grid:
                 found, speed = extract(network, samples, precision=self.suite.recipe.precision)
             return found.arrays(), {"images_per_second": round(speed, 1)}
 
-        def find() -> Features:
-            if which is not None:  # rows of the whole
-                kept, rows = self._part(name, which)
-                found = self.features(source, name, split).at(torch.from_numpy(rows[split]))
-                return replace(found, labels=torch.searchsorted(torch.tensor(kept), found.labels))
-            entry = self.features_entry(network, target, split)
-            return Features.of(self.store.get("features", entry, make)[0])
+        if part:  # rows of the whole
+            kept, rows = part
+            found = self.features(source, name, split).at(torch.from_numpy(rows[split]))
+            return replace(found, labels=torch.searchsorted(torch.tensor(kept), found.labels))
+        entry = self.features_entry(network, target, split)
+        return Features.of(self.store.get("features", entry, make)[0])
 
-        return self._once(("features", source, target, split), find)
-
+    @_remembered
     def signature(self, by: str | None = None) -> hardness.Signature:
         """The signature of a network's own source data, their train split; its notes say of what.
 
@@ -292,7 +305,6 @@ class Grid:
         """
         name = by or self.suite.hardness.source
         network, data = self.source(name), taught_on(name)[1]
-        precision, made = self.suite.recipe.precision, code.of(MAKERS["signatures"])
         notes = {
             "network": network.name,
             "weights": network.fingerprint,
@@ -303,45 +315,41 @@ class Grid:
         def make() -> Kept:
             samples = self.read(data, "train", network)
             with threaded(self.suite.recipe.threads):
-                found = signature(network, samples, precision=precision)
+                found = signature(network, samples, precision=self.suite.recipe.precision)
             return found.arrays(), notes | {"data": self.fingerprint(data, "train")}
 
-        def find() -> hardness.Signature:
-            for path in signature_paths(name) if data is None else ():
-                file = hardness.Signature.load(path)
-                of_what = {"network": "another", "weights": "?"} | file.notes
-                if of_what["weights"] != network.fingerprint:
-                    raise ValueError(
-                        f"{path}: expected the signature of {name} (weights "
-                        f"{network.fingerprint[:12]}), got that of {of_what['network']} "
-                        f"({of_what['weights'][:12]}); remove the file, or write it anew"
-                    )
-                if file.notes.get("preprocessing") == notes["preprocessing"]:
-                    return file
-            try:
-                entry = key(features=self.features_entry(network, data, "train"), code=made)
-                arrays, about = self.store.get("signatures", entry, make)
-            except MissingDataError as error:
-                raise MissingDataError(
-                    f"no signature of {name}: no file signatures/{name}.safetensors in "
-                    f"{suites.folder().parent} or {data_folder()}, and {error}"
-                ) from error
-            return replace(hardness.Signature.of(arrays), notes=about)
+        for path in signature_paths(name) if data is None else ():
+            file = hardness.Signature.load(path)
+            of_what = {"network": "another", "weights": "?"} | file.notes
+            if of_what["weights"] != network.fingerprint:
+                raise ValueError(
+                    f"{path}: expected the signature of {name} (weights "
+                    f"{network.fingerprint[:12]}), got that of {of_what['network']} "
+                    f"({of_what['weights'][:12]}); remove the file, or write it anew"
+                )
+            if file.notes.get("preprocessing") == notes["preprocessing"]:
+                return file
+        try:
+            made = code.of(MAKERS["signatures"])
+            entry = key(features=self.features_entry(network, data), code=made)
+            arrays, about = self.store.get("signatures", entry, make)
+        except MissingDataError as error:
+            raise MissingDataError(
+                f"no signature of {name}: no file signatures/{name}.safetensors in "
+                f"{suites.folder().parent} or {data_folder()}, and {error}"
+            ) from error
+        return replace(hardness.Signature.of(arrays), notes=about)
 
-        return self._once(("signature", name), find)
-
+    @_remembered
     def unsigned(self, by: str | None = None) -> str:
         """Why a network has no class-agnostic hardness here; empty where it has."""
+        try:
+            self.signature(by)
+        except MissingDataError as error:
+            return str(error)
+        return ""
 
-        def why() -> str:
-            try:
-                self.signature(by)
-            except MissingDataError as error:
-                return str(error)
-            return ""
-
-        return self._once(("unsigned", by or self.suite.hardness.source), why)
-
+    @_remembered
     def hardness(
         self, target: str, split: Split = "train", by: str | None = None
     ) -> dict[str, Tensor]:
@@ -351,40 +359,32 @@ class Grid:
         neither is there without a signature (:meth:`unsigned` says why).
         """
         name = by or self.suite.hardness.source
+        features, found = self.features(name, target, split), {}
+        if not self.unsigned(name):
+            layers, signature = list(features.layers.values()), self.signature(name)
+            found["ca"] = hardness.class_agnostic(layers, signature)
+            found["dot"] = hardness.class_agnostic(layers, signature, "dot")
+        if features.sample is None:
+            found["cs"] = hardness.class_specific(
+                features.embedding, features.labels, self.suite.hardness.covariance
+            )
+        return found
 
-        def make() -> dict[str, Tensor]:
-            features, found = self.features(name, target, split), {}
-            if not self.unsigned(name):
-                layers, signature = list(features.layers.values()), self.signature(name)
-                found["ca"] = hardness.class_agnostic(layers, signature)
-                found["dot"] = hardness.class_agnostic(layers, signature, "dot")
-            if features.sample is None:
-                found["cs"] = hardness.class_specific(
-                    features.embedding, features.labels, self.suite.hardness.covariance
-                )
-            return found
-
-        return self._once(("hardness", target, split, name), make)
-
+    @_remembered
     def subsets(self, target: str, by: str | None = None) -> list[Subset]:
         """The rows to score: all, as many as are hard at random (of each draw), the hard ones."""
         settings = self.suite.hardness
+        name = by or settings.source
         told = {"ca": ("ca", "cosine"), "dot": ("ca", "dot"), "cs": ("cs", "")}
-
-        def make() -> list[Subset]:
-            name, which = of_classes(target)
-            rows = self.data(name) if which is None else self._part(name, which)[1]
-            n, fraction = len(rows["train"]), settings.fraction
-            found = [Subset("all", torch.arange(n))]
-            for draw in range(settings.draws):
-                order = torch.randperm(n, generator=torch.Generator().manual_seed(draw))
-                found.append(Subset("random", order[: math.ceil(fraction * n - 1e-9)], draw=draw))
-            for name, values in self.hardness(target, by=by).items():
-                variant, similarity = told[name]
-                found.append(Subset(variant, hardness.hardest(values, fraction), similarity))
-            return found
-
-        return self._once(("subsets", target, by or settings.source), make)
+        n, fraction = len(self.features(name, target)), settings.fraction
+        found = [Subset("all", torch.arange(n))]
+        for draw in range(settings.draws):
+            order = torch.randperm(n, generator=torch.Generator().manual_seed(draw))
+            found.append(Subset("random", order[: math.ceil(fraction * n - 1e-9)], draw=draw))
+        for kind, values in self.hardness(target, by=name).items():
+            variant, similarity = told[kind]
+            found.append(Subset(variant, hardness.hardest(values, fraction), similarity))
+        return found
 
     def _score_entries(
         self, source: str, target: str, names: Sequence[str], by: str | None
@@ -451,20 +451,17 @@ class Grid:
         notes = {"accuracy": made.accuracy, "provenance": made.provenance}
         return ({"probs": made.probs, "labels": made.labels}, notes), made.module
 
+    @_remembered
     def outcome(
         self, source: str, target: str, seed: int, recipe: Recipe | None = None
     ) -> finetune.Outcome:
         """What fine-tuning the source on the target leads to, by the suite's recipe for None."""
         network = self.source(source)
         entry = self.outcome_entry(network, target, seed, recipe)
-
-        def read() -> finetune.Outcome:
-            tuned = functools.partial(self._finetuned, network, target, seed, recipe, entry)
-            arrays, notes = self.store.get("accuracies", entry, lambda: tuned()[0])
-            self.store.drop("checkpoints", entry)  # not before the outcome is kept
-            return finetune.Outcome(probs=arrays["probs"], labels=arrays["labels"], **notes)
-
-        return self._once(("outcome", entry), read)
+        tuned = functools.partial(self._finetuned, network, target, seed, recipe, entry)
+        arrays, notes = self.store.get("accuracies", entry, lambda: tuned()[0])
+        self.store.drop("checkpoints", entry)  # not before the outcome is kept
+        return finetune.Outcome(probs=arrays["probs"], labels=arrays["labels"], **notes)
 
     def jobs(
         self,
@@ -487,7 +484,6 @@ class Grid:
         for target in targets:
             self.suite.target(of_classes(target)[0])
         gpus = int(torch.device(default_device()).type == "cuda")
-        where = (self.suite.model_dump_json(), str(self.store.folder))
         found, broken = dict[str, Job](), dict[str, str]()
 
         def ready(one: str) -> Any:
@@ -501,50 +497,44 @@ class Grid:
             except Exception as error:  # of the jobs that need it, and of no other
                 broken[one] = str(error)
 
-        kinds: dict[str, tuple[str, Callable[..., str]]] = {
-            "features": ("features", self.features_entry),
-            "outcome": ("accuracies", self.outcome_entry),
-        }
-
-        def add(name: str, method: str, source: str, *cell: Any, needs: Any = ()) -> list[str]:
+        def add(name: str, needs: list[str], method: str, source: str, *cell: Any) -> list[str]:
             """The name of the job; none where the store has its result."""
             if why := [broken[one] for one in (source, *cell) if one in broken]:
                 found[name] = Job(name, refused, (why[0],))
-                return [name]
-            if method in kinds and self.trained(source):
-                kind, entry = kinds[method]
-                if self.store.has(kind, entry(self.source(source), *cell)):
-                    return []
-            found[name] = Job(name, work, (*where, method, source, *cell), tuple(needs), gpus)
-            return [name]
+            elif needs or not self._has(method, source, *cell):
+                found[name] = Job(name, work, (self, method, source, *cell), tuple(needs), gpus)
+            return [name] if name in found else []
 
         def train(source: str) -> list[str]:
             if source in broken or self.trained(source):
                 return []
-            return add(f"train {source}", "source", source, needs=train(taught_on(source)[0]))
-
-        def extract(source: str, target: str) -> list[str]:
-            whole = of_classes(target)[0]
-            name = f"extract {source} on {whole}"
-            return add(name, "features", source, whole, needs=train(source))
+            name, needs = f"train {source}", train(taught_on(source)[0])
+            found[name] = Job(name, work, (self, "source", source), tuple(needs), gpus)
+            return [name]
 
         for target, source in itertools.product(targets, sources):
             for seed in seeds:
                 name = f"fine-tune {source} on {target}, seed {seed}"
-                add(name, "outcome", source, target, seed, needs=train(source))
+                add(name, train(source), "outcome", source, target, seed)
             if not names:
                 continue
-            cell, needs = (source, target, (*names,), ranked_by[source]), list[str]()
-            if broken.keys().isdisjoint(cell):
-                needs = [*extract(source, target), *extract(ranked_by[source], target)]
-                with suppress(Exception):  # what raises here raises in the job
-                    if not needs and all(
-                        self.store.has("scores", entry)
-                        for entry in self._score_entries(*cell).values()
-                    ):
-                        continue
-            add(f"score {source} on {target}", "scores", *cell, needs=needs)
+            by, whole, needs = ranked_by[source], of_classes(target)[0], list[str]()
+            for one in (source, by) if broken.keys().isdisjoint((source, target, by)) else ():
+                needs += add(f"extract {one} on {whole}", train(one), "features", one, whole)
+            add(f"score {source} on {target}", needs, "scores", source, target, (*names,), by)
         return list(found.values())
+
+    def _has(self, method: str, source: str, *cell: Any) -> bool:
+        """Whether the store has what a method keeps there for a cell of a trained source."""
+        network = self.source(source)
+        if method == "features":
+            return self.store.has("features", self.features_entry(network, *cell))
+        if method == "outcome":
+            return self.store.has("accuracies", self.outcome_entry(network, *cell))
+        with suppress(Exception):  # what raises here raises in the job
+            entries = self._score_entries(source, *cell).values()
+            return all(self.store.has("scores", entry) for entry in entries)
+        return False
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Run jobs of this grid where the scheduler says; of several lists each job once.
@@ -553,14 +543,11 @@ class Grid:
             JobsFailedError: some failed; the others are kept.
         """
         found = {job.name: job for job in jobs}
-        for job in jobs:
-            _, _, method, source, *rest = job.arguments if job.call is work else [""] * 4
-            first = method == "outcome" and rest[1] == 0 and not self.suite.pretraining
+        for name in () if self.suite.pretraining else [*found]:
+            source, target = taught_on(name.removeprefix("train "))
             # A source that is trained on a target is this very fine-tuning: not done twice.
-            if first and (same := f"train {source}+{rest[0]}") in found:
-                found[job.name] = replace(job, needs=(*job.needs, same))
-        _grids.clear()  # a job that runs in this process shares this grid's memory
-        _grids[self.suite.model_dump_json(), str(self.store.folder)] = self
+            if same := found.get(f"fine-tune {source} on {target}, seed 0"):
+                found[same.name] = replace(same, needs=(*same.needs, name))
         run(list(found.values()), self.scheduler, name="jobs")
 
     def frame(
@@ -604,37 +591,37 @@ class Grid:
                     errors[job] = told(error)
             return None
 
-        here = {"device": finetune.describe(default_device()), "versions": finetune.versions()}
+        untuned: dict[str, Any] = {"accuracy": math.nan, "seconds": math.nan}
+        untuned |= {"device": finetune.describe(default_device()), "versions": finetune.versions()}
+        untuned |= {"recipe": self.suite.recipe.model_dump()}
         cells, threads = [], self.suite.recipe.threads
         for target, source in itertools.product(targets, sources):
             by = (rankers or {}).get(source, self.suite.hardness.source)
-            name = f"fine-tune {source} on {target}, seed"
+            name, job = f"fine-tune {source} on {target}, seed", f"score {source} on {target}"
             tuned = [kept(f"{name} {seed}", self.outcome, source, target, seed) for seed in seeds]
-            outcomes = [one for one in tuned if one]
-            job = f"score {source} on {target}"
+            outcomes = [one.provenance | {"accuracy": one.accuracy} for one in tuned if one]
+            made = pd.DataFrame(outcomes or [untuned])
             scores = kept(job, self.scores, source, target, metrics, by)
             lost = not outcomes and not scores  # perhaps not there
-            made = pd.DataFrame([one.provenance for one in outcomes] or [here])
-            accuracies = pd.Series([one.accuracy for one in outcomes], dtype=float)
-            recipes = [Recipe(**recipe).told for recipe in made.get("recipe", ())]
             shared = {
                 "schema": SCHEMA,
                 "section": section,
                 "suite": self.suite.name,
                 "target": target,
                 "source": source,
-                "accuracy": accuracies.mean(),
-                "accuracy_std": accuracies.std(),
+                "hardness_source": by,
+                "accuracy": made["accuracy"].mean(),
+                "accuracy_std": made["accuracy"].std(),
                 "seeds": len(outcomes),
-                "recipe": "; ".join(dict.fromkeys(recipes or [self.suite.recipe.told])),
-                "seconds": made.get("seconds", pd.Series(dtype=float)).mean(),
+                "recipe": "; ".join(dict.fromkeys(Recipe(**one).told for one in made["recipe"])),
+                "seconds": made["seconds"].mean(),
                 "data": "" if lost else self.fingerprint(target, "train")[:12],
                 "weights": "" if lost else self.source(source).fingerprint[:12],
                 "device": f"{'; '.join(made['device'].unique())}, threads a job: {threads}",
                 "versions": "; ".join(made["versions"].unique()),
             }
-            cells.append((shared, by, scores, errors.get(job, "")))
-        lines = {one["target"]: next(iter(s.values())) for one, _, s, _ in cells if s}
+            cells.append((shared, scores, errors.get(job, "")))
+        lines = {one["target"]: next(iter(scores.values())) for one, scores, _ in cells if scores}
         if errors and not lines and not any(shared["seeds"] for shared, *_ in cells):
             raise ValueError(f"section {section}: nothing could be computed: {summary(errors)}")
         if errors:
@@ -646,16 +633,14 @@ class Grid:
         # A cell without scores has the lines of another, of the same target if there is one.
         whole = {"variant": "all", "similarity": "", "draw": 0, "fraction": 1.0}
         some, rows = next(iter(lines.values()), [whole]), []
-        for shared, by, scores, reason in cells:
+        for shared, scores, reason in cells:
             blank = {"score": math.nan, "reason": reason, "samples": 0, "classes": math.nan}
             blanks = [line | blank for line in lines.get(shared["target"], some)]
             for metric, several in (scores or dict.fromkeys(metrics, blanks)).items():
-                rows += [
-                    shared | line | {"metric": metric, "hardness_source": by * (variant in HARD)}
-                    for line in several
-                    if (variant := line["variant"]) and line["similarity"] in readings
-                ]
+                rows += [shared | line | {"metric": metric} for line in several]
         found = pd.DataFrame(rows)
+        found.loc[~found["variant"].isin(HARD), "hardness_source"] = ""
+        found = found[found["similarity"].isin(readings)]
         few = found[found["samples"] < 2 * found["classes"]].drop_duplicates(["target", "variant"])
         if len(few) and "cs" in set(found["variant"]):  # of scenes every pixel is a sample
             row = few.iloc[0]
@@ -667,14 +652,6 @@ class Grid:
                 stacklevel=2,
             )
         return check(pd.concat([found, static_rows(found)]) if static else found)
-
-
-def _transform(transform: Any) -> dict[str, str]:
-    """The parts of a key that say how samples are prepared: settings, and code that is yours."""
-    found = {"preprocessing": re.sub(" at 0x[0-9a-f]+", "", repr(transform))}
-    if found["preprocessing"] != repr(transform):  # a place in memory: code is its only setting
-        found["transform"] = code.of(transform, *getattr(transform, "transforms", ()))
-    return found
 
 
 def signature_paths(name: str) -> list[Path]:
@@ -689,13 +666,12 @@ def _bytes(thing: Any) -> int:
     if isinstance(thing, Tensor):
         return thing.nbytes
     if isinstance(thing, nn.Module):
-        return sum(map(_bytes, [*thing.parameters(), *thing.buffers()]))
-    if isinstance(thing, dict) and not isinstance(thing, datasets.DatasetDict):
-        return sum(map(_bytes, thing.values()))
-    if isinstance(thing, list | tuple):
-        return sum(map(_bytes, thing))
-    ours = type(thing).__module__.startswith("hastelib")
-    return _bytes(vars(thing)) if ours and hasattr(thing, "__dict__") else 0
+        thing = [*thing.parameters(), *thing.buffers()]
+    elif type(thing).__module__.startswith("hastelib"):
+        thing = getattr(thing, "__dict__", ())
+    if isinstance(thing, dict):
+        thing = [*thing.values()]
+    return sum(map(_bytes, thing)) if isinstance(thing, list | tuple) else 0
 
 
 def static_rows(frame: pd.DataFrame) -> pd.DataFrame:
@@ -721,12 +697,12 @@ def refused(why: str) -> None:
     raise ValueError(why)
 
 
-_grids: dict[tuple[str, str], Grid] = {}
+def work(grid: Grid, method: str, *cell: Any) -> None:
+    """One job: what a method of the grid keeps in the store for a cell."""
+    getattr(grid, method)(*cell)
 
 
-def work(suite: str, folder: str, method: str, *cell: Any) -> None:
-    """One job: a method of the grid of a suite (JSON) on the store in a folder, for a cell."""
-    if (suite, folder) not in _grids:
-        _grids.clear()
-        _grids[suite, folder] = Grid(Suite.model_validate_json(suite), Store(folder))
-    getattr(_grids[suite, folder], method)(*cell)
+@functools.lru_cache(1)
+def _there(suite: str, folder: str) -> Grid:
+    """A grid on a worker, which its jobs share: of a suite (JSON), on the store in a folder."""
+    return Grid(Suite.model_validate_json(suite), Store(folder))

@@ -43,9 +43,8 @@ def check(frame: pd.DataFrame) -> pd.DataFrame:
         told = f"schema {SCHEMA}, got {', '.join(map(str, other))}; {again}"
         raise ValueError(f"frame: expected {told}, or use the hastelib named in its versions")
     own = [name for name in frame if name not in COLUMNS]
-    numbers = {name: kind for name, kind in COLUMNS.items() if name not in WORDS}
-    frame = frame[[*COLUMNS, *own]].astype(numbers).reset_index(drop=True)
-    frame[WORDS] = frame[WORDS].astype(object).fillna("")
+    frame = frame[[*COLUMNS, *own]].astype(COLUMNS | dict.fromkeys(WORDS, "object"))
+    frame = frame.reset_index(drop=True).fillna(dict.fromkeys(WORDS, ""))
     score, measured = frame["score"], frame["accuracy"].notna()
     lost = (score.isna() == (frame["reason"] == "")) | (score.abs() == math.inf)
     odd = measured & ~frame["accuracy"].between(0, 1) | (measured != (frame["seeds"] > 0))
