@@ -74,7 +74,8 @@ def _packed(parts: Mapping[str, Any], order: torch.Generator) -> Tensor:
 
 
 def _unpack(saved: Tensor, parts: Mapping[str, Any], order: torch.Generator) -> None:
-    state = torch.load(io.BytesIO(saved.numpy().data), map_location="cpu", weights_only=True)
+    file = io.BytesIO(saved.numpy().data)
+    state = torch.load(file, map_location="cpu", weights_only=True)
     for name, part in parts.items():
         part.load_state_dict(state[name])
     order.set_state(state["order"])
