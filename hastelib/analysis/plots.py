@@ -38,7 +38,7 @@ LOOKS = {  # colour, marker
 mpl.style.use(Path(__file__).with_name("haste.mplstyle"))
 
 
-def show(fig: Figure | sns.FacetGrid, caption: str, alt: str, name: str) -> None:
+def show(fig: Figure | sns.FacetGrid, caption: str, alt: str, name: str = "") -> None:
     """Put a figure into the notebook, with its caption.
 
     Args:
@@ -54,7 +54,7 @@ def show(fig: Figure | sns.FacetGrid, caption: str, alt: str, name: str) -> None
     plt.close(figure)  # else the notebook shows it again
 
 
-def html(figure: Figure, caption: str, alt: str, name: str) -> str:
+def html(figure: Figure, caption: str, alt: str, name: str = "") -> str:
     """The figure as HTML: no script, no other file, never wider than the page."""
     if not (caption.strip() and alt.strip()):
         raise ValueError("a figure needs a caption that says what to see, and an alternative text")
@@ -63,11 +63,12 @@ def html(figure: Figure, caption: str, alt: str, name: str) -> str:
     picture = base64.b64encode(file.getvalue()).decode()
     width = round(figure.get_figwidth() * figure.dpi)
     anchor = "-".join(name.lower().replace(".", " ").split())
+    tag = f' id="{escape(anchor)}"' if name else ""
+    head = f"<strong>{escape(name)}.</strong> " if name else ""
     return (
-        f'<figure class="haste-figure" id="{escape(anchor)}">'
-        f'<img src="data:image/png;base64,{picture}" '
+        f'<figure class="haste-figure"{tag}><img src="data:image/png;base64,{picture}" '
         f'alt="{escape(alt)}" style="width:{width}px;max-width:100%;height:auto">'
-        f"<figcaption><strong>{escape(name)}.</strong> {escape(caption)}</figcaption></figure>"
+        f"<figcaption>{head}{escape(caption)}</figcaption></figure>"
     )
 
 
