@@ -543,9 +543,10 @@ class Grid:
             JobsFailedError: some failed; the others are kept.
         """
         found = {job.name: job for job in jobs}
-        for name in () if self.suite.pretraining else [*found]:
+        # A source that is trained on a target by the same recipe is a fine-tuning: not done twice.
+        trained = [] if self.suite.pretraining else [n for n in found if n.startswith("train ")]
+        for name in trained:
             source, target = taught_on(name.removeprefix("train "))
-            # A source that is trained on a target is this very fine-tuning: not done twice.
             if same := found.get(f"fine-tune {source} on {target}, seed 0"):
                 found[same.name] = replace(same, needs=(*same.needs, name))
         run(list(found.values()), self.scheduler, name="jobs")

@@ -281,7 +281,7 @@ def test_figures_have_a_caption_and_a_description(boot, capsys):
     assert 'alt="A &quot;plot&quot;."' in text
     assert "What &lt;b&gt; to see." in text
     with pytest.raises(ValueError, match="needs a caption"):
-        plots.html(figure, " ", "alt", "Figure 5.1b")
+        plots.html(figure, " ", "alt")
     plt.close(figure)
 
 
