@@ -6,6 +6,7 @@ gives what the scores are computed from; :mod:`~hastelib.metrics`, :mod:`~hastel
 :mod:`~hastelib.stats` are pure functions of arrays.
 """
 
+import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +27,12 @@ __all__ = ["Features", "Ranking", "Signature", "features", "hardness", "metrics"
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("Ranking", "rank"):  # they alone need what reads data sets: not in a second
+    if name == "bounds":  # not at once: it needs SciPy
+        return importlib.import_module("hastelib.bounds")
+    if name not in ("Ranking", "rank"):  # which need what reads data sets
         raise AttributeError(f"module 'hastelib' has no attribute {name!r}")
-    from hastelib import ranking
-
-    return getattr(ranking, name)
+    return getattr(importlib.import_module("hastelib.ranking"), name)
 
 
 def __dir__() -> list[str]:
-    return [*globals(), "Ranking", "rank"]
+    return [*globals(), "Ranking", "bounds", "rank"]

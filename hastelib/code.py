@@ -11,6 +11,7 @@ import dis
 import functools
 import hashlib
 import importlib
+import io
 import json
 import pickle
 import sys
@@ -76,13 +77,17 @@ def _hash(things: Iterable[Any], read: Callable[[Any], tuple[str, list[Any]]]) -
 
 def of_network(network: torch.nn.Module) -> str:
     """The hash of what a network's parts do, and of their settings: all but the weights."""
+    plain = bool | int | float | str | tuple | list | dict | set | torch.Tensor | None
 
-    def setting(name: str, value: Any) -> bool:
-        plain = isinstance(value, bool | int | float | str | tuple | None) or callable(value)
-        return name != "training" and not name.startswith("_") and plain
+    def settings(part: torch.nn.Module) -> dict[str, Any]:
+        found = {name: part._buffers[name] for name in sorted(part._non_persistent_buffers_set)}
+        for name, value in vars(part).items():
+            told = isinstance(value, plain) or callable(value) or not _foreign(_package(value))
+            if told and name != "training" and not name.startswith("_"):
+                found[name] = value
+        return found
 
-    parts = network.modules()
-    return of(*[(type(p), {k: v for k, v in vars(p).items() if setting(k, v)}) for p in parts])
+    return of(*[(type(part), settings(part)) for part in network.modules()])
 
 
 def _version(package: str) -> str:
@@ -138,10 +143,12 @@ def _read(thing: Any) -> tuple[str, list[Any]]:
         if hasattr(thing, "__name__"):
             plain = package in sys.stdlib_module_names or package in LEFT_OUT
             return "" if plain else _version(package), []
+        pickler = _Pickler(file := io.BytesIO())
         try:  # an object, such as a compiled expression
-            return hashlib.sha256(pickle.dumps(thing)).hexdigest(), []
+            pickler.dump(thing)
         except Exception:  # what cannot be pickled, a lock or a file, is no setting
             return type(thing).__qualname__, []
+        return hashlib.sha256(file.getvalue()).hexdigest(), pickler.reached
     if isinstance(thing, FunctionType):
         text, reached = _code(thing.__code__, thing.__globals__)
         empty = CellType()  # not filled yet
@@ -156,7 +163,23 @@ def _read(thing: Any) -> tuple[str, list[Any]]:
             if name not in _GENERATED and (name[:2] != "__" or isinstance(part, FunctionType))
         }
         return f"class {[*parts]}", [*thing.__bases__, *parts.values()]
-    return "instance", [type(thing), getattr(thing, "__dict__", str(thing))]
+    settings = getattr(thing, "__dict__", str(thing))
+    return "instance", [type(thing), getattr(thing, "fingerprint", settings)]
+
+
+class _Pickler(pickle.Pickler):
+    """Sets your own functions and classes apart, in what other packages' objects hold."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.reached: list[Any] = []
+
+    def persistent_id(self, thing: Any) -> int | None:
+        """The place of what is read by itself; None of what is pickled."""
+        if not isinstance(thing, FunctionType | type) or _foreign(_package(thing)):
+            return None
+        self.reached.append(thing)
+        return len(self.reached)
 
 
 def _code(code: CodeType, names: dict[str, Any]) -> tuple[str, list[Any]]:

@@ -263,6 +263,13 @@ def _cluster(workers: int, gpus: bool) -> Iterator[SpecCluster]:
             SpecCluster(specs, scheduler, security=security, silence_logs="CRITICAL") as cluster,
         ):
             yield cluster
+    except RuntimeError as error:
+        if "failed to start" not in str(error):
+            raise
+        raise OSError(
+            f"no worker started ({error}); in a script, what asks for workers must stand under "
+            'if __name__ == "__main__":, since every worker imports the script'
+        ) from error
     finally:
         os.environ.clear()  # a nanny leaves here what it gave its workers
         os.environ.update(before)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, SequentialSampler
+from torch.utils.data import DataLoader, IterableDataset, SequentialSampler
 from tqdm import tqdm
 
 from hastelib import checks, hooks
@@ -213,9 +213,9 @@ class _Collected:
             found[name] = torch.from_numpy(mapped).view(-1, *found[name].shape[1:])
         embedding, layers = found["embedding"], {}
         for name in names:
-            x = found[f"layer.{name}"]
-            same = x.shape == embedding.shape
-            if same and torch.allclose(x[:99], embedding[:99], 1e-5, 1e-6):  # a few rows tell
+            x, size = found[f"layer.{name}"], 1e-6 * float(embedding[:99].abs().max())
+            parts = zip(x.split(4096), embedding.split(4096), strict=False)
+            if x.shape == embedding.shape and all(torch.allclose(*p, 1e-5, size) for p in parts):
                 x = embedding
             layers[name] = x
         return Features(embedding, found.get("probs"), layers, found["labels"], found.get("sample"))
@@ -224,16 +224,14 @@ class _Collected:
 @contextmanager
 def _borrowed(module: nn.Module, device: str) -> Iterator[tuple[torch.device, torch.dtype]]:
     """The module in evaluation mode on a device, afterwards as it was; the device and type."""
-    held = [*module.parameters(), *module.buffers()]
-    kinds = [x.dtype for x in held if x.is_floating_point()] or [torch.float32]
-    homes = {x.device for x in held}
+    homes = {x.device for x in [*module.parameters(), *module.buffers()]}
     with hooks.evaluating(module):
         if len(homes) > 1:  # spread over several: inputs go where its first weights are
-            yield held[0].device, kinds[0]
+            yield hooks.home(module)
             return
         try:
             module.to(device)
-            yield torch.device(device), kinds[0]
+            yield torch.device(device), hooks.home(module)[1]
         finally:
             for home in homes:
                 module.to(home)
@@ -285,7 +283,7 @@ def features(
     in_order("batches", batches)
     network = hooks.unwrapped(model)
     name, collected, read = type(network).__name__, _Collected(), None
-    with _borrowed(network, device or default_device()) as (place, kind), torch.inference_mode():
+    with _borrowed(network, device or default_device()) as (place, kind), torch.no_grad():
 
         def wanted(x: Tensor) -> Tensor:
             return x.to(place, kind if x.is_floating_point() else x.dtype, non_blocking=True)
@@ -307,8 +305,12 @@ def features(
 
 def in_order(name: str, batches: Any) -> None:
     """Refuse a ``DataLoader`` that shuffles: the order is the samples' identity."""
-    if isinstance(batches, DataLoader) and not isinstance(batches.sampler, SequentialSampler):
-        got = f"a DataLoader with a {type(batches.sampler).__name__}; build it with shuffle=False"
+    if not isinstance(batches, DataLoader) or isinstance(batches.dataset, IterableDataset):
+        return
+    sampler: Any = batches.batch_sampler or batches.sampler
+    sampler = getattr(sampler, "sampler", sampler)
+    if not isinstance(sampler, SequentialSampler | list | tuple | range):
+        got = f"a DataLoader with a {type(sampler).__name__}; build it with shuffle=False"
         raise refuse(name, "samples in their order", got)
 
 
@@ -335,7 +337,7 @@ def _taps(
     name = f"{source.name} on {split.name}"
 
     def read(batch: Any, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        with torch.inference_mode(), kernels(precision), autocast(precision, device):
+        with torch.no_grad(), kernels(precision), autocast(precision, device):
             return _checked(source.taps(batch), source.name, split.name), labels
 
     with _borrowed(source.module, device), tqdm(total=len(split), desc=name) as bar:

@@ -11,7 +11,6 @@ import functools
 import inspect
 import itertools
 import math
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -106,7 +105,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "scores": score,
     "accuracies": finetune.finetune,
 }
-"""What makes the entries of a kind: their keys hold the hash of its code."""
+"""What makes the entries of a kind; their keys hold the hash of its code."""
 
 
 def _remembered(method: Callable[Concatenate[Grid, P], T]) -> Callable[Concatenate[Grid, P], T]:
@@ -248,18 +247,11 @@ class Grid:
     def _network(self, source: models.Source) -> dict[str, Any]:
         """The parts of a key that say which network runs, on what, and how it is computed."""
 
-        def make() -> dict[str, str]:
-            transform = source.preprocessing
-            found = {
-                "network": code.of_network(source.module),
-                "source": code.of(type(source), type(transform)),
-                "preprocessing": re.sub(" at 0x[0-9a-f]+", "", repr(transform)),
-            }
-            if found["preprocessing"] != repr(transform):  # a place in memory: code is all it has
-                found["transform"] = code.of(transform, *getattr(transform, "transforms", ()))
-            return found
+        def make() -> tuple[str, str]:
+            return code.of_network(source.module), code.of(type(source), source.preprocessing)
 
-        return self._once(("network", source.name, source.fingerprint), make) | {
+        return {
+            "network": self._once(("network", source.name, source.fingerprint), make),
             "weights": source.fingerprint,
             "threads": self.suite.recipe.threads,
             "device": torch.device(default_device()).type,

@@ -159,6 +159,8 @@ def class_agnostic(
     array([0., 1.])
     """
     checks.choice("similarity", similarity, ("cosine", "dot"))
+    if not isinstance(signature, Signature):
+        raise checks.refuse("signature", "a Signature", checks.describe(signature))
     values = checks.several("layers", layers)
     tensors = checks.matrices("layers", values)
     signature._fits("layers", tensors)

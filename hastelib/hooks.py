@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import warnings
 from collections import Counter
@@ -34,6 +35,14 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes.items():
             part.training = training
+
+
+def home(module: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Where the first weights of a module are, and the type of its first real ones."""
+    held = itertools.chain(module.parameters(), module.buffers(), [torch.zeros(0)])
+    first = next(held)
+    real = (x.dtype for x in itertools.chain([first], held) if x.is_floating_point())
+    return first.device, next(real)
 
 
 def call(module: nn.Module, inputs: Any) -> Any:
@@ -165,7 +174,7 @@ def _blocks(module: nn.Module, least: int) -> dict[str, nn.Module]:
     return found
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def structure(
     module: nn.Module, inputs: Any, head: str | None = None, layers: Sequence[str] | None = None
 ) -> Structure:

@@ -108,7 +108,7 @@ class Factors:
 
     @functools.cached_property
     def gram(self) -> Float64[Tensor, "m m"]:
-        """The smaller Gram matrix of X: X X' where n <= d, else X'X."""
+        """The smaller Gram matrix of X, which is X X' where n <= d, else X'X."""
         if self.centred is None:
             return self.X @ self.X.T if self.wide else self.transposed_times()
         mean = self.centred.offset / self.scale
@@ -119,7 +119,7 @@ class Factors:
 
     @functools.cached_property
     def pairs(self) -> Pairs:
-        """The eigenpairs: the left singular vectors (n, r) where n <= d, else the right."""
+        """The eigenpairs, with the left singular vectors (n, r) where n <= d, else the right."""
         return eigenpairs(self.gram, self.shape)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +34,7 @@ DRAWS = 20  # random subsets of the size of the hard ones
 HALVES, HALF_MOST = 100, 1000  # half-samples behind the stability, the most samples in one
 LEAST = 1 / 8  # the share of the samples in the first round of successive halving
 PRIOR_WEIGHT = 0.2
-"""What a standardised score adds to a standardised prior: of LogME the best weight in the mean of
+"""What a standardised score adds to a standardised prior; of LogME the best weight in the mean of
 three published cases (weighted tau .754 for .735), see the book's page *What to beat*."""
 COLUMNS = ["metric", "variant", "draw", "score", "samples", "reason"]
 
@@ -42,11 +43,19 @@ def _one_class(values: Any, where: str) -> tuple[Tensor, list[str]]:
     """Labels as integers, and the names of their classes."""
     if np.ma.is_masked(values):
         raise checks.refuse(where, "a class for each sample", "masked ones; remove them")
-    array = np.asarray(values)
-    if array.dtype.kind in "iu" and array.size:
+    try:
+        array = np.asarray(values)
+        array = np.asarray(array.tolist()) if array.dtype == object else array
+    except ValueError:  # lists of several lengths
+        array = np.empty((1, 2))
+    if array.size == 0:
+        raise checks.refuse(where, "at least one sample", "none")
+    if array.dtype.kind in "iu":
         checks.labels(where, array.ravel())  # no -1 and no 255 for a sample without a class
-    if array.ndim != 1 or array.dtype.kind == "f":
-        what = "several labels a sample" if array.ndim > 1 else "real numbers"
+    if array.ndim != 1 or array.dtype.kind not in "iubUS":
+        kinds = ", ".join(sorted({type(one).__name__ for one in array.ravel()}))
+        what = f"values of type {kinds}" if array.dtype.kind != "f" else "real numbers"
+        what = "several labels a sample" if array.ndim > 1 else what
         got = f"{what}; no transferability score is defined for that here"
         raise checks.refuse(where, "one class a sample", got)
     names, index = np.unique(array, return_inverse=True)
@@ -68,6 +77,8 @@ def _read(data: Any, labels: Any) -> tuple[Any, Tensor, list[str]]:
             raise checks.refuse("data", "a split train", f"{', '.join(data)}; give one split")
         data = data["train"]
     if isinstance(data, datasets.Dataset):
+        if data.format["type"] == "custom":
+            raise checks.refuse("data", "no transform of its own", "one; use reset_format()")
         columns = data.column_names
         if not {"image", "text"} & {*columns} or "label" not in columns:
             got = f"{', '.join(columns)}; rename them with rename_columns"
@@ -82,14 +93,20 @@ def _read(data: Any, labels: Any) -> tuple[Any, Tensor, list[str]]:
     if isinstance(data, DataLoader):
         in_order("data", data)
         return data, *_one_class(torch.cat([parted(batch)[1] for batch in data]), "data")
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-        found = getattr(data, "targets", None)
-        found = [data[i][1] for i in range(len(data))] if found is None else found
+    sized = hasattr(data, "__getitem__") and hasattr(data, "__len__") and len(data)
+    table = isinstance(data, Mapping | pd.DataFrame)
+    if sized and not table and isinstance(data[0], tuple | list):
+        found, some = getattr(data, "targets", None), range(0, len(data), len(data) // 9 or 1)
+        if found is None or any(not np.array_equal(found[i], data[i][1]) for i in some):
+            found = [data[i][1] for i in range(len(data))]  # as with a target_transform
         y, names = _one_class(found, "data")
         if known := getattr(data, "classes", None):  # perhaps of more than there are samples of
+            if (last := max(map(int, names))) >= len(known):
+                raise checks.refuse("data", f"a name for class {last} in classes", known)
             names = [str(known[int(number)]) for number in names]
         return data, y, names
-    expected = "a folder of class folders, a datasets.Dataset, a torch Dataset or a DataLoader"
+    expected = "a folder of class folders, a datasets.Dataset, a torch Dataset of pairs (image, "
+    expected += "label) or a DataLoader"
     raise checks.refuse("data", expected, type(data).__name__)
 
 
@@ -134,6 +151,7 @@ class _Task:
         plugins.load()
         start = time.perf_counter()
         opened = self.open(name, model)
+        own = getattr(opened, "fingerprint", "")
         found = [self.features(opened, rows) for rows in parts]
         whole = found[0]
         if len(found) > 1:
@@ -149,6 +167,8 @@ class _Task:
                     values = hardness.class_specific(whole.embedding, whole.labels)
                 elif signature is None:
                     raise ValueError("ca needs a signature of its source data: signature={...}")
+                elif signature.notes.get("weights", own) != own:
+                    raise ValueError(f"its signature is of {signature.notes.get('network')}")
                 else:
                     values = hardness.class_agnostic([*whole.layers.values()], signature)
             except ValueError as error:
@@ -214,21 +234,22 @@ class _Task:
             return features(source.module, batches, device=self.device)
 
         def make() -> Features:
+            texts = isinstance(source, language.TextSource)
+            if texts != ("text" in self.data.column_names):
+                raise ValueError(f"it reads {'texts' if texts else 'images'}; the data have none")
             split = source.read(self.data.select(rows.numpy()), "your data")
             return extract(source, split, batch_size=self.batch_size, device=self.device)[0]
 
-        prepared = source.preprocessing
-        if not self.fingerprint or " at 0x" in repr(prepared):
+        if not self.fingerprint:
             return make()
         entry = key(
             weights=source.fingerprint,
             network=code.of_network(source.module),
-            preprocessing=repr(prepared),
             data=self.fingerprint,
             rows=key(rows=rows.tolist()),
             device=torch.device(self.device or default_device()).type,
             numbers=[torch.get_num_threads(), torch.get_float32_matmul_precision()],
-            code=code.of(extract, type(source), type(prepared)),
+            code=code.of(extract, type(source), source.preprocessing),
         )
         return Features.of(Store().get("features", entry, lambda: (make().arrays(), {}))[0])
 
@@ -244,6 +265,9 @@ class _Task:
             prepared = isinstance(images[0], Tensor)
             if transform is None and not prepared:
                 raise ValueError("which transform does it want? Give a pair (module, transform)")
+            if transform is not None and prepared:
+                told = "the samples are tensors, used without a model's own preprocessing"
+                warnings.warn(told, stacklevel=2)
             batch = torch.stack(images if prepared else [transform(rgb(one)) for one in images])
             if isinstance(transform, Preprocessing) and not prepared:
                 batch = transform.normalise(batch)
@@ -321,6 +345,8 @@ def rank(
         name: one if isinstance(one, Signature) else Signature.load(one)
         for name, one in (signature or {}).items()
     }
+    for name in (*(prior or ()), *(signature or ())):
+        one_of("model in prior or signature", name, named)
     data, y, classes = _read(data, labels)
     table = isinstance(data, datasets.Dataset)
     asked = tuple(metrics), tuple(hard), fraction, batch_size, device, seed
@@ -352,7 +378,7 @@ def rank(
             frames[name] = frame.assign(round=round_)
         scores = pd.Series({name: frames[name]["score"].iloc[0] for name in left}, dtype=float)
         better = scores.drop([*errors]).sort_values(ascending=False, kind="stable").index
-        left = [*better[: max(1, round(2 / 3 * len(left)))]]  # the first places are often close
+        left = [*better[: max(2, round(2 / 3 * len(left)))]]  # the first places are often close
     frame = pd.concat(frames, names=["model"]).reset_index("model")
     frame["prior"] = frame["model"].map(prior or {}).astype(float).fillna(frame["prior"])
     halves = frame["variant"] == "half"
@@ -469,9 +495,11 @@ class Ranking:
         ``ValueError`` where the model has no such hardness.
         """
         name = model or self.best()
+        one_of("model of this ranking", name, self.frame["model"])
         column = f"{variant}|{name}"
         if column not in self.samples:
-            raise ValueError(f"variant: {name} has no hardness {variant!r}; table() has the reason")
+            remedy = f"ask rank for hard=[{variant!r}], or see the reason in table()"
+            raise ValueError(f"variant: {name} has no hardness {variant!r}; {remedy}")
         found = self.samples.filter(["path", "text", "class"]).assign(hardness=self.samples[column])
         return found.sort_values("hardness", ascending=False, kind="stable").head(k)
 
@@ -491,6 +519,8 @@ class Ranking:
     def against(self, accuracies: Mapping[str, float]) -> pd.DataFrame:
         """How well each score has told the accuracies, once they are known (model -> accuracy).
 
+        Of models that left a round of successive halving nothing counts: they saw fewer samples.
+
         Returns:
             A row for each metric and variant, and for the prior: weighted Kendall tau and Pearson's
             r with 95% intervals over the models, the regret (the best accuracy less that of the
@@ -502,7 +532,8 @@ class Ranking:
         known = pd.Series(dict(accuracies), dtype=float)
         if unknown := sorted(set(known.index) - set(self.frame["model"])):
             raise ValueError(f"accuracies: expected models of the ranking, got {unknown}")
-        scores = self.scores()
+        rounds = self.frame.groupby("model")["round"].first()
+        scores = self.scores()[rounds == rounds.max()].copy()
         scores["prior", "all"] = self.frame.groupby("model")["prior"].first()
         names = [f"{name}{end}" for name in ("tau", "pearson") for end in ("", "_low", "_high")]
         names += ["regret", "models"]

@@ -20,7 +20,7 @@ from hastelib.grid import Grid, taught_on
 from hastelib.suites import Selection
 
 FEWEST = 3
-"""A correlation needs this many points: through two of them it is always 1 or -1."""
+"""A correlation needs this many points; through two of them it is always 1 or -1."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,7 @@ class Tasks:
         return found.assign(whole=names.str[0], size=size)
 
 
-def tasks(
-    grid: Grid, target: str = "", sources: Sequence[str] = (), subsets: int | None = None
-) -> Tasks:
+def tasks(grid: Grid, target: str = "", sources: Sequence[str] = (), subsets: int = 0) -> Tasks:
     """What a section on target selection runs.
 
     A target of the suite, any sources and a number of subsets; what is not given is as the suite's
@@ -82,7 +80,7 @@ def tasks(
         ValueError: an unknown source or target, fewer than three subsets, no source that was not
             trained on the target.
     """
-    if subsets is not None and subsets < FEWEST:
+    if subsets and subsets < FEWEST:
         raise ValueError(
             f"subsets: expected at least {FEWEST}, since a correlation needs them, got {subsets}"
         )

@@ -151,7 +151,7 @@ class Suite(Strict):
 
     @property
     def size(self) -> int:
-        """Of what a network sees: pixels, or tokens."""
+        """Of what a network sees, in pixels or tokens."""
         return self.image_size or self.tokens or 0
 
     @field_validator("targets")

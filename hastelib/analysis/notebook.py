@@ -71,8 +71,8 @@ def start(
     """The grid and the targets that checked parameters ask for.
 
     Of the suite it is the ``part``, where one is named; its number of threads holds from here on.
-    A parameter that is a field of the suite, of its recipes or of its hardness replaces it;
-    ``output``, ``dry_run`` and those in ``own`` are left to the notebook.
+    A parameter that is a field of the suite, of its recipes or of its hardness replaces it, unless
+    it is 0 or empty; ``output``, ``dry_run`` and those in ``own`` are left to the notebook.
 
     Raises:
         ValueError: an unknown suite, target, source or metric (lists the choices), or a value
@@ -80,19 +80,19 @@ def start(
         OSError: the folder ``output`` cannot be made.
     """
     plugins.load()
-    rest = {name: value for name, value in given.items() if name not in (*own, "dry_run")}
-    suite = suites.find(rest.pop("suite", None), rest.pop("target", None) or None, part)
-    if (metrics := rest.pop("metrics", None)) is not None:
-        for metric in words(metrics) or ("",):
+    rest = {name: value or None for name, value in given.items() if name not in (*own, "dry_run")}
+    suite = suites.find(rest.pop("suite", None), rest.pop("target", None), part)
+    if "metrics" in rest:
+        for metric in words(rest.pop("metrics") or "") or ("",):
             suites.one_of("metric", metric, METRICS)
     if output := rest.pop("output", None):
         Path(output).mkdir(parents=True, exist_ok=True)
-    if (seeds := rest.pop("seeds", None)) is not None and seeds < 1:
+    if (seeds := rest.pop("seeds", None)) and seeds < 1:
         raise ValueError(f"seeds: expected the number of fine-tunings, at least 1, got {seeds}")
     chosen, targets = suite.select(
         targets=given.get("target") or None,
         sources=words(rest.pop("sources", None) or "") or None,
-        seeds=None if seeds is None else tuple(range(seeds)),
+        seeds=tuple(range(seeds)) if seeds else None,
         **rest,
     )
     torch.set_num_threads(chosen.recipe.threads)
@@ -126,12 +126,12 @@ def save(frame: pd.DataFrame, stem: str, given: Mapping[str, Any]) -> None:
     from IPython.display import Markdown, display  # belongs to the book's extra
 
     for parameter in sorted(_CHANGES & given.keys()):
-        if (value := given[parameter]) not in (None, ""):
+        if value := given[parameter]:
             text = re.sub(r"[^\w.+@-]", "_", f"{value}")
             stem += f"-{parameter}={text if len(text) <= 30 else key(value=value)[:6]}"
     name, one = records.write(frame, stem).name, frame.iloc[0]
     told = f"[`{name}`](../rows/{name}) has the {len(frame):,} rows of this page. Measured on: "
-    display(Markdown(f"{told}{one['device']}; {one['versions']}."))
+    display(Markdown(f"{told}{one['device']}; fine-tuned by {one['versions']}."))
 
 
 def outcomes(grid: Grid, targets: Sequence[str]) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from hastelib.analysis.tables import label
 
 WIDTH = 7.0
-"""Inches: a figure as wide as the page."""
+"""The width of the page, in inches."""
 
 LOOKS = {  # colour, marker
     "all": ("#333333", "o"),

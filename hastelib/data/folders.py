@@ -51,7 +51,7 @@ def image_folder(path: str | Path) -> datasets.Dataset:
 
     A class is a folder in ``path``, with all images in it and in folders within. Of a folder with
     ``train`` and ``test`` folders of class folders the train split is read. Left out are hidden
-    files and folders, ``__MACOSX``, what Pillow does not read, and links to what is read anyway;
+    files and folders, ``__MACOSX``, what by its name is no image, and links to what is read anyway;
     a ``UserWarning`` counts them by reason.
 
     Raises:
@@ -104,8 +104,7 @@ def _halves(root: Path) -> dict[str, Path]:
     """The folders of the train and the test split, in any case; none where there are no splits."""
     if not root.is_dir():
         wanted = "one folder of images per class (or train/ and test/ with such folders)"
-        where = "relative paths start at HASTE_DATA"
-        raise MissingDataError(f"no folder {root}. It should hold {wanted}; {where}.")
+        raise MissingDataError(f"no folder {root.absolute()}. It should hold {wanted}.")
     inside = [one for one in root.iterdir() if one.is_dir() and not _hidden(one.name)]
     halves = {one.name.casefold(): one for one in inside if one.name.casefold() in SPLITS}
     if halves and (len(halves) < 2 or len(inside) > 2):

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import datasets
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 from torchvision.transforms.v2 import InterpolationMode
@@ -171,6 +171,8 @@ def opened(file: dict[str, Any]) -> Image.Image:
             image = Image.open(io.BytesIO(content))
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise ValueError(f"too many pixels: {error}") from error
+        except UnidentifiedImageError as error:  # which names a place in memory
+            raise ValueError("it is no image that Pillow knows") from error
     short, long = sorted(image.size)
     if long > SLIVER * short:
         raise ValueError(f"{long} px are too long for a shorter side of {short}")

@@ -40,7 +40,7 @@ class Published(base.Spec):
     where: dict[str, str] = Field(default={})
     seed: int = 0
     content: ClassVar[str]
-    """``image`` or ``text``: a column of the splits, and the field that names it in the files."""
+    """``image`` or ``text``, a column of the splits, and the field that names it in the files."""
 
     def __str__(self) -> str:
         return self.train

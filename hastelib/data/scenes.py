@@ -22,7 +22,7 @@ from hastelib.data.images import Images, rgb
 IGNORE = 255
 """The value of a mask where a pixel has no class."""
 NO_CLASS = -100
-"""The label of a pixel without a class in a batch: what the cross-entropy leaves out."""
+"""The label of a pixel without a class in a batch, which the cross-entropy leaves out."""
 
 STEP = 8
 """Heights and widths are multiples of this."""
@@ -69,7 +69,7 @@ class Pictures(Images):
 
     @functools.cached_property
     def labels(self) -> Tensor:
-        """(n, h, w) bytes: the masks."""
+        """The masks, (n, h, w) bytes."""
         if self.kept:
             return self.everything[1]
         rows = tqdm(range(len(self)), desc=f"decoding masks of {self.name}", leave=False)

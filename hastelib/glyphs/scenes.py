@@ -26,7 +26,7 @@ KINDS = {
     "stars": "★✦✱✲✳✴✵✶✷✸✹✺",
     "operators": "≡≈⊕⊗∞∑∏√∩∪",
 }
-"""Class -> its characters. I, 0 and 1 are left out: as strokes they belong to several classes."""
+"""Class -> its characters. I, 0 and 1 are left out, as strokes of several classes."""
 Kind = Literal["letters", "digits", "arrows", "stars", "operators"]
 Range = tuple[float, float]
 Rgb = tuple[int, ...]

@@ -129,4 +129,4 @@ METRICS: dict[str, Callable[[Sample], float]] = {
     "logme_fixed_point": lambda s: logme_fixed_point(s.embedded, s.labels),
 }
 """The metrics of a single source, by name, each with its defaults. A metric of your own is one
-more entry: a function of a :class:`Sample`."""
+more entry, a function of a :class:`Sample`."""

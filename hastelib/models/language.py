@@ -43,6 +43,11 @@ class Tokenising:
     tokens: int
     fingerprint: str = field(init=False)
 
+    @property
+    def geometry(self) -> tuple[Any, ...]:
+        """What tokenised texts depend on."""
+        return self.fingerprint, self.tokens
+
     def __post_init__(self) -> None:
         rules: dict[str, Any] = json.loads(self.tokenizer.backend_tokenizer.to_str())
         del rules["truncation"], rules["padding"]

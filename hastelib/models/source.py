@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from hastelib.data.images import Batches, Images, Preprocessing
 from hastelib.download import DownloadError, fetch
-from hastelib.hooks import Structure, call, placed, replace_head, structure, tensor
+from hastelib.hooks import Structure, call, home, placed, replace_head, structure, tensor
 from hastelib.store import digest
 
 # Under which name a checkpoint of a training may hold the weights.
@@ -59,19 +59,20 @@ class Source:
         """See :func:`hastelib.hooks.structure`; ``ValueError`` where its size does not suit it."""
         noise = torch.randint(0, 256, (512, 512, 3), generator=torch.Generator().manual_seed(0))
         image = self.preprocessing(Image.fromarray(noise.to(torch.uint8).numpy()))
-        inputs = self.inputs(image[None].to(next(self.module.parameters()).device))
+        inputs = self.inputs(image[None].to(home(self.module)[0]))
         try:
             return structure(self.module, inputs)
         except (AssertionError, RuntimeError) as error:
+            size = " x ".join(map(str, image.shape[1:]))
             raise ValueError(
-                f"{self.name} does not run on {tuple(image.shape[1:])} pixels ({error}); choose "
-                "another image size"
+                f"{self.name} does not run on {size} pixels ({error}); if that is the reason, "
+                "choose another image size"
             ) from error
 
     @property
     def geometry(self) -> tuple[Any, ...]:
-        """What :meth:`read` depends on: sources that share it can share a split."""
-        return getattr(self.preprocessing, "geometry", (repr(self.preprocessing),))
+        """What :meth:`read` depends on; sources that share it can share a split."""
+        return getattr(self.preprocessing, "geometry", (id(self.preprocessing),))
 
     def read(self, data: datasets.Dataset, name: str) -> Batches:
         """A split as this network sees it; ``name`` stands in messages."""
@@ -80,8 +81,8 @@ class Source:
     def inputs(self, batch: Any) -> Any:
         """What the module is called with for the inputs of a batch."""
         if isinstance(self.preprocessing, Preprocessing):
-            return self.preprocessing.normalise(batch)
-        return batch.float().contiguous(memory_format=torch.channels_last)
+            batch = self.preprocessing.normalise(batch)
+        return batch.to(home(self.module)[1], memory_format=torch.channels_last)
 
     def taps(self, batch: Any) -> dict[str, Tensor]:
         """``embedding``, ``logits`` and ``layer.NAME`` of the inputs of a batch."""
