@@ -1,7 +1,5 @@
 """What every test runs under: shapes checked, one thread, nothing of the user's folders touched."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator

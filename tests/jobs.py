@@ -1,7 +1,5 @@
 """Jobs for the tests of the engine; a module of its own, so that workers can import it."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

@@ -1,7 +1,5 @@
 """Notebooks, run by papermill in this process: no kernel starts, nothing is imported again."""
 
-from __future__ import annotations
-
 import contextlib
 import sys
 import warnings

@@ -3,8 +3,6 @@
 Nothing here is shared with the library, and nothing is fast.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Made-up data: a suite of a few letters, and a frame as a small section would write it."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """One bootstrap for every correlation, and tables and figures that show what they are given."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from typing import Any

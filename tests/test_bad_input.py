@@ -4,8 +4,6 @@ A line is a call, which is given an empty folder, and words of the message. Only
 ``OSError`` and ``ImportError`` reach a user, in three lines at most.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +20,7 @@ import yaml
 from safetensors.torch import save_file
 from synthetic import row
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 import hastelib
 from hastelib import analysis, bounds, hardness, metrics, models, plugins, records, stats, suites
@@ -151,6 +149,9 @@ def unsigned(here: Path) -> Path:
 IMAGES = torch.zeros(3, 3, 8, 8)
 TEXT = datasets.Dataset.from_dict({"text": ["a"]})
 SHUFFLING = DataLoader(TensorDataset(IMAGES), shuffle=True)
+AT_RANDOM = BatchSampler(RandomSampler(IMAGES), 2, True)
+DRAWN: Any = DataLoader(TensorDataset(IMAGES), batch_sampler=AT_RANDOM)
+PARAMETERS = {"__annotations__": {"suite": str, "epochs": int}, "suite": "", "epochs": 0}
 FRAME = pd.DataFrame(X)
 COLUMN: Any = FRAME[0]
 SHUFFLED = pd.Series(Y, index=range(8)[::-1])
@@ -371,9 +372,18 @@ FILES: list[tuple[Call, str]] = [
             ({"sources": "resnet8@glyphs, resnet9@glyphs"}, "unknown network 'resnet9'"),
             ({"metrics": "leep,lip"}, "unknown metric 'lip'; choose one of"),
             ({"metrics": " , "}, "unknown metric ''; choose one of"),
-            ({"seeds": 0}, "seeds: .*at least 1"),
+            ({"seeds": -1}, "seeds: .*at least 1"),
             ({"output": f"{__file__}/runs"}, r"Not a directory: .*/runs"),
             ({"fraction": 2.0}, "hardness.fraction"),
+        )
+    ],
+    *[
+        (lambda _, given=given: analysis.parameters(PARAMETERS | given), words)
+        for given, words in (
+            ({"epoch": 3}, "unknown parameter 'epoch'; choose one of: epochs, suite"),
+            ({"epochs": "five"}, "epochs: .*integer.*got 'five'"),
+            ({"epochs": True}, "epochs: .*integer.*got True"),
+            ({"suite": 1}, "suite: .*string, got 1; papermill's -r passes it on as it is written"),
         )
     ],
     # ranking
@@ -382,6 +392,10 @@ FILES: list[tuple[Call, str]] = [
     (ranked(labels=np.array([0, 255] * 4, np.uint8)), "labels: .* 255, in bytes the mark of no"),
     (ranked(labels=Y[:, None]), "labels: .* several labels a sample"),
     (ranked(labels=Y / 2), "labels: .* real numbers"),
+    (ranked(labels=[]), "labels: expected at least one sample"),
+    (ranked(labels=[[0], [0, 1]] * 4), "labels: .* several labels a sample"),
+    (ranked(labels=[{0}] * 8), "labels: .* values of type set"),
+    (ranked(prior={"b": 1.0}), "unknown model in prior or signature 'b'; choose one of: a"),
     (ranked(fraction=2), r"fraction: expected a number in \(0, 1\], got 2"),
     (ranked(seed="x"), "seed: expected an integer of at least 0"),
     (ranked(max_samples=0), "max_samples: expected an integer of at least 1"),
@@ -397,6 +411,9 @@ FILES: list[tuple[Call, str]] = [
             (datasets.Dataset.from_dict({"picture": [1]}), "expected the columns image or text"),
             (datasets.DatasetDict({"all": TEXT}), "expected a split train, got all"),
             (SHUFFLING, "build it with shuffle="),
+            (DRAWN, "a RandomSampler; build it with shuffle="),
+            (TEXT.with_transform(dict), "expected no transform of its own"),
+            (pd.DataFrame({"image": [0]}), "a torch Dataset of pairs.*got DataFrame"),
             ([(torch.zeros(2), [0.0, 1.0])], "expected one class a sample, got several labels"),
             ([(torch.zeros(2), 0.5)], "expected one class a sample, got real numbers"),
         )

@@ -1,7 +1,5 @@
 """The built book, opened in a browser: formulas, requests, pictures, phones, search."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Both sides of LEEP's bounds against naive formulas, other solvers and a linear programme."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

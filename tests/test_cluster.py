@@ -1,7 +1,5 @@
 """The page "Many machines": its commands, on the loopback of this machine."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections import Counter

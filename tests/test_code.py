@@ -1,7 +1,5 @@
 """The hash of code: it sees every edit that can change a result, and no other."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import subprocess
@@ -14,6 +12,7 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torchvision import transforms
 
 from hastelib import code, models
 from hastelib.features import extract
@@ -171,6 +170,14 @@ def test_what_a_network_does_counts_and_its_state_does_not() -> None:
     assert code.of_network(Net().train()) == code.of_network(Net().eval()) == first
     others = Net(2.0), Edited(), nn.Sequential(Net())
     assert len({first, *map(code.of_network, others)}) == 4
-    gelu = Net()
-    gelu.act = nn.functional.gelu
-    assert code.of_network(gelu) != first
+    held: list[Any] = [Net() for _ in range(5)]
+    held[0].act, held[1].mean, held[2].mean = nn.functional.gelu, torch.ones(2), torch.zeros(2)
+    held[3].sizes = [1]
+    held[4].register_buffer("mean", torch.ones(2), persistent=False)
+    assert len({first, *map(code.of_network, held)}) == 6
+
+
+def test_a_transform_counts_with_the_functions_in_it() -> None:
+    steps = [transforms.Lambda(lambda x, k=k: k * x) for k in (1, 1, 2)]
+    first, same, other = (code.of(transforms.Compose([step])) for step in steps)
+    assert first == same != other

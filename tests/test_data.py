@@ -1,7 +1,5 @@
 """Targets: one form whatever the origin, and clear errors for what is missing or broken."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import math

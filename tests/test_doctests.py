@@ -1,7 +1,5 @@
 """The example of every public function of metrics, hardness, bounds and stats is run."""
 
-from __future__ import annotations
-
 import doctest
 from types import ModuleType
 

@@ -1,7 +1,5 @@
 """Downloads, against a server on this machine."""
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import hashlib

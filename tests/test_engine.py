@@ -1,7 +1,5 @@
 """The same jobs in this process, on local workers and on a Dask cluster."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Ensembles: all bookkeeping against brute force on small pools, and intervals over the members."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import replace
 from pathlib import Path

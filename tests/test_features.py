@@ -1,7 +1,5 @@
 """One pass gives what separate passes would, and bad numbers stop it."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Any

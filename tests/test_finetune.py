@@ -1,7 +1,5 @@
 """Fine-tuning: it learns, it repeats, and a killed run ends where an unbroken one does."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """The embedded data: drawings, digits, scenes and texts come from their seeds alone."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Grids: every cell cached by content, every score recorded, and the rows consistent."""
 
-from __future__ import annotations
-
 import math
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Hardness against the paper's own formulas, the signature's algebra, and the hard subset."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Text classifiers, their batches, the grid on texts, and section 5.5."""
 
-from __future__ import annotations
-
 import copy
 import importlib.util
 import subprocess

@@ -1,7 +1,5 @@
 """The official data sets, from made-up copies served over loopback HTTP."""
 
-from __future__ import annotations
-
 import io
 import re
 import runpy

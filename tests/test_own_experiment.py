@@ -1,7 +1,5 @@
 """The page "Your own experiment": its blocks, as they stand there, one after the other."""
 
-from __future__ import annotations
-
 import io
 import os
 import re

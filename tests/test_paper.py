@@ -1,7 +1,5 @@
 """The paper's own suite: its architectures on random weights, its plans, its pages end to end."""
 
-from __future__ import annotations
-
 import math
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The shipped weights are what the command makes."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

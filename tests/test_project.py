@@ -1,7 +1,5 @@
 """The project's files agree with each other, and the README keeps its promises."""
 
-from __future__ import annotations
-
 import graphlib
 import re
 import shlex

@@ -1,11 +1,10 @@
 """Models ranked on anybody's data: what may come in, what comes out, what fails alone."""
 
-from __future__ import annotations
-
 import math
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,9 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+from torchvision.datasets import ImageFolder
 
 import hastelib
 from hastelib import hardness, metrics, models, ranking
@@ -164,6 +165,16 @@ def test_a_timm_module_brings_its_preprocessing_others_must_be_given_one(photos)
     assert found.table()["logme"]["own"] == pytest.approx(expected, abs=1e-4)
 
 
+def test_half_precision_no_weights_and_labels_that_are_transformed(photos: Path):
+    half, see = models.load(NAMES[0]).module.half(), models.load(NAMES[0]).preprocessing
+    flat = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    found = hastelib.rank(photos, {"half": (half, see), "flat": (flat, see)}, metrics=["logme"])
+    assert found.table()["logme"].notna().all()
+    data = ImageFolder(photos, target_transform=lambda label: label % 2)
+    found = hastelib.rank(data, {"flat": (flat, see)}, metrics=["logme"])
+    assert found.samples["class"].nunique() == 2
+
+
 def test_a_class_agnostic_hard_subset_needs_a_signature(photos: Path):
     source = models.load(NAMES[0])
     noise = torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8)
@@ -177,6 +188,9 @@ def test_a_class_agnostic_hard_subset_needs_a_signature(photos: Path):
     assert math.isnan(table["logme-ca"][NAMES[1]])
     assert "ca needs a signature" in table["reason"][NAMES[1]]
     assert len(found.hardest(5, NAMES[0], "ca")) == 5
+    other = replace(signature, notes={"network": "another", "weights": "0"})
+    elsewhere = hastelib.rank(photos, NAMES[:1], signature={NAMES[0]: other}, **ask).table()
+    assert "its signature is of another" in elsewhere["reason"][NAMES[0]]
     with pytest.raises(ValueError, match="densenet16@glyphs has no hardness 'ca'"):
         found.hardest(5, NAMES[1], "ca")
 
@@ -197,6 +211,7 @@ def test_halving_passes_fewer_samples_and_tells_who_left():
         *["no prior"] * 2, *(f"left after round {n} of 4; no prior" for n in (3, 2, 1, 1))
     ]  # fmt: skip
     assert table["rank"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert set(found.against({name: i for i, name in enumerate(named)})["models"]) == {2}
     full = found.frame[(found.frame["model"] == "m3") & (found.frame["variant"] == "all")]
     assert full["score"].item() == pytest.approx(metrics.logme(named["m3"], labels))
 

@@ -1,7 +1,5 @@
 """The file of every section: exact, whole or not there, and clear about what is wrong with it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Scenes with masks: Parquet files, and batches of them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """FCNs as sources: pixels as samples, what is ignored, mean IoU; section 5.3 on a tiny suite."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Target selection: which sources meet class subsets of which targets, and their frame."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from typing import Any

@@ -1,7 +1,5 @@
 """Correlations against SciPy's, their intervals against plain resampling, the paper's headline."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

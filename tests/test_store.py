@@ -1,7 +1,5 @@
 """The cache: addressed by content, whole or not at all, repaired with a warning."""
 
-from __future__ import annotations
-
 import errno
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """Texts: Parquet files in the hub's layout, caps, subsets."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A whole suite, made tiny, through every notebook: each runs alone, in any order."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

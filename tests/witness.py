@@ -4,8 +4,6 @@ What is computed leaves a line in ``$WITNESS/computed``; the first worker to sav
 of a fine-tuning that has another epoch to go is killed right after it, once.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 import signal
