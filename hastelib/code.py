@@ -16,6 +16,7 @@ import json
 import pickle
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import fields, is_dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -164,7 +165,9 @@ def _read(thing: Any) -> tuple[str, list[Any]]:
         }
         return f"class {[*parts]}", [*thing.__bases__, *parts.values()]
     settings = getattr(thing, "__dict__", str(thing))
-    return "instance", [type(thing), getattr(thing, "fingerprint", settings)]
+    if is_dataclass(thing):  # of which two are the same where these fields are
+        settings = {one.name: getattr(thing, one.name) for one in fields(thing) if one.compare}
+    return "instance", [type(thing), settings]
 
 
 class _Pickler(pickle.Pickler):

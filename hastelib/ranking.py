@@ -53,9 +53,9 @@ def _one_class(values: Any, where: str) -> tuple[Tensor, list[str]]:
     if array.dtype.kind in "iu":
         checks.labels(where, array.ravel())  # no -1 and no 255 for a sample without a class
     if array.ndim != 1 or array.dtype.kind not in "iubUS":
-        kinds = ", ".join(sorted({type(one).__name__ for one in array.ravel()}))
-        what = f"values of type {kinds}" if array.dtype.kind != "f" else "real numbers"
-        what = "several labels a sample" if array.ndim > 1 else what
+        what = f"values of type {', '.join(sorted({type(one).__name__ for one in array.flat}))}"
+        if array.ndim != 1 or array.dtype.kind == "f":
+            what = "several labels a sample" if array.ndim > 1 else "real numbers"
         got = f"{what}; no transferability score is defined for that here"
         raise checks.refuse(where, "one class a sample", got)
     names, index = np.unique(array, return_inverse=True)
@@ -151,7 +151,6 @@ class _Task:
         plugins.load()
         start = time.perf_counter()
         opened = self.open(name, model)
-        own = getattr(opened, "fingerprint", "")
         found = [self.features(opened, rows) for rows in parts]
         whole = found[0]
         if len(found) > 1:
@@ -167,7 +166,9 @@ class _Task:
                     values = hardness.class_specific(whole.embedding, whole.labels)
                 elif signature is None:
                     raise ValueError("ca needs a signature of its source data: signature={...}")
-                elif signature.notes.get("weights", own) != own:
+                elif isinstance(opened, models.Source) and (
+                    signature.notes.get("weights") not in (None, opened.fingerprint)
+                ):
                     raise ValueError(f"its signature is of {signature.notes.get('network')}")
                 else:
                     values = hardness.class_agnostic([*whole.layers.values()], signature)

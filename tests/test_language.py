@@ -17,7 +17,7 @@ pytest.importorskip("transformers")
 
 import transformers
 
-from hastelib import models, selection
+from hastelib import code, models, selection
 from hastelib.data.base import load
 from hastelib.download import DownloadError
 from hastelib.features import Features, extract
@@ -166,6 +166,10 @@ def test_a_new_head_leaves_the_source_as_it_is_a_fingerprint_covers_all(source) 
     other.add_tokens("another")
     made = replace(source, preprocessing=networks.Tokenising(other, 64))
     assert made.fingerprint != source.fingerprint
+    known = code.of(source.preprocessing)
+    source.preprocessing.tokenizer(["a text", "another one"], padding=True)  # which it remembers
+    assert code.of(source.preprocessing) == known
+    assert known != code.of(made.preprocessing) != code.of(replace(made.preprocessing, tokens=6))
 
 
 @pytest.mark.parametrize(

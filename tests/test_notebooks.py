@@ -26,6 +26,13 @@ def test_parameters_are_what_the_cell_annotates():
         assert analysis.parameters(dry | {"dry_run": value}) == {"dry_run": meant}
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_papermill_lists_every_parameter(page: Path):
+    cells = nbformat.read(page, as_version=4).cells
+    lines = [c.source.splitlines() for c in cells if "parameters" in c.metadata.get("tags", [])]
+    assert len(papermill.inspect_notebook(page)) == sum(map(len, lines))
+
+
 def test_start_applies_overrides_and_leaves_own_parameters_to_the_notebook():
     with pytest.raises(ValueError, match="unknown parameter 'sizes'"):
         analysis.start({"target": "greek", "sizes": "1"})

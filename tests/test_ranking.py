@@ -191,6 +191,10 @@ def test_a_class_agnostic_hard_subset_needs_a_signature(photos: Path):
     other = replace(signature, notes={"network": "another", "weights": "0"})
     elsewhere = hastelib.rank(photos, NAMES[:1], signature={NAMES[0]: other}, **ask).table()
     assert "its signature is of another" in elsewhere["reason"][NAMES[0]]
+    pixels, labels = prepared(photos, source.preprocessing)
+    made = hastelib.features(source.module, [(source.inputs(pixels), labels)])
+    of_features = hastelib.rank(None, {"m": made}, labels=labels, signature={"m": other}, **ask)
+    assert math.isfinite(of_features.table()["logme-ca"]["m"])
     with pytest.raises(ValueError, match="densenet16@glyphs has no hardness 'ca'"):
         found.hardest(5, NAMES[1], "ca")
 
@@ -212,6 +216,9 @@ def test_halving_passes_fewer_samples_and_tells_who_left():
     ]  # fmt: skip
     assert table["rank"].tolist() == [1, 2, 3, 4, 5, 6]
     assert set(found.against({name: i for i, name in enumerate(named)})["models"]) == {2}
+    few = {name: named[name] for name in ("m0", "m1", "m2")}  # two see all samples
+    found_few = hastelib.rank(None, few, labels=labels, metrics=["logme"], budget="halving")
+    assert (found_few.table()["samples"] == 160).sum() == 2
     full = found.frame[(found.frame["model"] == "m3") & (found.frame["variant"] == "all")]
     assert full["score"].item() == pytest.approx(metrics.logme(named["m3"], labels))
 
