@@ -63,8 +63,7 @@ def image_folder(path: str | Path) -> datasets.Dataset:
     readable = {end for end, kind in known.items() if kind in Image.OPEN and kind not in _STUBS}
     base, seen, left = os.path.realpath(root), set[str](), Counter[str]()
     taken, folders = dict[str, list[Path]](), [root]
-    while folders:
-        folder, inside = folders.pop(), list[Path]()
+    for folder in folders:  # which grows
         if (real := os.path.realpath(folder)) in seen:  # links elsewhere may lead in a loop
             left["linked twice"] += 1
             continue
@@ -76,7 +75,7 @@ def image_folder(path: str | Path) -> datasets.Dataset:
             elif one.is_symlink() and Path(os.path.realpath(one)).is_relative_to(base):
                 left["linked within the folder"] += 1
             elif one.is_dir():
-                inside.append(one)
+                folders.append(one)
                 taken.setdefault(of_class, [])
             elif folder == root:
                 left["beside the class folders"] += 1
@@ -84,15 +83,14 @@ def image_folder(path: str | Path) -> datasets.Dataset:
                 taken[of_class].append(one)
             else:
                 left[f"*{suffix}" if suffix else "without a suffix"] += 1
-        folders += reversed(inside)  # a folder, all that is in it, then the next
     said = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
+    said = f"; left out: {said}" if said else ""
     if (empty := [name for name, files in taken.items() if not files]) or not taken:
         what = f"no image in {empty[:10]}" if empty else "there is none"
-        what += f" (left out: {said})" if said else ""
-        raise ValueError(f"{root} should hold one folder of images per class: {what}")
+        raise ValueError(f"{root} should hold one folder of images per class: {what}{said}")
     files = [file for some in taken.values() for file in sorted(some, key=os.path.split)]
     if said:
-        warnings.warn(f"{root}: {len(files)} images taken; left out: {said}", stacklevel=2)
+        warnings.warn(f"{root}: {len(files)} images taken{said}", stacklevel=2)
     try:
         labels = [label for label, some in enumerate(taken.values()) for _ in some]
         return table(files, labels, [*taken])
