@@ -107,10 +107,7 @@ def cores() -> int:
 
 
 def encoded(pixels: np.ndarray, kind: str = "PPM") -> bytes:
-    """An (h, w, 3) image or an (h, w) mask as a file, by default uncompressed.
-
-    Its bytes, and so the fingerprint, are then the same on every machine.
-    """
+    """An (h, w, 3) image or an (h, w) mask as a file; as PPM its bytes are the same everywhere."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, kind)
     return file.getvalue()
@@ -119,20 +116,15 @@ def encoded(pixels: np.ndarray, kind: str = "PPM") -> bytes:
 def table(
     images: Iterable[Any], labels: Iterable[Any], names: Sequence[str], masks: Any = None
 ) -> datasets.Dataset:
-    """A split of images, as paths, files or pixels, and labels.
-
-    Where there are ``masks`` too a label lists the classes in one.
-    """
+    """A split of images (paths, files, pixels) and labels, which list the classes of ``masks``."""
     kind: Any = datasets.ClassLabel(names=[*names])
-    features = {"image": datasets.Image()}
     columns = {"image": images}
     if masks is not None:
-        columns["mask"], features["mask"] = masks, datasets.Image()
-        kind = datasets.List(kind)
+        columns["mask"], kind = masks, datasets.List(kind)
+    features = datasets.Features(dict.fromkeys(columns, datasets.Image()) | {"label": kind})
     for name, files in columns.items():
         files = (encoded(x) if isinstance(x, np.ndarray) else x for x in files)
         columns[name] = [str(x) if isinstance(x, Path) else x for x in files]
-    features = datasets.Features(features | {"label": kind})
     return datasets.Dataset.from_dict(columns | {"label": [*labels]}, features=features)
 
 
