@@ -124,8 +124,7 @@ def unpack(archive: Path, folder: Path) -> None:
                     name = PurePosixPath(member.filename.replace("\\", "/"))
                     link = stat.S_ISLNK(member.external_attr >> 16)
                     if link or name.is_absolute() or ".." in name.parts:
-                        what = "is a link or leads out of the folder"
-                        raise ValueError(f"{member.filename!r} {what}")
+                        raise ValueError(f"{name} is a link or leads out of the folder")
                 packed.extractall(folder, tqdm(packed.namelist(), archive.name, leave=False))
         else:
             with tarfile.open(archive) as packed:

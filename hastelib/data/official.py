@@ -147,13 +147,11 @@ def _decoded(
             try:
                 with Image.open(path) as file, Image.open(image) as picture:
                     if file.size != picture.size:
-                        told = f"it has size {file.size}, its image {image} {picture.size}"
-                        raise ValueError(told)
+                        raise ValueError(f"size {file.size}, its image {image} {picture.size}")
                     mask = of.decode(file)
             except (OSError, SyntaxError, ValueError) as error:
                 raise ValueError(f"cannot read {path} ({error}); fetch the set again") from error
-            content = bytearray(encoded(mask, "PNG"))
-            files[str(row)] = torch.frombuffer(content, dtype=torch.uint8)
+            files[str(row)] = torch.frombuffer(bytearray(encoded(mask, "PNG")), dtype=torch.uint8)
             classes.append(present(mask))
         return files, {"present": classes}
 
