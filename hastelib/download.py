@@ -1,7 +1,5 @@
 """Downloads from official addresses, resumed, bounded and checked; archives, safely unpacked."""
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import stat

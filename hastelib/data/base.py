@@ -1,7 +1,5 @@
 """What all data sets share: a suite's description, splits, their content's hash, class subsets."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

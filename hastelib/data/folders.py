@@ -4,8 +4,6 @@
 splits in the names of files, and leaves out formats and hidden folders without a word.
 """
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections import Counter

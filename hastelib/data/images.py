@@ -1,7 +1,5 @@
 """Images as a network sees them: decoded to bytes of three colours, resized, cropped, batched."""
 
-from __future__ import annotations
-
 import functools
 import io
 import multiprocessing
@@ -10,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import datasets
 import numpy as np
@@ -49,7 +47,7 @@ class Preprocessing:
         """What the pixels depend on, before they are normalised."""
         return self.resize, self.crop, self.interpolation
 
-    def at(self, size: int) -> Preprocessing:
+    def at(self, size: int) -> Self:
         """The same at another size, at which nothing is cropped from a square image."""
         return replace(self, resize=size, crop=size)
 

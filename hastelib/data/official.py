@@ -4,8 +4,6 @@
 public the test split here is the public ``val``.
 """
 
-from __future__ import annotations
-
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Parquet files as on the hub: an image or a text and its class a row, or an image and a mask."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 

@@ -3,8 +3,6 @@
 A ``mask`` has one channel, the index of each pixel's class, 255 where it has none.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 

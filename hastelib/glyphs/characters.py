@@ -4,8 +4,6 @@ Every drawing varies in font, size, position, rotation, stroke, contrast and clu
 own amount, so that some are clearly hard. Ink is dark on light, as on paper.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from pathlib import Path

@@ -10,8 +10,6 @@ some clauses speak for the label by denying its opposite. So there are easy text
 and some that nobody could tell. What a diary, a review or a tweet is about leans on its label.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal

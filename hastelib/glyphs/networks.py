@@ -1,7 +1,5 @@
 """The embedded networks: ResNets for small images, narrow DenseNets, a narrow MobileNetV2."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path

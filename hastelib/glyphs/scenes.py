@@ -4,11 +4,9 @@ A style changes what separates real sets from each other: colours, how much is i
 large, what else is there, and how bad the camera is.
 """
 
-from __future__ import annotations
-
 import colorsys
 import zlib
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -63,7 +61,7 @@ class Scenes(Drawn):
     width: int = Field(default=64, ge=16)
 
     @model_validator(mode="after")
-    def _sensible(self) -> Scenes:
+    def _sensible(self) -> Self:
         if not self.kinds or len(set(self.kinds)) < len(self.kinds):
             raise ValueError("kinds: expected at least one kind of character, each once")
         if not 1 <= self.density[0] <= self.density[1]:
