@@ -53,8 +53,7 @@ def fetch(url: str, path: Path, checksum: str | None = None, size: int | None = 
         reason = getattr(error, "reason", error)
         large = f", {size:,} bytes" if size else ""
         raise DownloadError(
-            f"could not download {url}{large} ({reason}); try again, or put the file at {path} "
-            "yourself"
+            f"could not download {url}{large} ({reason}); try again, or put the file at {path}"
         ) from error
     return path
 
