@@ -225,16 +225,19 @@ class _Collected:
 def _borrowed(module: nn.Module, device: str) -> Iterator[tuple[torch.device, torch.dtype]]:
     """The module in evaluation mode on a device, afterwards as it was; the device and type."""
     homes = {x.device for x in [*module.parameters(), *module.buffers()]}
-    with hooks.evaluating(module):
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
         if len(homes) > 1:  # spread over several: inputs go where its first weights are
             yield hooks.home(module)
-            return
-        try:
+        else:
             module.to(device)
             yield torch.device(device), hooks.home(module)[1]
-        finally:
-            for home in homes:
-                module.to(home)
+    finally:
+        for part, training in modes.items():
+            part.training = training
+        if len(homes) == 1:
+            module.to(homes.pop())
 
 
 def _checked(found: dict[str, Tensor], name: str, data: str) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -23,18 +23,6 @@ def unwrapped(module: Any) -> nn.Module:
     if isinstance(module, torch.jit.ScriptModule):
         raise ValueError("model: expected a module that is not scripted; pass the original one")
     return module
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """The module in evaluation mode; afterwards each of its parts in its own."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes.items():
-            part.training = training
 
 
 def home(module: nn.Module) -> tuple[torch.device, torch.dtype]:
@@ -97,16 +85,11 @@ def _tapped(
     def of_layer(name: str, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         kept[name] = keep(tensor(output))
 
-    handles = [
-        part.register_forward_hook(functools.partial(hook, name))
-        for hook, parts in ((of_head, heads), (of_layer, layers))
-        for name, part in parts.items()
-    ]
-    try:
+    with ExitStack() as hooks:
+        for hook, parts in ((of_head, heads), (of_layer, layers)):
+            for name, part in parts.items():
+                hooks.enter_context(part.register_forward_hook(functools.partial(hook, name)))
         yield last, kept
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _matched(given: Tensor, output: Tensor) -> bool | None:
@@ -178,7 +161,7 @@ def _blocks(module: nn.Module, least: int) -> dict[str, nn.Module]:
 def structure(
     module: nn.Module, inputs: Any, head: str | None = None, layers: Sequence[str] | None = None
 ) -> Structure:
-    """The classifier of a network and the layers to tap, from one batch in evaluation mode.
+    """The classifier of a network in evaluation mode and the layers to tap, from one batch.
 
     The classifier is the last linear layer or 1 x 1 convolution that ran, if what it gives is what
     the network gives (pooled over space, with a ReLU or softmax after it or not). The layers: of
@@ -188,18 +171,18 @@ def structure(
     recurs, with two weight layers or more; where these give fewer than two resolutions, with one.
     What is named by ``head`` and ``layers`` is not searched for.
     """
-    heads: dict[str, nn.Module] = {}
-    pools: dict[str, nn.Module] = {}
-    for name, part in module.named_modules():
-        pointwise = isinstance(part, nn.Conv2d) and part.kernel_size == (1, 1)
-        if isinstance(part, nn.Linear) or pointwise:
-            heads[name] = part
-        elif isinstance(part, nn.MaxPool2d):
-            pools[name] = part
+    parts = dict(module.named_modules())
+    pools = {name: part for name, part in parts.items() if isinstance(part, nn.MaxPool2d)}
+    heads = {
+        name: part
+        for name, part in parts.items()
+        if isinstance(part, nn.Linear)
+        or (isinstance(part, nn.Conv2d) and part.kernel_size == (1, 1))
+    }
     larger = _blocks(module, 2)
     choices = [pools] if pools and not larger else [larger, _blocks(module, 1)]
     every = {name: part for blocks in choices for name, part in blocks.items()}
-    with evaluating(module), _tapped(heads, every, _places) as (last, ran):
+    with _tapped(heads, every, _places) as (last, ran):
         output = tensor(call(module, inputs))
     named = head is not None
     if not named and last and _matched(last[2], output) is not None:
