@@ -178,9 +178,8 @@ class _Task:
             hard[f"{variant}|{name}"] = values.numpy()
             subsets[variant, 0] = hardness.hardest(values, self.fraction)
         for draw in range(0 if leaves else DRAWS):
-            generator = torch.Generator().manual_seed(self.seed + draw)
-            size = math.ceil(self.fraction * n - 1e-9)
-            subsets["random", draw] = torch.randperm(n, generator=generator)[:size]
+            order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed + draw))
+            subsets["random", draw] = order[: math.ceil(self.fraction * n - 1e-9)]
         for draw in range(0 if leaves else HALVES):
             half = _order(whole.labels, self.seed + draw)[: min(math.ceil(n / 2), HALF_MOST)]
             subsets["half", draw] = half.sort()[0]
@@ -440,10 +439,8 @@ class Ranking:
             for variant, end in ends.items():
                 found[f"{metric}{end}"] = scores[metric, variant]
         for variant, end in ends.items():
-            rounds = scores[first, variant].groupby(one["round"])
-            counts = rounds.count()[::-1]
-            ahead = one["round"].map(counts.cumsum() - counts)  # in the rounds after its own
-            found[f"rank{end}"] = rounds.rank(ascending=False, method="min") + ahead
+            standing = scores[first, variant].rank() + one["round"] * len(one)  # by round first
+            found[f"rank{end}"] = standing.rank(ascending=False, method="min")
         found["stability"] = self.stability()
         found[["seconds", "samples"]] = one[["seconds", "samples"]].round(1)
         found["reason"] = [self._reason(name, found["rank"]) for name in found.index]
