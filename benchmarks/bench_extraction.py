@@ -47,6 +47,6 @@ def bench_extraction(compare, request):
     compare(
         f"{name}, {count} images",
         ("bare network", bare),
-        ("extraction", lambda: extract(source, images)[0]),
+        ("extraction", lambda: extract(source, images)),
         agree,
     )

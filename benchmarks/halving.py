@@ -31,7 +31,7 @@ def main() -> None:
         data, found, lines = load(suite.target(name), Store())["train"], {}, []
         for network in models.POCKET:
             source = models.load(f"{network}@pocket", pixels)
-            found[network] = extract(source, source.read(data, name))[0]
+            found[network] = extract(source, source.read(data, name))
         labels = next(iter(found.values())).labels
         for metric in METRICS:
             asked = {"labels": labels, "metrics": [metric], "hard": ()}

@@ -7,7 +7,6 @@ import functools
 import os
 import sys
 import tempfile
-import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -349,13 +348,12 @@ def _taps(
             bar.update(len(labels))
 
 
-def extract(source: Source, split: Batches, **how: Any) -> tuple[Features, float]:
-    """The features of a split, in its order, and the samples per second, decoding included.
+def extract(source: Source, split: Batches, **how: Any) -> Features:
+    """The features of a split, in its order.
 
     ``how``: ``batch_size``, halved where memory is short, ``device`` and a recipe's ``precision``.
     ``ValueError`` where an output is NaN or infinite.
     """
-    start = time.perf_counter()
     collected, drawn, done = _Collected(), torch.Generator().manual_seed(0), 0
     for found, labels in _taps(source, split, **how):
         parts = source.outputs(found, labels, drawn)
@@ -364,9 +362,7 @@ def extract(source: Source, split: Batches, **how: Any) -> tuple[Features, float
         collected.add(parts)
         done += len(labels)
     made = collected.features(source.structure.layers)
-    if split.order is not None:
-        made = made.at(split.order.argsort())
-    return made, len(split) / (time.perf_counter() - start)
+    return made if split.order is None else made.at(split.order.argsort())
 
 
 def signature(source: Source, split: Batches, **how: Any) -> Signature:

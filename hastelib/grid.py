@@ -278,8 +278,7 @@ class Grid:
         def make() -> Kept:
             samples = self.read(target, split, network)
             with threaded(self.suite.recipe.threads):
-                found, speed = extract(network, samples, precision=self.suite.recipe.precision)
-            return found.arrays(), {"images_per_second": round(speed, 1)}
+                return extract(network, samples, precision=self.suite.recipe.precision).arrays(), {}
 
         if part:  # rows of the whole
             kept, rows = part

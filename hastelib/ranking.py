@@ -238,7 +238,7 @@ class _Task:
             if texts != ("text" in self.data.column_names):
                 raise ValueError(f"it reads {'texts' if texts else 'images'}; the data have none")
             split = source.read(self.data.select(rows.numpy()), "your data")
-            return extract(source, split, batch_size=self.batch_size, device=self.device)[0]
+            return extract(source, split, batch_size=self.batch_size, device=self.device)
 
         if not self.fingerprint:
             return make()

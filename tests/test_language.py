@@ -77,7 +77,7 @@ def _padded_and_alone(source: models.Source, data: datasets.Dataset) -> Features
     """The features of texts together, which are those of each text alone."""
     split: Any = source.read(data, "texts")
     assert split.lengths.max() > split.lengths.min()  # or nothing was padded
-    together, alone = (extract(source, split, batch_size=b)[0] for b in (len(split), 1))
+    together, alone = (extract(source, split, batch_size=b) for b in (len(split), 1))
     for name, x in together.arrays().items():
         torch.testing.assert_close(x, alone.arrays()[name], atol=1e-5, rtol=0)
     return together
@@ -103,15 +103,15 @@ def test_minilm_is_the_sentence_encoder_and_padding_does_not_change_it() -> None
 def test_features_are_in_the_order_of_the_split(source: networks.TextSource, tweets) -> None:
     split = source.read(tweets["train"], "tweets")
     assert _padded_and_alone(source, tweets["train"]).probs is None  # its classifier is random
-    found = extract(source, split, batch_size=7)[0]
+    found = extract(source, split, batch_size=7)
     assert found.labels.tolist() == tweets["train"]["label"][:]
     assert split.order is not None
     assert not torch.equal(split.order, torch.arange(len(split)))
     one = source.read(tweets["train"].select([17]), "one")
-    alone = extract(source, one)[0]
+    alone = extract(source, one)
     assert torch.allclose(found.embedding[17], alone.embedding[0], atol=1e-5)
     taught = source.retrained("taught", source.module)
-    probs = extract(taught, split)[0].probs
+    probs = extract(taught, split).probs
     assert probs is not None
     assert torch.allclose(probs, predict(taught, taught.module, split, "cpu"), atol=1e-5)
 

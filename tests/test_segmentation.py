@@ -119,10 +119,10 @@ def test_the_papers_fcn_loads_from_torchvisions_files(tmp_path, monkeypatch):
 
 
 def test_pixels_are_the_same_for_every_batch_size_and_source(source, split):
-    few, many = (extract(source, split, batch_size=size)[0] for size in (2, 12))
+    few, many = (extract(source, split, batch_size=size) for size in (2, 12))
     for name, values in few.arrays().items():
         torch.testing.assert_close(values, many.arrays()[name], rtol=1e-4, atol=1e-5)
-    other = extract(models.load("fcn_resnet14@glyphs", 32), split)[0]
+    other = extract(models.load("fcn_resnet14@glyphs", 32), split)
     assert (few.labels == other.labels).all()
     assert (few.sample == other.sample).all()
     assert (few.labels != NO_CLASS).all()
@@ -132,8 +132,8 @@ def test_pixels_are_the_same_for_every_batch_size_and_source(source, split):
 
 
 def test_pixel_leep_is_the_leep_of_the_flattened_pixels(source, split):
-    assert extract(source, split)[0].probs is None  # its head is random
-    rows = extract(replace(source, classifies=True).with_pixels(None), split)[0]
+    assert extract(source, split).probs is None  # its head is random
+    rows = extract(replace(source, classifies=True).with_pixels(None), split)
     assert rows.probs is not None
     images, truth = split[range(len(split))]
     with torch.inference_mode():
