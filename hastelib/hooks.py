@@ -7,7 +7,7 @@ import itertools
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -72,7 +72,7 @@ def flat(x: Tensor, mask: Tensor | None = None, pool: str = "mean") -> Tensor:
 
 @contextmanager
 def _tapped(
-    heads: Mapping[str, nn.Module], layers: Mapping[str, nn.Module], keep: Callable[[Tensor], Any]
+    module: nn.Module, heads: Iterable[str], layers: Iterable[str], keep: Callable[[Tensor], Any]
 ) -> Iterator[tuple[list[Any], dict[str, Any]]]:
     """Hooks while the block lasts: name, input and output of the head that ran last, and of each
     layer what is to be kept of its output, in the order in which they ran."""
@@ -86,9 +86,10 @@ def _tapped(
         kept[name] = keep(tensor(output))
 
     with ExitStack() as hooks:
-        for hook, parts in ((of_head, heads), (of_layer, layers)):
-            for name, part in parts.items():
-                hooks.enter_context(part.register_forward_hook(functools.partial(hook, name)))
+        for hook, names in ((of_head, heads), (of_layer, layers)):
+            for name in names:
+                told = functools.partial(hook, name)
+                hooks.enter_context(module.get_submodule(name).register_forward_hook(told))
         yield last, kept
 
 
@@ -117,12 +118,11 @@ class Structure(NamedTuple):
     def read(self, module: nn.Module, inputs: Any, pool: str = "mean") -> dict[str, Tensor]:
         """``embedding`` (n, d), where it is tokens pooled by ``mean`` or ``cls``, ``logits`` (n, z)
         where there is a head, and ``layer.NAME`` (n, d_l) of a batch, in evaluation mode."""
-        parts, heads = dict(module.named_modules()), [] if self.head is None else [self.head]
-        if unknown := {*self.layers, *heads} - parts.keys():
+        heads = [] if self.head is None else [self.head]
+        if unknown := {*self.layers, *heads} - dict(module.named_modules()).keys():
             raise ValueError(f"layers: the network has no module {', '.join(sorted(unknown))}")
         mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
-        first, rest = ({name: parts[name] for name in names} for names in (heads, self.layers))
-        with _tapped(first, rest, lambda x: flat(x, mask)) as (last, kept):
+        with _tapped(module, heads, self.layers, lambda x: flat(x, mask)) as (last, kept):
             output = tensor(call(module, inputs))
         if missing := [name for name in self.layers if name not in kept]:
             raise ValueError(f"layers: {', '.join(missing)} did not run on this batch; name others")
@@ -144,16 +144,16 @@ class Structure(NamedTuple):
         return {"embedding": flat(given, mask, pool), "logits": rows} | found
 
 
-def _blocks(module: nn.Module, least: int) -> dict[str, nn.Module]:
+def _blocks(module: nn.Module, least: int) -> list[str]:
     """The outermost modules of a class that recurs, with at least so many weight layers."""
     count = Counter(type(part) for part in module.modules())
-    found: dict[str, nn.Module] = {}
+    found: list[str] = []
     for name, part in module.named_modules():
         weights = sum(isinstance(p, nn.Linear | nn.Conv2d) for p in part.modules())
         inside = any(name.startswith(f"{outer}.") for outer in found)
         plain = isinstance(part, nn.Sequential | nn.ModuleList)
         if name and not inside and not plain and count[type(part)] > 1 and weights >= least:
-            found[name] = part
+            found.append(name)
     return found
 
 
@@ -171,18 +171,16 @@ def structure(
     recurs, with two weight layers or more; where these give fewer than two resolutions, with one.
     What is named by ``head`` and ``layers`` is not searched for.
     """
-    parts = dict(module.named_modules())
-    pools = {name: part for name, part in parts.items() if isinstance(part, nn.MaxPool2d)}
-    heads = {
-        name: part
-        for name, part in parts.items()
-        if isinstance(part, nn.Linear)
-        or (isinstance(part, nn.Conv2d) and part.kernel_size == (1, 1))
-    }
+    heads, pools = [], []
+    for name, part in module.named_modules():
+        pointwise = isinstance(part, nn.Conv2d) and part.kernel_size == (1, 1)
+        if isinstance(part, nn.Linear) or pointwise:
+            heads.append(name)
+        elif isinstance(part, nn.MaxPool2d):
+            pools.append(name)
     larger = _blocks(module, 2)
     choices = [pools] if pools and not larger else [larger, _blocks(module, 1)]
-    every = {name: part for blocks in choices for name, part in blocks.items()}
-    with _tapped(heads, every, _places) as (last, ran):
+    with _tapped(module, heads, {*itertools.chain(*choices)}, _places) as (last, ran):
         output = tensor(call(module, inputs))
     named = head is not None
     if not named and last and _matched(last[2], output) is not None:
@@ -214,14 +212,13 @@ def _closing(ran: Mapping[str, int]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(names[step] for step in steps))
     last = {places: name for name, places in ran.items() if places > 1}
     closing = [name for name in names if name in last.values()]
-    return tuple(closing[max(1, len(closing) - 3) :])
+    return tuple(closing[1:][-3:])
 
 
 def replace_head(module: nn.Module, name: str | None, classes: int) -> None:
     """Put a new, randomly initialised classifier with ``classes`` outputs in place of ``name``.
 
-    Raises:
-        ValueError: there is no classifier to replace.
+    ``ValueError`` where that is none.
     """
     if name is None:
         raise ValueError(

@@ -126,8 +126,7 @@ def _order(labels: Tensor, seed: int) -> Tensor:
 class _Task:
     """The samples, and what is asked of every model.
 
-    ``data`` is a ``datasets.Dataset``, a torch data set, a loader, or None where models are arrays;
-    ``fingerprint`` is its own where features are to be kept, else empty.
+    ``fingerprint`` is that of the data where features are to be kept, else empty.
     """
 
     data: Any
