@@ -70,7 +70,7 @@ def test_a_classifier_made_convolutional_says_the_same_on_average():
     torch.manual_seed(0)
     classifier = models.wrap("x", squeezenet1_1(num_classes=7), Preprocessing(64, 64))
     fcn = segmentation.convolutional(classifier).eval()
-    source = segmentation.SegmentationSource("x", fcn, segmentation.Viewing(48, 48))
+    source = segmentation.SegmentationSource("x", fcn, Preprocessing(48, 48))
     images = source.inputs(torch.randint(0, 256, (2, 3, 48, 64), dtype=torch.uint8))
     with torch.inference_mode():
         maps, expected = source.structure.read(fcn, images), classifier.module(images)
@@ -133,7 +133,7 @@ def test_pixels_are_the_same_for_every_batch_size_and_source(source, split):
 
 def test_pixel_leep_is_the_leep_of_the_flattened_pixels(source, split):
     assert extract(source, split).probs is None  # its head is random
-    rows = extract(replace(source, classifies=True).with_pixels(None), split)
+    rows = extract(replace(source, classifies=True, pixels=None), split)
     assert rows.probs is not None
     images, truth = split[range(len(split))]
     with torch.inference_mode():

@@ -7,7 +7,7 @@ are drawn among those that have a class, the same for every source and every bat
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import datasets
@@ -24,16 +24,6 @@ from hastelib.models.source import Source, fill, of_torchvision
 
 PIXELS = 64  # of each scene, in the features
 SMALL = 64  # the shorter side of what the small FCNs see, in pixels, where nobody says another
-
-
-@dataclass(frozen=True)
-class Viewing(Preprocessing):
-    """As for an image, but nothing is cropped: the shorter side becomes ``resize`` pixels.
-
-    ``pixels`` of each scene are drawn for the features; all of them for None.
-    """
-
-    pixels: int | None = PIXELS
 
 
 def small_fcn(classifier: nn.Module) -> FCN:
@@ -98,8 +88,11 @@ class SegmentationSource(Source):
     """An FCN as a source; a row of its features is a pixel.
 
     Embedding and logits are read bilinearly at the pixel's place, so that the probabilities are
-    those of the enlarged output. The stages are averaged over the scene.
+    those of the enlarged output. The stages are averaged over the scene. ``pixels`` of each scene
+    are drawn; all of them for None.
     """
+
+    pixels: int | None = PIXELS
 
     @property
     def structure(self) -> Structure:
@@ -111,7 +104,10 @@ class SegmentationSource(Source):
         return Structure("classifier.4", tuple(stages[1:]), maps=True)
 
     def read(self, data: datasets.Dataset, name: str) -> Images:
-        """A split as this network sees it; images without masks, for its signature, as squares."""
+        """A split as this network sees it: scenes resized, not cropped.
+
+        Images without masks, for its signature, as squares.
+        """
         if "mask" not in data.column_names:
             return Images(data, self.preprocessing, name)
         return Pictures(data, self.preprocessing.resize, self.preprocessing.interpolation, name)
@@ -121,16 +117,12 @@ class SegmentationSource(Source):
         coarse = _Coarse(self.module.backbone, self.module.classifier)
         return self.structure.read(coarse, self.inputs(batch))
 
-    def with_pixels(self, pixels: int | None) -> SegmentationSource:
-        """The same source with another number of pixels a scene; all of them for None."""
-        return replace(self, preprocessing=replace(self.preprocessing, pixels=pixels))
-
     def outputs(
         self, found: dict[str, Tensor], labels: Tensor, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """The rows of a batch of scenes, one a drawn pixel, in the order of the scenes."""
         masks = labels.cpu().flatten(1)
-        drawn = [draw(mask, self.preprocessing.pixels, generator) for mask in masks]
+        drawn = [draw(mask, self.pixels, generator) for mask in masks]
         for name in ("embedding", "logits"):
             pairs = zip(found[name], drawn, strict=True)
             found[name] = torch.cat([read_at(*pair, labels.shape[-2:]) for pair in pairs])
@@ -176,10 +168,10 @@ def load(
     torch.manual_seed(0)  # in the caller's fork: a new head is part of what the name stands for
     if classifier:
         seen, whole = classifier.preprocessing, weights == "pocket"
-        own = Viewing(SMALL, SMALL, seen.mean, seen.std, seen.interpolation)
+        own = Preprocessing(SMALL, SMALL, seen.mean, seen.std, seen.interpolation)
         module: Any = convolutional(classifier) if whole else small_fcn(classifier.module)
     else:
-        own, whole = Viewing(520, 520), True
+        own, whole = Preprocessing(520, 520), True
         _, path = of_torchvision(architecture, weights)
         module = torchvision.models.get_model(architecture, weights_backbone=None, aux_loss=True)
         module = fill(module, path)
