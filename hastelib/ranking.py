@@ -548,12 +548,8 @@ class Ranking:
 
     def save(self, path: str | Path) -> None:
         """Write the ranking as JSON; :meth:`load` reads it."""
-        told = {
-            name: part.to_dict("split") if isinstance(part, pd.DataFrame) else part
-            for name, part in vars(self).items()
-        }
         with writing(Path(path)) as temporary:
-            temporary.write_text(json.dumps(told))
+            temporary.write_text(json.dumps(vars(self), default=lambda t: t.to_dict("split")))
 
     @classmethod
     def load(cls, path: str | Path) -> Ranking:
