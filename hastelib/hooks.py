@@ -93,18 +93,19 @@ def _tapped(
         yield last, kept
 
 
-def _matched(given: Tensor, output: Tensor) -> bool | None:
-    """Whether the output still wants a softmax; None where it is not the classifier's."""
-    given, output = flat(given).float(), flat(output).float()
-    if given.ndim != 2 or given.shape != output.shape:
+def _logits(gave: Tensor, output: Tensor) -> Tensor | None:
+    """A network's output before a softmax, from that of its classifier; None if it is another's."""
+    gave, output = flat(gave), flat(output)
+    if gave.ndim != 2 or gave.shape != output.shape:
         return None
 
     def same(x: Tensor) -> bool:
-        return torch.allclose(x, output, 1e-3, 1e-4, equal_nan=True)
+        return torch.allclose(x, output.float(), 1e-3, 1e-4, equal_nan=True)
 
-    if same(given) or same(given.relu()):  # as SqueezeNet has it
-        return True
-    return False if same(given.softmax(1)) or same(given.log_softmax(1)) else None
+    plain = gave.float()
+    if same(plain) or same(plain.relu()):  # as SqueezeNet has it
+        return output
+    return gave if same(plain.softmax(1)) or same(plain.log_softmax(1)) else None
 
 
 class Structure(NamedTuple):
@@ -134,14 +135,13 @@ class Structure(NamedTuple):
         _, given, gave = last
         if self.maps:
             return {"embedding": given, "logits": gave} | found
-        logits = self.named or _matched(gave, output)
+        logits = flat(gave) if self.named else _logits(gave, output)
         if logits is None:
             raise ValueError(
                 f"head: the network's output is not that of {self.head} on this batch (its forward "
                 "depends on the data); name the head"
             )
-        rows = flat(gave if self.named or not logits else output)
-        return {"embedding": flat(given, mask, pool), "logits": rows} | found
+        return {"embedding": flat(given, mask, pool), "logits": logits} | found
 
 
 def _blocks(module: nn.Module, least: int) -> list[str]:
@@ -183,7 +183,7 @@ def structure(
     with _tapped(module, heads, {*itertools.chain(*choices)}, _places) as (last, ran):
         output = tensor(call(module, inputs))
     named = head is not None
-    if not named and last and _matched(last[2], output) is not None:
+    if not named and last and _logits(last[2], output) is not None:
         head = last[0]
     if head is None and getattr(module, "num_classes", None) == flat(output).shape[1]:  # timm's
         warnings.warn(
