@@ -109,17 +109,17 @@ MAKERS: dict[str, Callable[..., Any]] = {
 
 
 def _remembered(method: Callable[Concatenate[Grid, P], T]) -> Callable[Concatenate[Grid, P], T]:
-    """A method whose results stay in the memory of its grid; ``by`` is the suite's for None."""
+    """A method whose results stay in the memory of its grid; it gets the suite's ``by`` for ""."""
     parameters = inspect.signature(method)
 
     @functools.wraps(method)
     def kept(grid: Grid, /, *given: P.args, **named: P.kwargs) -> T:
         told = parameters.bind(grid, *given, **named)
         told.apply_defaults()
-        if told.arguments.get("by", "") is None:
+        if told.arguments.get("by") == "":
             told.arguments["by"] = grid.suite.hardness.source
-        what = (method.__name__, *told.args[1:])
-        return grid._once(what, lambda: method(grid, *given, **named))
+        make: Callable[..., T] = method  # whose arguments are bound already
+        return grid._once((method.__name__, *told.args[1:]), lambda: make(*told.args))
 
     return kept
 
@@ -288,14 +288,13 @@ class Grid:
         return Features.of(self.store.get("features", entry, make)[0])
 
     @_remembered
-    def signature(self, by: str | None = None) -> hardness.Signature:
+    def signature(self, by: str = "") -> hardness.Signature:
         """The signature of a network's own source data, their train split; its notes say of what.
 
         Of the suite's ``source_data`` a file will do (:func:`signature_paths`), if it is of the
         same pixels. ``MissingDataError`` where there are neither.
         """
-        name = by or self.suite.hardness.source
-        network, data = self.source(name), taught_on(name)[1]
+        network, data = self.source(by), taught_on(by)[1]
         notes = {
             "network": network.name,
             "weights": network.fingerprint,
@@ -309,12 +308,12 @@ class Grid:
                 found = signature(network, samples, precision=self.suite.recipe.precision)
             return found.arrays(), notes | {"data": self.fingerprint(data, "train")}
 
-        for path in signature_paths(name) if data is None else ():
+        for path in signature_paths(by) if data is None else ():
             file = hardness.Signature.load(path)
             of_what = {"network": "another", "weights": "?"} | file.notes
             if of_what["weights"] != network.fingerprint:
                 raise ValueError(
-                    f"{path}: expected the signature of {name} (weights "
+                    f"{path}: expected the signature of {by} (weights "
                     f"{network.fingerprint[:12]}), got that of {of_what['network']} "
                     f"({of_what['weights'][:12]}); remove the file, or write it anew"
                 )
@@ -326,13 +325,13 @@ class Grid:
             arrays, about = self.store.get("signatures", entry, make)
         except MissingDataError as error:
             raise MissingDataError(
-                f"no signature of {name}: no file signatures/{name}.safetensors in "
+                f"no signature of {by}: no file signatures/{by}.safetensors in "
                 f"{suites.folder().parent} or {data_folder()}, and {error}"
             ) from error
         return replace(hardness.Signature.of(arrays), notes=about)
 
     @_remembered
-    def unsigned(self, by: str | None = None) -> str:
+    def unsigned(self, by: str = "") -> str:
         """Why a network has no class-agnostic hardness here; empty where it has."""
         try:
             self.signature(by)
@@ -341,18 +340,15 @@ class Grid:
         return ""
 
     @_remembered
-    def hardness(
-        self, target: str, split: Split = "train", by: str | None = None
-    ) -> dict[str, Tensor]:
+    def hardness(self, target: str, split: Split = "train", by: str = "") -> dict[str, Tensor]:
         """The hardness of every sample of a split: ``ca``, ``dot`` and ``cs``; of scenes no ``cs``.
 
         ``ca`` is class-agnostic by the cosine, ``dot`` by the dot product (Eq. 1 as printed);
         neither is there without a signature (:meth:`unsigned` says why).
         """
-        name = by or self.suite.hardness.source
-        features, found = self.features(name, target, split), {}
-        if not self.unsigned(name):
-            layers, signature = list(features.layers.values()), self.signature(name)
+        features, found = self.features(by, target, split), {}
+        if not self.unsigned(by):
+            layers, signature = list(features.layers.values()), self.signature(by)
             found["ca"] = hardness.class_agnostic(layers, signature)
             found["dot"] = hardness.class_agnostic(layers, signature, "dot")
         if features.sample is None:
@@ -362,23 +358,21 @@ class Grid:
         return found
 
     @_remembered
-    def subsets(self, target: str, by: str | None = None) -> list[Subset]:
+    def subsets(self, target: str, by: str = "") -> list[Subset]:
         """The rows to score: all, as many as are hard at random (of each draw), the hard ones."""
-        settings = self.suite.hardness
-        name = by or settings.source
         told = {"ca": ("ca", "cosine"), "dot": ("ca", "dot"), "cs": ("cs", "")}
-        n, fraction = len(self.features(name, target)), settings.fraction
+        n, fraction = len(self.features(by, target)), self.suite.hardness.fraction
         found = [Subset("all", torch.arange(n))]
-        for draw in range(settings.draws):
+        for draw in range(self.suite.hardness.draws):
             order = torch.randperm(n, generator=torch.Generator().manual_seed(draw))
             found.append(Subset("random", order[: math.ceil(fraction * n - 1e-9)], draw=draw))
-        for kind, values in self.hardness(target, by=name).items():
+        for kind, values in self.hardness(target, by=by).items():
             variant, similarity = told[kind]
             found.append(Subset(variant, hardness.hardest(values, fraction), similarity))
         return found
 
     def _score_entries(
-        self, source: str, target: str, names: Sequence[str], by: str | None
+        self, source: str, target: str, names: Sequence[str], by: str
     ) -> dict[str, str]:
         """The store's keys of the scores, by metric."""
         rows = {str(i): subset.rows for i, subset in enumerate(self.subsets(target, by))}
@@ -388,7 +382,7 @@ class Grid:
         return {name: key(**shared, metric=name, code=made[name]) for name in names}
 
     def scores(
-        self, source: str, target: str, names: Sequence[str], by: str | None = None
+        self, source: str, target: str, names: Sequence[str], by: str = ""
     ) -> dict[str, list[dict[str, Any]]]:
         """The scores of some metrics: of each a line a subset, as the columns of a row.
 
@@ -402,10 +396,9 @@ class Grid:
         def make(name: str) -> Kept:
             if name not in made:  # with it all others that are missing: they share much
                 gone = [n for n in names if n == name or not self.store.has("scores", entries[n])]
+                features, subsets = self.features(source, target), self.subsets(target, by)
                 with threaded(self.suite.recipe.threads):
-                    made.update(
-                        score(gone, self.features(source, target), self.subsets(target, by))
-                    )
+                    made.update(score(gone, features, subsets))
             return {}, {"scores": made[name]}
 
         lacking = []
@@ -497,11 +490,10 @@ class Grid:
             return [name] if name in found else []
 
         def train(source: str) -> list[str]:
-            if source in broken or self.trained(source):
+            base, taught = taught_on(source)
+            if taught is None or source in broken:
                 return []
-            name, needs = f"train {source}", train(taught_on(source)[0])
-            found[name] = Job(name, work, (self, "source", source), tuple(needs), gpus)
-            return [name]
+            return add(f"train {source}", train(base), "source", source)
 
         for target, source in itertools.product(targets, sources):
             for seed in seeds:
@@ -517,6 +509,8 @@ class Grid:
 
     def _has(self, method: str, source: str, *cell: Any) -> bool:
         """Whether the store has what a method keeps there for a cell of a trained source."""
+        if method == "source":
+            return self.trained(source)
         network = self.source(source)
         if method == "features":
             return self.store.has("features", self.features_entry(network, *cell))
