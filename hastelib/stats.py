@@ -109,14 +109,11 @@ def static(accuracies: ArrayLike) -> Float64[ndarray, "t s"]:
     >>> static([[0.5, 0.7], [0.2, 0.1]]).round(3).tolist()
     [[1.0, -1.0], [-1.0, 1.0]]
     """
-    a = np.asarray(accuracies, float)
-    there = ~np.isnan(a)
-    a, count = np.where(there, a, 0.0), np.maximum(there.sum(1, keepdims=True), 1)
-    centred = np.where(there, a - a.sum(1, keepdims=True) / count, 0.0)
-    spread = np.sqrt((centred**2).sum(1, keepdims=True) / count)
-    z = np.divide(centred, spread, out=np.zeros_like(a), where=spread > 0)
-    others = there.sum(0) - there
-    return np.divide(z.sum(0) - z, others, out=np.full(a.shape, np.nan), where=others > 0)
+    a = np.ma.masked_invalid(np.asarray(accuracies, float))
+    centred, spread = a - a.mean(1, keepdims=True), a.std(1, keepdims=True)
+    z = np.ma.divide(centred, spread).filled(0.0)  # 0 too where all are equally good
+    others = a.count(0) - ~np.ma.getmaskarray(a)
+    return np.ma.divide(z.sum(0) - z, others).filled(np.nan)
 
 
 def _pair(
