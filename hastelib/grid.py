@@ -45,6 +45,8 @@ from hastelib.suites import Recipe, Suite, one_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Targets = Sequence[str] | Mapping[str, Sequence[str]]
+"""The targets of all sources, or of each source its own."""
 MEMORY = 2 << 30
 """Bytes that a grid holds in memory; the rest is read or made again."""
 HARD = ("ca", "cs")
@@ -63,6 +65,13 @@ def of_classes(target: str) -> tuple[str, int | None]:
     if hash_ and not (which.isdecimal() and len(which) < 5):  # they are counted through
         raise ValueError(f"target {target!r}: expected a class subset after #, from 0 to 9999")
     return name, int(which) if hash_ else None
+
+
+def paired(sources: Sequence[str], targets: Targets) -> list[tuple[str, str]]:
+    """The pairs of a target and a source: all, or those of a source's own targets."""
+    if isinstance(targets, Mapping):
+        return [(target, source) for source in sources for target in targets[source]]
+    return [*itertools.product(targets, sources)]
 
 
 @dataclass(frozen=True)
@@ -450,12 +459,12 @@ class Grid:
     def jobs(
         self,
         sources: Sequence[str],
-        targets: Sequence[str],
+        targets: Targets,
         names: Sequence[str] = (),
         seeds: Sequence[int] = (),
         rankers: Mapping[str, str] | None = None,
     ) -> list[Job]:
-        """What is missing in the store for every pair of a source and a target, as jobs.
+        """What is missing in the store for the pairs of a source and a target, as jobs.
 
         ``names`` are the metrics to score, ``seeds`` those of the fine-tunings; either may be none.
         """
@@ -465,7 +474,9 @@ class Grid:
             self.check(source)
         for name in names:
             one_of("metric", name, metrics.METRICS)
-        for target in targets:
+        pairs = paired(sources, targets)
+        asked = dict.fromkeys(target for target, _ in pairs)
+        for target in asked:
             self.suite.target(of_classes(target)[0])
         gpus = int(torch.device(default_device()).type == "cuda")
         found, broken = dict[str, Job](), dict[str, str]()
@@ -475,7 +486,7 @@ class Grid:
                 return self.trained(one) and self.source(one).structure
             return [self.fingerprint(one, split) for split in SPLITS[: 1 + bool(seeds)]]
 
-        for one in [*loaded, *targets]:
+        for one in [*loaded, *asked]:
             try:
                 ready(one)
             except Exception as error:  # of the jobs that need it, and of no other
@@ -495,7 +506,7 @@ class Grid:
                 return []
             return add(f"train {source}", train(base), "source", source)
 
-        for target, source in itertools.product(targets, sources):
+        for target, source in pairs:
             for seed in seeds:
                 name = f"fine-tune {source} on {target}, seed {seed}"
                 add(name, train(source), "outcome", source, target, seed)
@@ -539,7 +550,7 @@ class Grid:
     def frame(
         self,
         section: str,
-        targets: Sequence[str],
+        targets: Targets,
         metrics: Sequence[str],
         *,
         sources: Sequence[str] | None = None,
@@ -581,7 +592,7 @@ class Grid:
         untuned |= {"device": finetune.describe(default_device()), "versions": finetune.versions()}
         untuned |= {"recipe": self.suite.recipe.model_dump()}
         cells, threads = [], self.suite.recipe.threads
-        for target, source in itertools.product(targets, sources):
+        for target, source in paired(sources, targets):
             by = (rankers or {}).get(source, self.suite.hardness.source)
             name, job = f"fine-tune {source} on {target}, seed", f"score {source} on {target}"
             tuned = [kept(f"{name} {seed}", self.outcome, source, target, seed) for seed in seeds]

@@ -9,13 +9,11 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import pandas as pd
 
 from hastelib.data.base import subset_classes
-from hastelib.engine import JobsFailedError
 from hastelib.grid import Grid, taught_on
 from hastelib.suites import Selection
 
@@ -52,18 +50,9 @@ class Tasks:
 
         It has the columns ``whole``, the target of the subset, and ``size``, its number of classes.
         """
-        grid, rankers = self.grid, {source: source for source in self.pairs}
-        named = {source: self.named(targets) for source, targets in self.pairs.items() if targets}
-        jobs = []  # of all pairs at once, so that the work is spread over the workers
-        for source, targets in named.items():
-            jobs += grid.jobs([source], targets, metrics, grid.suite.seeds, rankers)
-        with suppress(JobsFailedError):  # the frames say what failed
-            grid.run(jobs)
-        parts = [
-            grid.frame(section, targets, metrics, sources=[source], rankers=rankers, static=False)
-            for source, targets in named.items()
-        ]
-        found = pd.concat(parts, ignore_index=True)
+        named = {source: self.named(targets) for source, targets in self.pairs.items()}
+        rankers = {source: source for source in named}
+        found = self.grid.frame(section, named, metrics, rankers=rankers, static=False)
         names = found["target"].str.split("#")
         size = [len(self.subsets[whole][int(which)]) for whole, which in names]
         return found.assign(whole=names.str[0], size=size)
