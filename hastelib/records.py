@@ -73,17 +73,11 @@ def write(frame: pd.DataFrame, stem: str | Path) -> Path:
     text = frame.to_csv(index=False, na_rep="nan", lineterminator="\n").encode()
     paths = [Path(f"{stem}.csv"), Path(f"{stem}.parquet")]
     path, other = paths if len(text) <= CSV_BYTES else paths[::-1]
-    try:
-        with writing(path) as temporary:
-            if path.suffix == ".csv":
-                temporary.write_bytes(text)
-            else:
-                frame.to_parquet(temporary, index=False)
-    except PermissionError as error:
-        raise PermissionError(
-            f"cannot write {path}: make {path.parent} writable, free some space, or choose "
-            "another folder with the notebook's parameter `output`"
-        ) from error
+    with writing(path, "choose another with the notebook's parameter `output`") as temporary:
+        if path.suffix == ".csv":
+            temporary.write_bytes(text)
+        else:
+            frame.to_parquet(temporary, index=False)
     other.unlink(missing_ok=True)
     return path
 

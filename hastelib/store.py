@@ -26,6 +26,7 @@ from torch import Tensor
 
 Kept = tuple[dict[str, Tensor], dict[str, Any]]
 """Named arrays and JSON notes, as an entry holds them."""
+ELSEWHERE = "set HASTE_CACHE to another folder"
 FORMAT = 2  # raised when the meaning of stored entries changes, so that old ones are made again
 
 
@@ -55,22 +56,25 @@ def digest(arrays: Mapping[str, Tensor], notes: Mapping[str, Any] | None = None)
 
 
 @contextmanager
-def _writable(folder: Path) -> Iterator[None]:
+def _writable(folder: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         raise PermissionError(
             f"cannot write to {folder}: {error.strerror or error}. Make the folder writable, free "
-            "some space, or set HASTE_CACHE to another folder."
+            f"some space, or {elsewhere}."
         ) from error
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``; renamed to it when the block ends well, else removed."""
+def writing(path: Path, elsewhere: str = ELSEWHERE) -> Iterator[Path]:
+    """A temporary path beside ``path``; renamed to it when the block ends well, else removed.
+
+    ``PermissionError`` where the folder cannot be written to; ``elsewhere`` ends its message.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with _writable(path.parent), FileLock(temporary):  # which says that its writer lives
+    with _writable(path.parent, elsewhere), FileLock(temporary):  # which says that its writer lives
         try:
             yield temporary
             os.replace(temporary, path)
