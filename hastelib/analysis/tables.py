@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -109,23 +108,19 @@ def plain(
     frame = frame.to_frame() if isinstance(frame, pd.Series) else frame
     if not frame.index.is_unique:
         raise ValueError("frame: expected each row's name once; set an index that tells them apart")
-    joined = {*SUMMARY} <= set(frame.columns.get_level_values(-1))
-    shown: dict[Any, list[str]] = {}
-    kinds = []  # of the columns: words alone stand left
-    for i, name in enumerate(frame.columns):
-        key: Any = name
-        column, told = frame.iloc[:, i], "0"
-        *head, last = name if isinstance(name, tuple) else [name]
-        ends = list[pd.Series]()
-        if joined and last in SUMMARY:
-            if last != "value":
-                continue
-            ends = [frame[(*head, end) if head else end] for end in SUMMARY[1:]]
-            key = tuple(head) if len(head) > 1 else [*head, last][0]
-        title = str(key[-1] if isinstance(key, tuple) else key)
+    last = frame.columns.get_level_values(-1)
+    joined = {*SUMMARY} <= {*last}
+    shown = frame.loc[:, ~last.isin(SUMMARY[1:])] if joined else frame
+    several = joined and frame.columns.nlevels > 1
+    heads = shown.droplevel(-1, axis=1).columns if several else shown.columns
+    columns, kinds = [], []  # words alone stand left
+    for i, title in enumerate(heads.get_level_values(-1).map(str)):
+        column, name, told = shown.iloc[:, i], shown.columns[i], "0"
+        *head, end = name if isinstance(name, tuple) else [name]
+        spans = joined and end == SUMMARY[0]
         places = digits if isinstance(digits, int) else digits.get(title, 3)
         sign = signed if isinstance(signed, bool) else title in signed
-        kind = "f" if ends else column.dtype.kind
+        kind = "f" if spans else column.dtype.kind
         if kind in "fiu":
             cells = [number(value, places if kind == "f" else 0, sign) for value in column]
         else:
@@ -133,18 +128,16 @@ def plain(
             cells = [NONE if no else str(value) for value, no in zip(column, gone, strict=True)]
             texts = [cell.removeprefix("<b>").split("<")[0] for cell in cells if cell != NONE]
             told = "" if max(map(len, texts), default=0) > 24 else "".join(texts)
-        if ends:
-            pairs = zip(*ends, strict=True)
-            texts = [short(interval(a, b, min(places, 3), sign)) for a, b in pairs]
-            cells = [*map(_with, cells, texts)]
+        if spans:
+            low, high = (frame[(*head, bound) if head else bound] for bound in SUMMARY[1:])
+            ends = [interval(*pair, min(places, 3), sign) for pair in zip(low, high, strict=True)]
+            cells = [*map(_with, cells, ends)]
         kinds.append("" if re.search(r"\d", told) else "text")
-        shown[key if joined else i] = cells
-    found = pd.DataFrame(shown, index=frame.index)
-    if not joined:
-        found.columns = frame.columns
-    elif 1 < found.columns.nlevels == frame.columns.nlevels - 1:
-        found.columns.names = frame.columns.names[:-1]
-    found = found.rename(index=label, columns=label).rename_axis(columns=lambda n: n and label(n))
+        columns.append(cells)
+    found = pd.DataFrame(dict(enumerate(columns)), frame.index).set_axis(heads, axis=1)
+    found = found.rename(index=label, columns=label)
+    named = heads.nlevels > 1 or not joined
+    found = found.rename_axis(columns=lambda level: label(level) if level and named else None)
     style = Styler(found, caption=escape(caption) or None, uuid_len=0, cell_ids=False)
     style = style.set_table_attributes('class="haste"').hide(names=True)
     return style.set_td_classes(pd.DataFrame([kinds] * len(found), found.index, found.columns))
@@ -152,7 +145,7 @@ def plain(
 
 def _with(text: str, ends: str) -> str:
     """A value with its interval beneath."""
-    return f"{text}<br><small>{ends}</small>" if ends else text
+    return f"{text}<br><small>{short(ends)}</small>" if ends else text
 
 
 def wide(
@@ -177,26 +170,24 @@ def wide(
         intervals: show those of single rows too, beneath the values.
         across: put the metrics beside each other, with a head of their own: for three variants.
     """
-    table = values.reset_index()
-    metrics, down, variants = (table[name].unique() for name in ("metric", rows, "variant"))
+    table, keys = values.reset_index(), ["metric", rows, "variant"]
     if not isinstance(mean, pd.DataFrame):
         mean = table.groupby(["metric", "variant"])[["value"]].mean() if mean else table.iloc[:0]
     several = table.drop_duplicates(["metric", rows])["metric"].value_counts() > 1
     foot = mean.reset_index().assign(**{rows: "Mean"})
     foot = foot[foot["metric"].isin(several.index[several])]
     table = table if intervals else table.assign(low=math.nan, high=math.nan)
-    cells = pd.concat([table, foot]).reindex(columns=["metric", rows, "variant", *SUMMARY])
+    cells = pd.concat([table, foot]).reindex(columns=[*keys, *SUMMARY])
+    cells = cells.sort_values("metric", key=lambda names: names.factorize()[0], kind="stable")
     base = cells[cells["variant"] == "all"].set_index(["metric", rows])["value"].rename("base")
     texts = []
     for *_, name, value, low, high, least in cells.join(base, ["metric", rows]).itertuples():
         text = number(value)
         if name in bold and round(value, 3) > round(least, 3):
             text = f"<b>{text}</b>"
-        texts.append(_with(text, short(interval(low, high))))
-    frame = cells.assign(text=texts).pivot(index=["metric", rows], columns="variant", values="text")
-    order = itertools.product(metrics, [*down, "Mean"])
-    frame = frame.loc[[one for one in order if one in frame.index], variants]
-    frame = frame.rename_axis(columns=None)
+        texts.append(_with(text, interval(low, high)))
+    frame = cells.assign(text=texts).set_index(keys)["text"].unstack(sort=False)
+    frame = frame[table["variant"].unique()].rename_axis(columns=None)
     if across:
         parts = {panel: frame.loc[panel] for panel in frame.index.unique("metric")}
         frame = pd.concat(parts, axis=1, sort=False)
