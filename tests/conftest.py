@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
@@ -15,6 +16,8 @@ install_import_hook(
     [f"hastelib.{name}" for name in ("metrics", "bounds", "hardness", "stats", "linalg")],
     "beartype.beartype",
 )
+hypothesis.settings.register_profile("few", deadline=None, max_examples=25, derandomize=True)
+hypothesis.settings.load_profile("few")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,14 +8,12 @@ import references
 import scipy.optimize
 import scipy.special
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy import ndarray
 from sklearn.linear_model import LogisticRegression
 
 from hastelib import bounds, metrics
-
-LIGHT = settings(deadline=None, max_examples=25, derandomize=True)
 
 
 def overlapping(seed: int, n: int, d: int, classes: int) -> tuple[ndarray, ndarray]:
@@ -66,7 +64,6 @@ def test_lower_bounds_by_the_formula(n: int, z: int) -> None:
     assert bounds.leep_lower_bound(one_hot, labels, joint="hard") == expected
 
 
-@LIGHT
 @given(st.integers(0, 10**6), st.integers(2, 30), st.integers(2, 8))
 def test_the_soft_bound_holds_and_is_the_lower_one(seed: int, n: int, z: int) -> None:
     probs, labels = predictions(seed, n, z), overlapping(seed, n, 1, 2)[1]
@@ -161,7 +158,6 @@ def test_separable_data_are_found_as_a_linear_programme_finds_them() -> None:
             assert bounds.optimal_log_likelihood(torch.tensor(x), labels) == 0
 
 
-@LIGHT
 @given(st.integers(0, 10**6), st.sampled_from([1e-6, 1.0, 1e6]))
 def test_the_best_linear_head_ignores_names_order_scale_and_place(seed: int, scale: float) -> None:
     x, labels = overlapping(seed, 25, 2, 2)

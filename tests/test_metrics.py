@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import references
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy import ndarray
@@ -23,8 +23,6 @@ from sklearn.linear_model import Ridge
 from hastelib import linalg, metrics
 
 pytestmark = pytest.mark.filterwarnings("ignore::hastelib.metrics.SaturatedScoreWarning")
-
-LIGHT = settings(deadline=None, max_examples=25, derandomize=True)
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
@@ -437,7 +435,6 @@ problems = st.builds(problem, st.integers(0, 10**6), *sizes)
 
 # The folds are drawn by the samples' place, votes tie by the label.
 @pytest.mark.parametrize("name", sorted({*METRICS} - {"knn", "linear_probe"}))
-@LIGHT
 @given(problems, st.randoms(use_true_random=False))
 def test_neither_names_nor_order_matter(name: str, given_problem: Any, random: Any) -> None:
     x, labels = given_problem
@@ -450,7 +447,6 @@ def test_neither_names_nor_order_matter(name: str, given_problem: Any, random: A
     assert METRICS[name](x[order], labels[order]) == pytest.approx(score, rel=tolerance, abs=1e-12)
 
 
-@LIGHT
 @given(st.integers(1, 12), st.integers(1, 6), st.data())
 def test_leep_is_never_positive(n: int, z: int, data: st.DataObject) -> None:
     numbers = st.floats(0, 1, allow_subnormal=True)
@@ -464,7 +460,6 @@ def test_leep_is_never_positive(n: int, z: int, data: st.DataObject) -> None:
     assert metrics.e_leep([probs, probs[:, ::-1]], labels) <= 0
 
 
-@LIGHT
 @given(problems, st.sampled_from([1e-200, 1e-8, 3.0, 1e8, 1e150]))
 def test_scale_does_not_matter(given_problem: tuple[ndarray, ndarray], scale: float) -> None:
     x, labels = given_problem

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import gone, row, rows
 
@@ -28,7 +28,6 @@ def test_a_long_table_is_parquet_and_the_old_csv_goes(tmp_path: Path, monkeypatc
     pd.testing.assert_frame_equal(records.read(path), rows())
 
 
-@settings(deadline=None, max_examples=25)
 @given(score=st.floats(allow_nan=False, allow_infinity=False), accuracy=st.floats(0, 1))
 def test_floats_come_back_as_they_were(tmp_path_factory, score: float, accuracy: float):
     one = records.check(pd.DataFrame([row(score=score, accuracy=accuracy)]))

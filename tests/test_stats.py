@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy import ndarray
 
 from hastelib import stats
-
-LIGHT = settings(deadline=None, max_examples=25, derandomize=True)
 
 SCIPY: dict[str, Callable[[Any, Any], Any]] = {
     "pearson": scipy.stats.pearsonr,
@@ -85,7 +83,6 @@ def test_fewer_than_five_units_and_a_perfect_order_have_no_interval(name: str) -
 
 
 @pytest.mark.parametrize("name", SCIPY)
-@LIGHT
 @given(
     st.integers(2, 12).flatmap(
         lambda n: st.tuples(*[arrays(float, n, elements=st.floats(-1e3, 1e3)) for _ in range(2)])
