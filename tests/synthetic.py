@@ -77,3 +77,10 @@ def gone(frame: pd.DataFrame, where: Any, reason: str = "one class is left") -> 
     return frame.assign(
         score=frame["score"].mask(where, math.nan), reason=frame["reason"].mask(where, reason)
     )
+
+
+def spoilt(values: np.ndarray, at: int | tuple[int, ...], value: float) -> np.ndarray:
+    """A copy with another value at one place."""
+    values = values.copy()
+    values[at] = value
+    return values

@@ -18,7 +18,7 @@ import scipy.sparse
 import torch
 import yaml
 from safetensors.torch import save_file
-from synthetic import row
+from synthetic import row, spoilt
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
@@ -45,12 +45,6 @@ EMBEDDED = [
     for name in ("logme", "logme_fixed_point", "h_score", "transrate", "knn", "linear_probe")
 ]
 SOURCE = hardness.source_signature([X, X[:, :2]])
-
-
-def spoilt(values: np.ndarray, at: int | tuple[int, ...], value: float) -> np.ndarray:
-    values = values.copy()
-    values[at] = value
-    return values
 
 
 def set_to(call: Call, **variables: str) -> Call:

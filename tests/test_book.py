@@ -3,19 +3,16 @@
 import re
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
 import pytest
-import yaml
 from official_copies import serving
+from pdf import HTML, ROOT, pages
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 import hastelib
 
-ROOT = Path(__file__).resolve().parent.parent
-HTML = ROOT / "_build" / "html"
 FLAGS = (
     "no-sandbox disable-background-networking disable-component-update disable-sync no-first-run"
 )
@@ -54,14 +51,6 @@ CONTRAST = """() => {
         return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
     }));
 }"""
-
-
-def pages() -> list[str]:
-    """Every page of the book, as the table of contents lists them."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
-    sections = [section for chapter in chapters for section in chapter.get("sections", ())]
-    return [toc["root"], *(one["file"] for one in (*chapters, *sections))]
 
 
 @pytest.fixture(scope="module")

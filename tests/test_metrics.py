@@ -19,6 +19,7 @@ from hypothesis.extra.numpy import arrays
 from numpy import ndarray
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
+from synthetic import spoilt
 
 from hastelib import linalg, metrics
 
@@ -501,9 +502,3 @@ def test_low_precision_comes_in_and_float64_is_computed(kind: torch.dtype) -> No
 
 
 X, Y = problem(0, 8, 3, classes=2)
-
-
-def spoilt(values: ndarray, at: tuple[int, ...], value: float) -> ndarray:
-    values = values.copy()
-    values[at] = value
-    return values
