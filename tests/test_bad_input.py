@@ -17,7 +17,7 @@ import pytest
 import scipy.sparse
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from synthetic import row, spoilt
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
@@ -44,6 +44,7 @@ EMBEDDED = [
     getattr(metrics, name)
     for name in ("logme", "logme_fixed_point", "h_score", "transrate", "knn", "linear_probe")
 ]
+MADE = hastelib.Features(TORCH, torch.tensor(P), {}, torch.tensor(Y))
 SOURCE = hardness.source_signature([X, X[:, :2]])
 
 
@@ -135,11 +136,6 @@ def grid(here: Path, source: str = "resnet8@glyphs", **changes: Any) -> Grid:
     return Grid(suite, Store(here))
 
 
-def unsigned(here: Path) -> Path:
-    save_file({"w": torch.zeros(3)}, here / "file.safetensors")
-    return here / "file.safetensors"
-
-
 IMAGES = torch.zeros(3, 3, 8, 8)
 TEXT = datasets.Dataset.from_dict({"text": ["a"]})
 SHUFFLING = DataLoader(TensorDataset(IMAGES), shuffle=True)
@@ -151,6 +147,7 @@ COLUMN: Any = FRAME[0]
 SHUFFLED = pd.Series(Y, index=range(8)[::-1])
 RECIPE = {"epochs": 1, "learning_rate": 0.1}
 LETTERS = {"kind": "glyphs", "characters": "A-C", "train": 2, "test": 1}
+UNSIGNED = save({"w": torch.zeros(3)})
 PICKLED = b"\x80\x02cposix\ngetcwd\nq\x00)Rq\x01."
 BOMB = "a: &a [x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
@@ -211,8 +208,8 @@ ARRAYS: list[tuple[Call, str]] = [
     (lambda _: metrics.h_score(X, Y, shrinkage="oas"), "shrinkage: .*None, 'ledoit_wolf'"),
     (lambda _: metrics.transrate(X, Y, eps=0), "eps: expected a positive number, got 0"),
     (lambda _: metrics.logme_fixed_point(X * 0, Y), "embeddings: .*got only zeros"),
-    (lambda _: Sample(Made()).scores(["leap"]), "names: .*'leep', .*got 'leap'"),
-    (lambda _: Sample(Made()).scores("leep"), "names: expected a list"),
+    (lambda _: Sample(MADE).scores(["leap"]), "names: .*'leep', .*got 'leap'"),
+    (lambda _: Sample(MADE).scores("leep"), "names: expected a list"),
     (lambda _: Moments().update(X, Y).update(X[:, :2], Y), "batch: expected embeddings of width 3"),
     (lambda _: Moments().update(X, Y).merge(Moments().update(X[:, :2], Y)), "other: .*3, got 2"),
     (lambda _: Moments().update(spoilt(X, (2, 1), np.nan), Y), "batch: expected finite numbers"),
@@ -249,7 +246,7 @@ ARRAYS: list[tuple[Call, str]] = [
     (lambda _: hardness.hardest(UNITS, 1e-12), "fraction: expected at least one of 6 samples"),
     (lambda here: hardness.Signature.load(here / "none"), "none"),
     (of_file(b"short", hardness.Signature.load), "path: expected a file of Signature.save"),
-    (lambda here: hardness.Signature.load(unsigned(here)), "raw.0, ... and count, got .'w'"),
+    (of_file(UNSIGNED, hardness.Signature.load), "raw.0, ... and count, got .'w'"),
     # statistics
     (lambda _: stats.pearson(UNITS[:0], UNITS[:0]), "scores: expected .* nothing empty"),
     (lambda _: stats.kendall(UNITS[None], UNITS), r"scores: expected shape \(n,\), got .*\(1, 6\)"),
@@ -432,12 +429,6 @@ def _as_users_have_it() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
-
-
-class Made:
-    """Features of a made-up source."""
-
-    embedding, probs, labels = X, P, Y
 
 
 @pytest.mark.parametrize(
