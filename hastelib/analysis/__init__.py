@@ -61,8 +61,8 @@ def bootstrap(
     Raises:
         ValueError: no rows, a column that is not there, or a (cell, unit, draw) that stands twice.
     """
-    by, draw = list(by), ["draw"] if "draw" in frame else []
-    keys, needed = [*by, unit, *draw], [*by, unit, x, y]
+    frame = frame if "draw" in frame else frame.assign(draw=0)
+    by, keys, needed = list(by), [*by, unit, "draw"], [*by, unit, x, y]
     if missing := [name for name in dict.fromkeys([*needed, within]) if name not in frame]:
         raise ValueError(f"frame: expected the columns {needed}, missing {missing}")
     if within not in by:
@@ -79,15 +79,14 @@ def bootstrap(
     rest = [name for name in by if name != within]
     for key, group in frame.groupby(rest, sort=False, dropna=False) if rest else [((), frame)]:
         truth = group.groupby(unit, sort=False)[y].first()
-        scores = group.set_index([unit, within, *draw])[x].unstack([within, *draw], sort=False)
+        scores = group.set_index([unit, within, "draw"])[x].unstack([within, "draw"], sort=False)
         scores = scores.reindex(truth.index).loc[:, scores.notna().any()]
         kept = scores.notna().all(axis=1) & truth.notna()
         scores, truth = scores[kept], truth[kept]
         for name in group[within].unique():
-            own = scores.loc[:, scores.columns.get_level_values(0) == name]
             values = np.full((1, 1 + resamples), np.nan)
-            if len(own) >= FEWEST and own.shape[1]:
-                values = _replicates(own, truth, statistic, members, resamples)
+            if len(scores) >= FEWEST and name in scores:
+                values = _replicates(scores[name], truth, statistic, members, resamples)
             average = np.ma.masked_invalid(values).mean(axis=0)  # of the draws that have a value
             found[*key, name] = average.filled(np.nan)
     columns = pd.MultiIndex.from_tuples(found, names=[*rest, within]).reorder_levels(by)
