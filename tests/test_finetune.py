@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any, Literal
+from unittest import mock
 
 import pytest
 import torch
@@ -114,14 +115,12 @@ def test_what_cannot_be_fine_tuned(tmp_path: Path, monkeypatch):
         with pytest.raises(ValueError, match=words):
             finetune(source, train, test, RECIPE, 0, store=store, entry="e")
 
-    def full(*_: object) -> None:
-        raise torch.OutOfMemoryError("no")
-
     # Divergence in training, and in the last step, where the predictions alone are NaN.
     changes: dict[str, Any] = {"learning_rate": 1e30, "schedule": "constant", "epochs": 1}
     for batch in (8, 48):
         with pytest.raises(ValueError, match="lower the learning rate"):
             run(tmp_path / f"{batch}", batch_size=batch, **changes)
+    full = mock.Mock(side_effect=torch.OutOfMemoryError("no"))
     monkeypatch.setattr(models.Source, "logits", full)
     with pytest.raises(MemoryError, match=r"memory of cpu .* batches of 8; lower batch_size"):
         run(tmp_path)

@@ -75,10 +75,6 @@ def test_rows_have_every_cell(grid: Grid, rows, folder: Path):
     assert set(rows.loc[rows["variant"] == "ca", "similarity"]) == {"cosine"}
 
 
-def of_metrics(rows: pd.DataFrame, *names: str) -> pd.DataFrame:
-    return rows[rows["metric"].isin(names)].reset_index(drop=True)
-
-
 def test_scores_are_the_metrics_on_the_subsets(grid: Grid, rows, suite: Suite, folder: Path):
     features: Any = grid.features(SOURCES[1], "greek")
     ranked = grid.features(grid.suite.hardness.source, "greek")
@@ -282,7 +278,7 @@ def test_a_score_that_does_not_exist_is_recorded_with_its_reason(suite: Suite, f
     tiny, targets = suite.select(fraction=0.02)
     with pytest.warns(UserWarning, match=r"fewer than two samples .* 1 samples of 1 classes"):
         rows = Grid(tiny, Store(folder)).frame("5.1", targets, ["logme", "leep"], seeds=())
-    logme, leep = (of_metrics(rows, m).query("variant == 'ca'") for m in ("logme", "leep"))
+    logme, leep = (rows.query(f"metric == '{m}' and variant == 'ca'") for m in ("logme", "leep"))
     assert logme["score"].isna().all()
     assert logme["reason"].str.contains("2 classes|two classes").all()
     assert (logme["samples"] == 1).all()
@@ -338,7 +334,7 @@ def test_what_is_not_there_fails_alone(suite: Suite, folder, rows, tmp_path, mon
     targets = suite.targets | {"gone": Folder(kind="folder", path=str(tmp_path / "gone"))}
     sources = *SOURCES, "broken@mine"
     wide = suite.model_copy(update={"sources": sources, "targets": targets})
-    kept = of_metrics(rows, "leep").query("variant != 'static'").reset_index(drop=True)
+    kept = rows.query("metric == 'leep' and variant != 'static'").reset_index(drop=True)
     cells = kept.loc[kept["source"] == SOURCES[0], ["metric", "variant", "draw"]]
     for names, told in (
         (["greek"], r"3 jobs failed.*\(ValueError: no such network today"),

@@ -7,6 +7,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -253,7 +254,7 @@ def test_h_score_warns_where_the_labels_do_not_matter(n: int, d: int, warned: in
         warnings.simplefilter("always")
         score = metrics.h_score(x, labels)
         metrics.h_score(x, labels, shrinkage="ledoit_wolf")
-        metrics.METRICS["h_score"](metrics.Sample(Made(3, n, d)))  # nor does a grid of scores
+        metrics.METRICS["h_score"](metrics.Sample(made_up(3, n, d)))  # nor does a grid of scores
         x[1] = x[0]
         metrics.h_score(x, labels)
     assert [type(w.message) for w in told] == [metrics.SaturatedScoreWarning] * warned
@@ -391,14 +392,14 @@ def test_refused_moments_change_nothing() -> None:
     assert found.logme() == pytest.approx(metrics.logme(X, Y), rel=1e-8)
 
 
-def scored(made: Made, *names: str) -> dict[str, float]:
+def scored(made: SimpleNamespace, *names: str) -> dict[str, float]:
     found = metrics.Sample(made).scores(names)
     assert not any(reason for _, reason in found.values())
     return {name: value for name, (value, _) in found.items()}
 
 
 def test_a_source_without_probabilities_has_no_leep_and_says_so() -> None:
-    made = Made(3, 40, 5)
+    made = made_up(3, 40, 5)
     expected = scored(made, "gbc", "knn")
     made.probs = None
     assert scored(made, "gbc", "knn") == expected
@@ -407,19 +408,15 @@ def test_a_source_without_probabilities_has_no_leep_and_says_so() -> None:
         assert reason.startswith("the source gives no class probabilities")
 
 
-class Made:
-    """Features of a made-up source."""
-
-    probs: Any
-
-    def __init__(self, seed: int, n: int, d: int) -> None:
-        self.embedding, self.labels = problem(seed, n, d)
-        self.probs = predictions(seed, n, 5)
+def made_up(seed: int, n: int, d: int) -> SimpleNamespace:
+    """Features of a source."""
+    x, labels = problem(seed, n, d)
+    return SimpleNamespace(embedding=x, labels=labels, probs=predictions(seed, n, 5))
 
 
 @pytest.mark.parametrize(("n", "d"), SIZES)
 def test_all_at_once_is_each_alone(n: int, d: int) -> None:
-    made = Made(3, n, d)
+    made = made_up(3, n, d)
     x, labels = made.embedding, made.labels
     of_embeddings = ("gbc", "logme", "h_score", "transrate")
     alone = {name: getattr(metrics, name)(x, labels) for name in of_embeddings}

@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -67,14 +68,11 @@ def test_damaged_entry_is_reported_dropped_and_made_again(tmp_path: Path):
 
 
 def test_what_fails_leaves_nothing_and_the_next_try_succeeds(tmp_path: Path):
-    def fail():
-        raise RuntimeError("no luck")
-
     store = Store(tmp_path)
     with pytest.raises(TypeError):
         store.write("k", "e", ARRAYS, {"notes": object()})
     with pytest.raises(RuntimeError, match="no luck"):
-        store.get("k", "e", fail)
+        store.get("k", "e", mock.Mock(side_effect=RuntimeError("no luck")))
     assert not list(tmp_path.rglob("*safetensors*"))
 
     def make() -> Kept:  # the folder may be deleted at any time
