@@ -151,11 +151,10 @@ def against(boot: pd.DataFrame, other: str, level: str = "variant") -> pd.DataFr
     return rest - base.reindex(columns=_without(rest.columns, level)).set_axis(rest.columns, axis=1)
 
 
-def _without(columns: pd.Index, level: str) -> pd.MultiIndex:
-    names = [str(name) for name in columns.names if name != level]
-    if not names:  # cells that differ in nothing else
-        return pd.MultiIndex.from_arrays([["all"] * len(columns)], names=[""])
-    return pd.MultiIndex.from_arrays([columns.get_level_values(n) for n in names], names=names)
+def _without(columns: pd.Index, level: str) -> pd.Index:
+    if isinstance(columns, pd.MultiIndex):
+        return columns.droplevel(level)
+    return pd.Index(["all"] * len(columns))  # the cells differ in nothing else
 
 
 def mean(boot: pd.DataFrame, over: str = "target") -> pd.DataFrame:
