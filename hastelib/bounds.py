@@ -5,8 +5,6 @@ From below (Lemma 2) that is the log-likelihood of the most probable source clas
 precision and errors are those of :mod:`hastelib.metrics`; a hard subset is its rows.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 They may share its memory, and are only read.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Real

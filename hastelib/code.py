@@ -5,8 +5,6 @@ modules: functions, classes, constants, closures, default arguments. Docstrings,
 annotations do not count, nor does what is not reached. Of other packages the version counts.
 """
 
-from __future__ import annotations
-
 import dis
 import functools
 import hashlib

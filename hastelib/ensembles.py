@@ -3,8 +3,6 @@ r"""Ensembles of fine-tuned sources (the HASTE paper, Sec. 5.4): every one of a 
 A pool of P members gives :math:`\binom{P}{K}` ensembles of K from P extractions and P fine-tunings.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Training a network: fine-tuning on a target, and pre-training the embedded sources."""
 
-from __future__ import annotations
-
 import functools
 import io
 import os

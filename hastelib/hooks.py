@@ -1,7 +1,5 @@
 """What a network makes on the way, read by forward hooks: any module that runs, no tracing."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import math

@@ -4,8 +4,6 @@
 into :data:`hastelib.models.SOURCES`, its metrics into :data:`hastelib.metrics.METRICS`.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 

@@ -4,8 +4,6 @@ One schema for the whole book: a row for every section, suite, target, source, m
 similarity, fraction, hardness source and draw. A section may add columns of its own after these.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

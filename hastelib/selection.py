@@ -4,8 +4,6 @@ The units are random class subsets of a target (``greek#3``), one source at a ti
 ranks the samples by hardness for itself.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence

@@ -8,8 +8,6 @@ with a warning; with fewer than five units, or where :func:`interval` says so, t
 Shapes that are wrong or disagree, NaN or infinity, no unit or no resample raise ``ValueError``.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 

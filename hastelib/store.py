@@ -6,8 +6,6 @@ of it. A damaged entry is reported, dropped and made again; what killed processe
 process first opens the folder.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -5,8 +5,6 @@ a column is a cell of a table. The same resamples serve all cells with equally m
 differences, means over targets and partial correlations are arithmetic on its columns.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """The dry run of a section: what it would download, extract and fine-tune, and for how long."""
 
-from __future__ import annotations
-
 import math
 import timeit
 from collections.abc import Mapping, Sequence

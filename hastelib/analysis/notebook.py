@@ -4,8 +4,6 @@ papermill only warns of an unknown parameter and passes on a value of the wrong 
 refused here, before anything runs.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path

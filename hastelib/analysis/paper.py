@@ -1,7 +1,5 @@
 """The numbers of the paper's 13 tables, as printed."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

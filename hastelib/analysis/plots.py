@@ -3,8 +3,6 @@
 Importing this module sets the style for every figure drawn after it.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Tables of the book: pandas Styler in one style, which fits a phone and the dark theme."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence

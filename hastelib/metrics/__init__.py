@@ -14,8 +14,6 @@ HASTE is any of these on the hard subset alone (the HASTE paper, Eq. 5):
 ``leep(probs[hard], labels[hard])``.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Iterable

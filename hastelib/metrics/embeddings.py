@@ -2,8 +2,6 @@
 run by hand on it, nearest neighbours and a linear probe.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 

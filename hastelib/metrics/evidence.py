@@ -1,7 +1,5 @@
 r"""LogME, exactly: the largest evidence that Bayesian linear regression gives the labels."""
 
-from __future__ import annotations
-
 import functools
 import math
 import warnings

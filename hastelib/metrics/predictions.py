@@ -1,7 +1,5 @@
 """Metrics of what a source predicts: LEEP and its kin, NCE. They are at most 0."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

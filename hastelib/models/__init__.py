@@ -22,8 +22,6 @@ name it has in :data:`SOURCES`, see :mod:`hastelib.plugins`. Where nobody says a
 sees images as its publisher prepares them.
 """
 
-from __future__ import annotations
-
 import csv
 import functools
 import math

@@ -1,7 +1,5 @@
 """Text classifiers: an encoder of ``transformers`` under a linear classifier."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import json

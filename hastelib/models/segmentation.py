@@ -4,8 +4,6 @@ Metrics want rows with a label. Of the millions of pixels that say much the same
 are drawn among those that have a class, the same for every source and every batch size.
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 from typing import Any
