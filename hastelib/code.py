@@ -27,8 +27,7 @@ from hastelib.store import digest
 LEFT_OUT = {"beartype", "jaxtyping", "tqdm"}  # packages that decide no result
 # What is looked up in registries is named by who asks; where a module lies decides no result.
 LOOKED_UP = {"METRICS", "SOURCES", "__file__", "__version__"}
-_GENERATED = {"__eq__", "__hash__", "__repr__", "__init_subclass__"}
-_GENERATED |= {"__class_getitem__", "_abc_impl"}
+_GENERATED = {"__eq__", "__hash__", "__repr__", "_abc_impl"}
 # What is looked into: the kind of thing, its name where it is not its type's, and its parts.
 _HOLDERS: list[tuple[Any, str, Callable[[Any], list[Any]]]] = [
     (dict, "dict", lambda x: [part for pair in x.items() for part in pair]),
@@ -52,7 +51,7 @@ def of(*things: Any) -> str:
 
 @functools.cache
 def _whole(thing: Any) -> str:
-    return _hash([thing], lambda one: _known(one) if _own(one) else _read(one))
+    return _hash([thing], _read)
 
 
 def _own(thing: Any) -> bool:
@@ -67,9 +66,8 @@ def _hash(things: Iterable[Any], read: Callable[[Any], tuple[str, list[Any]]]) -
         if id(thing) in place:
             continue
         place[id(thing)] = len(place)
-        text, reached = read(thing)
-        queue += reached
-        lines.append((text, reached))
+        lines.append(read(thing))
+        queue += lines[-1][1]
     told = [[text, [place[id(one)] for one in reached]] for text, reached in lines]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
@@ -120,9 +118,6 @@ def _foreign(package: str) -> bool:
         spec = find_spec(package) if package else None
         file = spec and spec.origin
     return "site-packages" in str(file) or "dist-packages" in str(file)
-
-
-_known = functools.cache(lambda thing: _read(thing))
 
 
 def _read(thing: Any) -> tuple[str, list[Any]]:
