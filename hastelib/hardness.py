@@ -221,9 +221,7 @@ def class_specific(embeddings: Array, labels: ArrayLike, covariance: str = "sphe
 def _shrunk(residuals: Float64[Tensor, "n d"]) -> Float64[Tensor, " n"]:
     """Squared Mahalanobis distances under the Ledoit-Wolf covariance of the residuals."""
     found = Factors(residuals)  # the distances do not depend on the scale
-    shrinkage, mean = found.ledoit_wolf()
-    variances = (1 - shrinkage) * found.values / len(residuals) + shrinkage * mean
-    return found.left() ** 2 @ (found.values / variances)
+    return found.left() ** 2 @ (found.values / found.ledoit_wolf()[1])
 
 
 def _full(residuals: Float64[Tensor, "n d"], label: int) -> Float64[Tensor, " n"]:
@@ -261,9 +259,8 @@ def hardest(scores: Array, fraction: float | int, labels: ArrayLike | None = Non
             raise checks.refuse("fraction", f"at least one of {len(values)} samples", fraction)
         return checks.like(scores, order[:k])
     checks.aligned("scores", scores, "labels", labels)
-    ranked = checks.labels("labels", labels, values)[order]
+    index, counts, _ = checks.classes("labels", labels, values)
     kept = torch.zeros_like(order, dtype=torch.bool)
-    for name in ranked.unique():
-        own = (ranked == name).nonzero()[:, 0]
+    for own in linalg.groups(index[order], counts):
         kept[own[: max(1, math.ceil(fraction * len(own) - 1e-9))]] = True
     return checks.like(scores, order[kept])

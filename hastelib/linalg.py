@@ -164,8 +164,8 @@ class Factors:
             found[classes] = Y.square_().sum(0)
         return found
 
-    def ledoit_wolf(self) -> tuple[float, float]:
-        """The shrinkage of X'X/n, X centred, and the mean variance (Ledoit and Wolf 2004).
+    def ledoit_wolf(self) -> tuple[float, Float64[Tensor, " r"]]:
+        """The shrinkage of X'X/n, X centred, and its shrunk eigenvalues (Ledoit and Wolf 2004).
 
         As scikit-learn's, but from the eigenvalues, without a d x d matrix.
         """
@@ -175,9 +175,8 @@ class Factors:
         square = float((self.values**2).sum()) / n**2
         noise = (float((norms**2).sum()) / n - square) / (n * d)
         spread = square / d - mean**2
-        if d == 1 or spread <= 0:
-            return 0.0, mean
-        return min(max(noise, 0.0), spread) / spread, mean
+        shrinkage = 0.0 if d == 1 or spread <= 0 else min(max(noise, 0.0), spread) / spread
+        return shrinkage, (1 - shrinkage) * self.values / n + shrinkage * mean
 
 
 class Embedded:

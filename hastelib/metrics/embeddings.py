@@ -107,8 +107,7 @@ def h_score(embeddings: Embeddings, labels: ArrayLike, shrinkage: str | None = N
     between = (found.energies(given.index, given.counts) / given.counts[:, None]).sum(0)
     if shrinkage is None:
         return min(float(between.sum()), len(given.counts) - 1.0)
-    shrunk, mean = found.ledoit_wolf()
-    variances = (1 - shrunk) * found.values / n + shrunk * mean
+    shrunk, variances = found.ledoit_wolf()
     return float((1 - shrunk) * (between * found.values / variances).sum()) / (n - 1)
 
 

@@ -43,8 +43,7 @@ class Moments:
         # Of the embeddings divided by the scale: their mean, about it the Gram matrix (d, d) and
         # the sums (c, d) of the classes.
         self._scale = 1.0
-        self._mean = self._gram = self._sums = torch.zeros(0, dtype=torch.float64)
-        self._counts = torch.zeros(0, dtype=torch.int64)
+        self._mean = self._gram = self._sums = self._counts = torch.zeros(0)
 
     def update(self, batch: ArrayLike, labels: ArrayLike) -> Moments:
         """Add samples, (m, d) embeddings and (m,) integers, and return self."""
@@ -61,9 +60,8 @@ class Moments:
         if not other.n:
             return self
         if not self.n:
-            self._torch, self._scale = other._torch, other._scale
-            self._mean, self._gram = torch.zeros_like(other._mean), torch.zeros_like(other._gram)
-            self._sums, self._counts = other._sums[:0], other._counts[:0]
+            vars(self).update(vars(other) | {"_gram": other._gram.clone()})
+            return self
         if len(other._mean) != len(self._mean):
             raise checks.refuse(name, f"embeddings of width {len(self._mean)}", len(other._mean))
         scale, n, home = max(self._scale, other._scale), self.n + other.n, self._mean.device
