@@ -87,10 +87,13 @@ def of_network(network: torch.nn.Module) -> str:
     return of(*[(type(part), settings(part)) for part in network.modules()])
 
 
+_distributions = functools.cache(metadata.packages_distributions)  # which takes seconds
+
+
 def _version(package: str) -> str:
     found = getattr(sys.modules.get(package), "__version__", None)
     if found is None:
-        names = metadata.packages_distributions().get(package, [])
+        names = _distributions().get(package, [])
         found = metadata.version(names[0]) if names else ""
     return f"{package} {str(found).partition('+')[0]}"
 
