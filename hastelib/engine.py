@@ -58,22 +58,23 @@ class JobsFailedError(ValueError):
     def __init__(self, errors: dict[str, str], results: dict[str, Any]) -> None:
         super().__init__(
             f"{len(errors)} of {len(errors) + len(results)} jobs failed; the others are done and "
-            f"kept, so that a second run makes only these: {summary(errors)}"
+            f"kept, so that a second run makes only these:{summary(errors)}"
         )
         self.errors, self.results = errors, results
 
 
 def summary(errors: dict[str, str], most: int = 3) -> str:
-    """What failed and why, in a line: the causes, each with the first of those that it stopped."""
+    """What failed and why: a line a cause, with the first of the jobs that it stopped."""
     causes = {name: why for name, why in errors.items() if not why.startswith(NOT_RUN)}
     by = dict[str, list[str]]()
     for name, why in (causes or errors).items():
         by.setdefault(why, []).append(name)
     told = [
-        f"{names[0]}{f' and {len(names) - 1} others' * (len(names) > 1)} ({why[:LONGEST]})"
+        f"{names[0]}{f' (and {len(names) - 1} more)' * (len(names) > 1)}: {why[:LONGEST]}"
         for why, names in [*by.items()][:most]
     ]
-    return "; ".join([*told, *([f"{len(by) - most} other causes"] if len(by) > most else [])])
+    more = [f"{len(by) - most} other causes"] if len(by) > most else []
+    return "".join(f"\n- {line}" for line in [*told, *more])
 
 
 def run(jobs: Sequence[Job], scheduler: str | None = None, name: str = "") -> dict[str, Any]:

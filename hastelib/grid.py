@@ -620,11 +620,11 @@ class Grid:
             cells.append((shared, scores, errors.get(job, "")))
         lines = {one["target"]: next(iter(scores.values())) for one, scores, _ in cells if scores}
         if errors and not lines and not any(shared["seeds"] for shared, *_ in cells):
-            raise ValueError(f"section {section}: nothing could be computed: {summary(errors)}")
+            raise ValueError(f"section {section}: nothing could be computed:{summary(errors)}")
         if errors:
             warnings.warn(
                 f"section {section}: {len(errors)} jobs failed, and NaN stands for them; a second "
-                f"run makes only these: {summary(errors, len(errors))}",
+                f"run makes only these:{summary(errors, len(errors))}",
                 stacklevel=2,
             )
         # A cell without scores has the lines of another, of the same target if there is one.

@@ -312,9 +312,9 @@ def test_one_bad_cell_never_loses_the_others(suite: Suite, tmp_path: Path, monke
 
     monkeypatch.setattr(finetune, "finetune", failing)
     jobs = Grid(suite, Store(tmp_path)).jobs([SOURCES[0]], ["greek"], seeds=(0,))
-    with pytest.raises(JobsFailedError, match=r"1 of 1 jobs failed; .*the loss is nan"):
+    with pytest.raises(JobsFailedError, match=r"1 of 1 jobs failed; .*\n- .*the loss is nan"):
         Grid(suite, Store(tmp_path)).run(jobs)
-    told = r"2 jobs failed, .* seed 0 and 1 others \(ValueError: the"
+    told = r"2 jobs failed, .*\n- .* seed 0 \(and 1 more\): ValueError: the"
     with pytest.warns(UserWarning, match=told):
         rows = Grid(suite, Store(tmp_path)).frame("5.1", ["greek"], ["leep"])
     assert rows.groupby("source")["seeds"].first().to_dict() == {SOURCES[0]: 0, SOURCES[1]: 2}
@@ -337,7 +337,7 @@ def test_what_is_not_there_fails_alone(suite: Suite, folder, rows, tmp_path, mon
     kept = rows.query("metric == 'leep' and variant != 'static'").reset_index(drop=True)
     cells = kept.loc[kept["source"] == SOURCES[0], ["metric", "variant", "draw"]]
     for names, told in (
-        (["greek"], r"3 jobs failed.*\(ValueError: no such network today"),
+        (["greek"], r"3 jobs failed.*\n- .*: ValueError: no such network today"),
         (["gone", "greek"], r"\d+ jobs failed"),
     ):
         with pytest.warns(UserWarning, match=told):
@@ -353,7 +353,7 @@ def test_what_is_not_there_fails_alone(suite: Suite, folder, rows, tmp_path, mon
         gone = found[found["target"] == "gone"]
         assert set(gone["variant"]) == ({"all", "ca", "cs", "random"} if len(gone) else set())
         assert gone["reason"].str.contains("no folder|no such network today").all()
-    with pytest.raises(ValueError, match=r"nothing could be computed: .*no such network today"):
+    with pytest.raises(ValueError, match=r"nothing could be computed:\n- .*no such network today"):
         Grid(wide, Store(folder)).frame("5.1", ["greek"], ["leep"], sources=["broken@mine"])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import synthetic
 
-from hastelib import metrics, selection
+from hastelib import metrics, models, selection
 from hastelib.data.base import class_subsets
 from hastelib.grid import Grid
 from hastelib.store import Store
@@ -91,3 +91,18 @@ def test_the_frame_is_of_the_subsets_and_each_source_ranks_for_itself(grid: Grid
     expected = metrics.leep(features.probs, features.labels)
     found = frame.set_index(["source", "target", "variant"])["score"]
     assert found.loc[(source, target, "ca")].item() == expected
+
+
+def test_a_source_that_cannot_be_loaded_leaves_the_rows_of_the_others(grid: Grid, monkeypatch):
+    def raising() -> Any:
+        raise ZeroDivisionError("no such network today")
+
+    monkeypatch.setitem(models.SOURCES, "broken@mine", raising)
+    tasks = selection.tasks(grid, "greek", [f"{SOURCE}+latin", "broken@mine"])
+    with pytest.warns(UserWarning, match="broken@mine on greek#0"):
+        frame = tasks.frame("5.2", ["leep"])
+    scored = frame[frame["variant"] == "all"].groupby("source", sort=False)["score"]
+    assert scored.agg(["size", "count"]).T.to_dict("list") == {
+        f"{SOURCE}+latin": [3, 3],
+        "broken@mine": [3, 0],
+    }
