@@ -61,7 +61,7 @@ def test_one_bad_job_never_loses_the_others(scheduler: str, tmp_path: Path) -> N
     assert "ValueError: no such file" in failed.value.errors["bad"]
     why = "not run, since bad failed: ValueError: no such file"
     assert failed.value.errors["after"] == failed.value.errors["later"] == why
-    assert str(failed.value).endswith("makes only these: bad (ValueError: no such file)")
+    assert str(failed.value).endswith("makes only these:\n- bad: ValueError: no such file")
     assert not list(tmp_path.iterdir())
 
 
