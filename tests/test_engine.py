@@ -22,7 +22,7 @@ def address() -> Iterator[str]:
     """A cluster that is there already, of two workers."""
     from distributed import LocalCluster
 
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     with LocalCluster(host="127.0.0.1", **options) as cluster:
         yield cluster.scheduler_address
 
