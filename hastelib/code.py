@@ -87,6 +87,13 @@ def of_network(network: torch.nn.Module) -> str:
     return of(*[(type(part), settings(part)) for part in network.modules()])
 
 
+def of_source(source: Any) -> list[str]:
+    """Hashes of what decides a source's features beside the weights: the code and settings of its
+    network, its class, and all that it holds but name and module."""
+    fed = [getattr(source, field.name) for field in fields(source)[2:]]
+    return [of_network(source.module), of(type(source), fed)]
+
+
 _distributions = functools.cache(metadata.packages_distributions)  # which takes seconds
 
 

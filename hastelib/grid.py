@@ -255,12 +255,10 @@ class Grid:
 
     def _network(self, source: models.Source) -> dict[str, Any]:
         """The parts of a key that say which network runs, on what, and how it is computed."""
-
-        def make() -> tuple[str, str]:
-            return code.of_network(source.module), code.of(type(source), source.preprocessing)
-
         return {
-            "network": self._once(("network", source.name, source.fingerprint), make),
+            "network": self._once(
+                ("network", source.name, source.fingerprint), lambda: code.of_source(source)
+            ),
             "weights": source.fingerprint,
             "threads": self.suite.recipe.threads,
             "device": torch.device(default_device()).type,

@@ -243,12 +243,12 @@ class _Task:
             return make()
         entry = key(
             weights=source.fingerprint,
-            network=code.of_network(source.module),
+            network=code.of_source(source),
             data=self.fingerprint,
             rows=key(rows=rows.tolist()),
             device=torch.device(self.device or default_device()).type,
             numbers=[torch.get_num_threads(), torch.get_float32_matmul_precision()],
-            code=code.of(extract, type(source), source.preprocessing),
+            code=code.of(extract),
         )
         return Features.of(Store().get("features", entry, lambda: (make().arrays(), {}))[0])
 

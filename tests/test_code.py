@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torchvision import transforms
 from hastelib import code, models
 from hastelib.features import extract
 from hastelib.metrics import METRICS
+from hastelib.models import segmentation
 
 MINE = '''
 """A metric."""
@@ -174,6 +176,14 @@ def test_what_a_network_does_counts_and_its_state_does_not() -> None:
     held[3].sizes = [1]
     held[4].register_buffer("mean", torch.ones(2), persistent=False)
     assert len({first, *map(code.of_network, held)}) == 6
+
+
+def test_all_that_a_source_holds_counts_but_its_name() -> None:
+    source = segmentation.SegmentationSource("one", Net(), None)
+    first = code.of_source(source)
+    assert code.of_source(replace(source, name="other", module=Net())) == first
+    for change in ({"pixels": None}, {"classifies": False}, {"preprocessing": len}):
+        assert code.of_source(replace(source, **change)) != first
 
 
 def test_a_transform_counts_with_the_functions_in_it() -> None:
