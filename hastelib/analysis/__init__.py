@@ -136,7 +136,7 @@ def ensemble_weights(
 def summary(boot: pd.DataFrame) -> pd.DataFrame:
     """Of every column the value, and low and high end of its :func:`hastelib.stats.interval`."""
     found = [stats.interval(boot[column].to_numpy(float)) for column in boot]
-    return pd.DataFrame(found, index=boot.columns, columns=["value", "low", "high"])
+    return pd.DataFrame(found, _used(boot.columns), columns=["value", "low", "high"])
 
 
 def against(boot: pd.DataFrame, other: str, level: str = "variant") -> pd.DataFrame:
@@ -146,13 +146,19 @@ def against(boot: pd.DataFrame, other: str, level: str = "variant") -> pd.DataFr
         raise ValueError(f"other: expected one of {sorted(set(names))}, got {other!r}")
     base, rest = boot.loc[:, names == other], boot.loc[:, names != other]
     base = base.set_axis(_without(base.columns, level), axis=1)
+    rest = rest.set_axis(_used(rest.columns), axis=1)
     return rest - base.reindex(columns=_without(rest.columns, level)).set_axis(rest.columns, axis=1)
 
 
 def _without(columns: pd.Index, level: str) -> pd.Index:
     if isinstance(columns, pd.MultiIndex):
-        return columns.droplevel(level)
+        return _used(columns.droplevel(level))
     return pd.Index(["all"] * len(columns))  # the cells differ in nothing else
+
+
+def _used(columns: pd.Index) -> pd.Index:
+    """Without names that no column has: by pandas' unstack(sort=False) they take others' places."""
+    return columns.remove_unused_levels() if isinstance(columns, pd.MultiIndex) else columns
 
 
 def mean(boot: pd.DataFrame, over: str = "target") -> pd.DataFrame:
