@@ -110,6 +110,8 @@ def test_frames_that_mean_nothing_are_refused(frame, change, by, message):
 def test_gains_are_paired(frame, boot):
     gains = analysis.against(boot, "all")
     assert "all" not in gains.columns.levels[2]
+    rest = boot.loc[:, boot.columns.get_level_values("variant") != "all"]
+    assert "all" not in analysis.summary(rest).index.levels[2]
     difference = boot["leep", "greek", "cs"] - boot["leep", "greek", "all"]
     np.testing.assert_array_equal(gains["leep", "greek", "cs"], difference)
     with pytest.raises(ValueError, match=r"other: expected one of .*, got 'static'"):
