@@ -216,7 +216,7 @@ def _closing(ran: Mapping[str, int]) -> tuple[str, ...]:
 def replace_head(module: nn.Module, name: str | None, classes: int) -> None:
     """Put a new, randomly initialised classifier with ``classes`` outputs in place of ``name``.
 
-    ``ValueError`` where that is none.
+    ``ValueError`` where there is none to replace.
     """
     if name is None:
         raise ValueError(

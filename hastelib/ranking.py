@@ -548,7 +548,7 @@ class Ranking:
 
     def save(self, path: str | Path) -> None:
         """Write the ranking as JSON; :meth:`load` reads it."""
-        with writing(Path(path), "choose another") as temporary:
+        with writing(Path(path), "choose another folder") as temporary:
             temporary.write_text(json.dumps(vars(self), default=lambda t: t.to_dict("split")))
 
     @classmethod

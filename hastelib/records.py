@@ -71,7 +71,7 @@ def write(frame: pd.DataFrame, stem: str | Path) -> Path:
     text = frame.to_csv(index=False, na_rep="nan", lineterminator="\n").encode()
     paths = [Path(f"{stem}.csv"), Path(f"{stem}.parquet")]
     path, other = paths if len(text) <= CSV_BYTES else paths[::-1]
-    with writing(path, "choose another with the notebook's parameter `output`") as temporary:
+    with writing(path, "choose another folder with the notebook's parameter `output`") as temporary:
         if path.suffix == ".csv":
             temporary.write_bytes(text)
         else:

@@ -266,7 +266,7 @@ def test_the_prior_and_a_fifth_of_the_score_or_a_word_that_there_is_none():
 
 def test_a_ranking_survives_its_file(ranked: hastelib.Ranking, tmp_path: Path):
     ranked.save(tmp_path / "r.json")
-    with pytest.raises(PermissionError, match="free some space, or choose another"):
+    with pytest.raises(PermissionError, match="free some space, or choose another folder"):
         ranked.save(tmp_path / "r.json" / "r.json")
     again = hastelib.Ranking.load(tmp_path / "r.json")
     pd.testing.assert_frame_equal(again.table(), ranked.table())

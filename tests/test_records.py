@@ -50,5 +50,5 @@ def test_a_file_cut_short_is_refused(tmp_path: Path):
 
 def test_a_folder_that_cannot_be_written_says_what_to_do(tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(PermissionError, match="another with the notebook's parameter"):
+    with pytest.raises(PermissionError, match="another folder with the notebook's parameter"):
         records.write(rows(), tmp_path / "file" / "rows")
