@@ -271,14 +271,15 @@ def finetune(
 
 
 def describe(device: str) -> str:
-    """The hardware in words: the GPU's name, or the processor's and the number of its cores."""
+    """The hardware in words: the GPU's name, or the processor's, its cores and instruction set."""
     if torch.device(device).type == "cuda":
         there = torch.cuda.is_available()  # else on the workers only
         return torch.cuda.get_device_name(device) if there else "a GPU"
     info = Path("/proc/cpuinfo")  # the one place that names the processor, where it exists
     text = info.read_text() if info.exists() else ""
     names = re.findall(r"^model name\s*: (.+)$", text, re.MULTILINE) or [platform.machine()]
-    return f"{names[0].strip()}, {os.cpu_count()} cores"
+    instructions = torch.backends.cpu.get_cpu_capability()  # they decide how sums are rounded
+    return f"{names[0].strip()}, {os.cpu_count()} cores, {instructions}"
 
 
 @functools.cache
