@@ -121,20 +121,19 @@ def execute_all(notebooks: list[Path]) -> dict[str, float | None]:
     """Run notebooks; name -> what :func:`execute` gives."""
     from hastelib.data.images import cores  # seconds, which a book that is there need not wait
 
-    stems = [notebook.stem for notebook in notebooks]
-    first, last = ([name for name in group if name in stems] for group in (FIRST, LAST))
-    rest = [name for name in stems if name not in FIRST + LAST]
+    first = [one for name in FIRST for one in notebooks if one.stem == name]
+    last = [one for one in notebooks if one.stem in LAST]
+    rest = [one for one in notebooks if one not in first + last]
     cpus, found = cores(), dict[str, float | None]()
     # Two that train share the cores: while one computes its tables, the other trains.
-    for names, most in ((first, 2), (rest, cpus), (last, cpus)):
-        lanes = max(1, min(len(names), most, cpus))
-        each = cpus // lanes if names == first else 1
+    for some, most in ((first, 2), (rest, cpus), (last, cpus)):
+        lanes = max(1, min(len(some), most, cpus))
+        each = cpus // lanes
         with (
             environment(HASTE_SCHEDULER=str(each) if each > 1 else "local", OMP_NUM_THREADS="1"),
             ThreadPoolExecutor(lanes) as pool,
         ):
-            run = pool.map(execute, (ROOT / "notebooks" / f"{name}.ipynb" for name in names))
-            found |= zip(names, run, strict=True)
+            found |= zip([one.stem for one in some], pool.map(execute, some), strict=True)
     return found
 
 
