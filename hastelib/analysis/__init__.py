@@ -75,6 +75,7 @@ def bootstrap(
         )
     found: dict[tuple, Float64[ndarray, " b"]] = {}
     rest = [name for name in by if name != within]
+    frame = frame[[*dict.fromkeys([*keys, x, y])]]  # each other column costs time in each cell
     for key, group in frame.groupby(rest, sort=False, dropna=False) if rest else [((), frame)]:
         truth = group.groupby(unit, sort=False)[y].first()
         scores = group.set_index([unit, within, "draw"])[x].unstack([within, "draw"], sort=False)

@@ -106,6 +106,7 @@ def fonts() -> dict[Path, frozenset[int]]:
     return {file: frozenset(FT2Font(str(file)).get_charmap()) for file in text}
 
 
+@functools.cache
 def characters(text: str) -> list[str]:
     """The characters of ``αβγ`` as it stands, of ``α-ω`` those in the range that can be drawn.
 

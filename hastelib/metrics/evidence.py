@@ -67,7 +67,7 @@ def _refined(
         slope, curvature = first - plain, first - 2 * second + first**2 - plain + square
         low, high = torch.where(slope > 0, at, low), torch.where(slope > 0, high, at)
         newton = at - slope / curvature
-        inside = (curvature < 0) & (newton > low) & (newton < high)
+        inside = (curvature < 0) & (newton >= low) & (newton <= high)  # ends: it stands still
         before, at = at, torch.where(inside, newton, (low + high) / 2)
         if ((at - before).abs() <= PRECISION).all():
             break

@@ -62,10 +62,11 @@ class Texts:
         self.name = name
         self.classes = class_names(split)
         self.labels = torch.from_numpy(labels_of(split))
-        self._collate = _transformers().DataCollatorWithPadding(preprocessing.tokenizer)
-        cut = {"truncation": True, "max_length": preprocessing.tokens}
-        self._tokens = dict(preprocessing.tokenizer(list(split["text"]), **cut))
-        self.lengths = torch.tensor([len(ids) for ids in self._tokens["input_ids"]])
+        own = preprocessing.tokenizer
+        how = {"truncation": True, "max_length": preprocessing.tokens, "padding": True}
+        self._tokens = dict(own(list(split["text"]), **how, return_tensors="pt"))
+        self._right = own.padding_side == "right"
+        self.lengths = self._tokens["attention_mask"].sum(1)
         self.order: Tensor | None = self.lengths.argsort(stable=True)
 
     def __len__(self) -> int:
@@ -88,8 +89,9 @@ class Texts:
         for rows in every:
             if shuffle and len(rows) == 1:
                 continue
-            some = [{n: x[row] for n, x in self._tokens.items()} for row in rows.tolist()]
-            inputs = {name: x.to(device) for name, x in self._collate(some).items()}
+            longest = int(self.lengths[rows].max())
+            kept = slice(longest) if self._right else slice(-longest, None)
+            inputs = {name: x[rows, kept].to(device) for name, x in self._tokens.items()}
             yield inputs, self.labels[rows].to(device)
 
 
