@@ -91,6 +91,7 @@ def execute(notebook: Path) -> float | None:
             cwd=ROOT,
             progress_bar=False,
             extra_arguments=["--log-level=CRITICAL"],  # the kernel's own talk, not the notebook's
+            shutdown_kernel="immediate",  # which an interpreter takes two seconds to do by itself
         )
     except papermill.PapermillExecutionError as error:
         partial.replace(failed)
@@ -131,6 +132,7 @@ def execute_all(notebooks: list[Path]) -> dict[str, float | None]:
         each = cpus // lanes
         with (
             environment(HASTE_SCHEDULER=str(each) if each > 1 else "local", OMP_NUM_THREADS="1"),
+            environment(TQDM_DISABLE="1"),  # nobody sees the bars, and each step would be kept
             ThreadPoolExecutor(lanes) as pool,
         ):
             found |= zip([one.stem for one in some], pool.map(execute, some), strict=True)

@@ -26,6 +26,8 @@ from hastelib.models import Source, placed
 from hastelib.store import Store
 from hastelib.suites import Recipe
 
+APART = 10.0  # seconds between two checkpoints, at least: a short training takes none
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -95,9 +97,10 @@ def train(
 ) -> None:
     """Train ``module``, which is fed as the ``source`` is; checkpoints lie under ``entry``.
 
-    A killed run that is started again goes on after its last whole epoch, and ends with the same
-    weights as an unbroken one on the same machine. (Not so an FCN on a GPU: the gradient of its
-    bilinear enlargement is not deterministic there.) ``seed`` is that of the samples' order.
+    A checkpoint is written after an epoch, where the last one is ten seconds old. A killed run that
+    is started again goes on from there, and ends with the same weights as an unbroken one on the
+    same machine. (Not so an FCN on a GPU: the gradient of its bilinear enlargement is not
+    deterministic there.) ``seed`` is that of the samples' order.
 
     Raises:
         ValueError: fewer than two samples; the loss is NaN or infinite; the checkpoint is of
@@ -132,7 +135,7 @@ def train(
         )
     if arrays:
         _unpack(arrays["state"], parts, order)
-    start = notes["epochs"]
+    start, last = notes["epochs"], time.monotonic()
     module.train()
     with tqdm(desc=name, total=recipe.epochs * n, initial=start * n) as progress:
         for epoch in range(start, recipe.epochs):
@@ -162,8 +165,10 @@ def train(
                 )
             if recipe.schedule == "plateau":
                 parts["plateau"].step(value)
-            notes = {"epochs": epoch + 1, "made": made}
-            store.write("checkpoints", entry, {"state": _packed(parts, order)}, notes)
+            if time.monotonic() - last >= APART:
+                notes = {"epochs": epoch + 1, "made": made}
+                store.write("checkpoints", entry, {"state": _packed(parts, order)}, notes)
+                last = time.monotonic()
     module.eval()
 
 

@@ -35,6 +35,11 @@ def run(folder: Path, seed: int = 0, source: str = "resnet8", **changes: Any) ->
     return finetune(network, train, test, recipe, seed, store=store, entry="cell")
 
 
+@pytest.fixture(autouse=True)
+def always_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hastelib.finetune.APART", 0.0)
+
+
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return run(tmp_path_factory.mktemp("unbroken"))
@@ -51,7 +56,9 @@ def test_it_learns_and_says_how(unbroken: Outcome):
     assert {"device", "versions", "seconds"} <= set(unbroken.provenance)
 
 
-def test_the_seed_decides_and_nothing_around_changes(unbroken: Outcome, tmp_path: Path):
+def test_the_seed_decides_and_nothing_around_changes(
+    unbroken: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     path = Store(tmp_path).path("checkpoints", "cell")
     path.parent.mkdir(parents=True)
@@ -63,7 +70,9 @@ def test_the_seed_decides_and_nothing_around_changes(unbroken: Outcome, tmp_path
     for told, changes in (("seed", {"seed": 1}), ("recipe", {"learning_rate": 0.01})):
         with pytest.raises(ValueError, match=rf"entry: cell holds a checkpoint of another {told};"):
             run(tmp_path, **changes)
+    monkeypatch.setattr("hastelib.finetune.APART", 60.0)  # too short a training for a checkpoint
     assert not torch.equal(run(tmp_path / "b", seed=1).probs, unbroken.probs)
+    assert not Store(tmp_path / "b").has("checkpoints", "cell")
 
 
 def with_dropout() -> tuple[nn.Module, images.Preprocessing]:

@@ -23,7 +23,7 @@ from hastelib.download import DownloadError
 from hastelib.features import Features, extract
 from hastelib.finetune import predict
 from hastelib.glyphs import Corpus
-from hastelib.grid import Grid
+from hastelib.grid import Grid, _bytes
 from hastelib.models import language as networks
 from hastelib.store import Store
 from hastelib.suites import Recipe, Suite
@@ -116,15 +116,22 @@ def test_features_are_in_the_order_of_the_split(source: networks.TextSource, twe
     assert torch.allclose(probs, predict(taught, taught.module, split, "cpu"), atol=1e-5)
 
 
-@pytest.mark.parametrize("shuffled", [False, True])
-def test_batches_cover_each_text_once(source: networks.TextSource, tweets, shuffled: bool) -> None:
-    split = source.read(tweets["train"], "tweets")
+@pytest.mark.parametrize(("shuffled", "side"), [(False, "right"), (True, "right"), (True, "left")])
+def test_batches_cover_each_text_once(
+    source: networks.TextSource, tweets, shuffled: bool, side: str
+) -> None:
+    tokenizer = copy.deepcopy(source.preprocessing.tokenizer)
+    tokenizer.padding_side = side
+    own = replace(source.preprocessing, tokenizer=tokenizer)
+    split = networks.Texts(tweets["train"], own, "tweets")
+    assert _bytes(split) >= 8 * int(split.lengths.sum())  # a grid's memory counts its tokens
     generator = torch.Generator().manual_seed(3) if shuffled else None
     seen, counts = [], []
     for inputs, labels in split.batches(6, shuffle=generator):
         mask = inputs["attention_mask"].bool()
         counts.append(len(labels))
         assert mask.any(0).all()  # no column is padding alone
+        assert mask[:, 0 if side == "right" else -1].all()
         for ids, kept, label in zip(inputs["input_ids"], mask, labels, strict=True):
             seen.append((tuple(ids[kept].tolist()), int(label)))
     assert sorted(counts) == [4, *6 * [6]]

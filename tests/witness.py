@@ -47,5 +47,6 @@ finetune.finetune = witnessed(
 grid.score = witnessed(
     grid.score, lambda names, features, subsets: f"score {features.embedding.sum():.6f}"
 )
+finetune.APART = 0.0  # a checkpoint after every epoch
 kept = Store.write
 Store.write = write  # type: ignore[method-assign]

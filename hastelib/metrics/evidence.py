@@ -69,7 +69,8 @@ def _refined(
         newton = at - slope / curvature
         inside = (curvature < 0) & (newton >= low) & (newton <= high)  # ends: it stands still
         before, at = at, torch.where(inside, newton, (low + high) / 2)
-        if ((at - before).abs() <= PRECISION).all():
+        gain = slope.abs() * (high - low)  # little where the end of the range is the maximum
+        if (((at - before).abs() <= PRECISION) | (gain <= FLAT)).all():
             break
     t = at.exp()
     return _evidence(spectrum, t, (energy / (t[:, None] + values)).sum(1) + rest / t)
@@ -188,4 +189,6 @@ def logme_fixed_point(embeddings: Embeddings, labels: ArrayLike) -> float:
         now = d * alpha.log() + n * beta.log() - log_det - beta * residual - alpha * mean
         evidence = torch.where(active, now / (2 * n) - math.log(2 * math.pi) / 2, evidence)
         active = active & ((alpha / beta - t).abs() > 1e-3 * t)
+        if not active.any():
+            break
     return float(evidence.mean())
