@@ -4,6 +4,7 @@ import graphlib
 import re
 import shlex
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import architecture
@@ -62,6 +63,9 @@ def test_constraints_pin_all_that_is_required() -> None:
     for name, requirement in required().items():
         assert name in pins, f"{name} is not locked"
         assert requirement.specifier.contains(pins[name]), f"{requirement}: locked at {pins[name]}"
+    for package in distributions():  # 3.11.2 is the Python of a whole Debian release
+        if canonicalize_name(package.name) in pins:
+            assert "3.11.0" in SpecifierSet(package.metadata["Requires-Python"] or ""), package.name
 
 
 def test_versions_agree() -> None:
