@@ -114,19 +114,25 @@ def unpack(archive: Path, folder: Path) -> None:
     Raises:
         DownloadError: it is damaged, or holds a path or link that leads out of the folder.
     """
+    safe = getattr(tarfile, "data_filter", None)  # of links in it, too; not before Python 3.11.4
+
+    def inside(name: str, link: bool) -> None:
+        path = PurePosixPath(name.replace("\\", "/"))
+        if link or path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{path} is a link or leads out of the folder")
+
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as packed:
-                for member in packed.infolist():
-                    name = PurePosixPath(member.filename.replace("\\", "/"))
-                    link = stat.S_ISLNK(member.external_attr >> 16)
-                    if link or name.is_absolute() or ".." in name.parts:
-                        raise ValueError(f"{name} is a link or leads out of the folder")
+                for entry in packed.infolist():
+                    inside(entry.filename, stat.S_ISLNK(entry.external_attr >> 16))
                 packed.extractall(folder, tqdm(packed.namelist(), archive.name, leave=False))
         else:
-            with tarfile.open(archive) as packed:
-                members = tqdm(packed, f"unpacking {archive.name}", unit=" files", leave=False)
-                packed.extractall(folder, members, filter="data")
+            with tarfile.open(archive) as tape:
+                tape.extraction_filter = safe
+                for member in tqdm(tape, f"unpacking {archive.name}", unit=" files", leave=False):
+                    inside(member.name, not (safe or member.isfile() or member.isdir()))
+                    tape.extract(member, folder)
     except (OSError, ValueError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as e:
         said = str(e).partition(":\n")[0]
         remedy = "delete it if it is damaged, and try again"
