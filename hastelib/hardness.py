@@ -30,17 +30,19 @@ Array = TypeVar("Array", np.ndarray, Tensor)
 COVARIANCES = ("spherical", "diagonal", "ledoit_wolf", "tied", "full")
 
 
-def _unit_blocks(
+def _weighted(
     x: Float[Tensor, "n d"],
-) -> Iterator[tuple[Float64[Tensor, "k d"], Float64[Tensor, " k"]]]:
-    """Blocks of rows, float64, with the factors that give them norm 1; rows of zeros stay zero."""
+) -> Iterator[tuple[Float64[Tensor, "k d"], Float64[Tensor, "2 k"]]]:
+    """Blocks of rows, float64, with what makes them the embeddings, and what makes their norm 1."""
     for _, block in linalg.blocks(x):
         norms = block.norm(dim=1)
+        scale = torch.ones_like(norms)
         if not ((norms > 1e-140) & (norms < 1e140)).all():  # may have over- or underflowed
-            largest = block.abs().amax(1, keepdim=True)
-            block = block / torch.where(largest > 0, largest, 1.0)
+            largest = block.abs().amax(1)
+            scale = torch.where(largest > 0, largest, scale)
+            block = block / scale[:, None]
             norms = block.norm(dim=1).clamp(min=1)  # as it is, but for rows of zeros
-        yield block, 1 / norms
+        yield block, torch.stack([scale, 1 / norms])
 
 
 @dataclass(eq=False)
@@ -130,13 +132,13 @@ def source_signature(layers: Iterable[ArrayLike]) -> Signature:
     tensors = checks.matrices("layers", values)
     sums = []
     for x in tensors:
-        units = x.new_zeros(x.shape[1], dtype=torch.float64)
-        for block, factors in _unit_blocks(x):
-            units += factors @ block
-        sums.append(units)
-    raw = [x.sum(0, dtype=torch.float64) for x in tensors]
+        both = x.new_zeros(2, x.shape[1], dtype=torch.float64)
+        for block, weights in _weighted(x):
+            both.addmm_(weights, block)
+        sums.append(both)
+    raw, units = ([both[i].clone() for both in sums] for i in (0, 1))
     kind = "torch" if isinstance(values[0], Tensor) else "numpy"
-    return Signature(sums, raw, len(tensors[0]), kind)
+    return Signature(units, raw, len(tensors[0]), kind)
 
 
 def class_agnostic(
@@ -167,8 +169,7 @@ def class_agnostic(
     found, cosine = [], similarity == "cosine"
     for x, total in zip(tensors, signature.sums if cosine else signature.raw, strict=True):
         mean = (total / signature.count).to(x.device)
-        blocks = _unit_blocks(x) if cosine else ((block, 1.0) for _, block in linalg.blocks(x))
-        parts = [(block @ mean) * factors for block, factors in blocks]
+        parts = [(block @ mean) * weights[int(cosine)] for block, weights in _weighted(x)]
         found.append(torch.cat(parts).to(tensors[0].device))
     return checks.like(values[0], 1 - torch.stack(found).mean(0))
 

@@ -118,8 +118,6 @@ class Structure(NamedTuple):
         """``embedding`` (n, d), where it is tokens pooled by ``mean`` or ``cls``, ``logits`` (n, z)
         where there is a head, and ``layer.NAME`` (n, d_l) of a batch, in evaluation mode."""
         heads = [] if self.head is None else [self.head]
-        if unknown := {*self.layers, *heads} - dict(module.named_modules()).keys():
-            raise ValueError(f"layers: the network has no module {', '.join(sorted(unknown))}")
         mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
         with _tapped(module, heads, self.layers, lambda x: flat(x, mask)) as (last, kept):
             output = tensor(call(module, inputs))
@@ -194,6 +192,8 @@ def structure(
     elif layers is None:
         several = [_closing({n: places for n, places in ran.items() if n in b}) for b in choices]
         layers = several[0] if len(several[0]) >= 2 else max(several, key=len)
+    if unknown := {*layers, head or ""} - dict(module.named_modules()).keys():
+        raise ValueError(f"layers: the network has no module {', '.join(sorted(unknown))}")
     return Structure(head, tuple(layers), named)
 
 

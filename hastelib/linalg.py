@@ -25,11 +25,11 @@ BLOCK = 256  # rows at a time: they stay in the processor's cache
 CLASSES = 64  # whose indicators are dense at a time
 
 
-def blocks(x: Float[Tensor, "n d"], step: int = BLOCK) -> Blocks:
-    """Some rows after the others, as float64: to be read, and valid until the next."""
+def blocks(x: Float[Tensor, "n d"], step: int = BLOCK, own: bool = False) -> Blocks:
+    """Some rows after the others, as float64, valid until the next; ``own`` may be changed."""
     step = step if x.device.type == "cpu" else 64 * step
     size = (min(step, len(x)), x.shape[1])
-    room = None if x.dtype == torch.float64 else x.new_empty(size, dtype=torch.float64)
+    room = x.new_empty(size, dtype=torch.float64) if own or x.dtype != torch.float64 else None
     for start in range(0, len(x), step):
         block = x[start : start + step]
         rows = slice(start, start + len(block))

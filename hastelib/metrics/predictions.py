@@ -19,10 +19,10 @@ def _expected(name: str, value: ArrayLike, labels: ArrayLike) -> Float64[Tensor,
     joint = probs.new_zeros(len(counts), probs.shape[1], dtype=torch.float64)
     totals = probs.new_empty(len(probs), dtype=torch.float64)
     least = totals.new_full((), torch.inf)
-    for rows, block in linalg.blocks(probs):
+    for rows, block in linalg.blocks(probs, own=True):
         totals[rows] = block.sum(1)
         least = torch.minimum(least, block.amin())
-        joint.index_add_(0, index[rows], block * totals[rows].reciprocal()[:, None])
+        joint.index_add_(0, index[rows], block.mul_(totals[rows].reciprocal()[:, None]))
     # Put so that NaN fails; in bfloat16 the check proper may yet let the probabilities pass.
     if not (least >= 0 and (totals - 1).abs().amax() <= checks.TOLERANCE):
         checks.probabilities(name, probs)
