@@ -32,7 +32,7 @@ class Optimum:
 
     Attributes:
         log_likelihood: 0 where ``separable``.
-        gap: how far at most what is maximised lies below its supremum.
+        gap: at most how far ``log_likelihood`` lies below the supremum.
         separable: the supremum is 0, and no head attains it.
     """
 
@@ -96,8 +96,8 @@ def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int
 
     It stops at a gap of ``tolerance``, or where rounding ends its progress. The gap is that to the
     dual problem: minus the log-likelihood is at least the mean entropy of any distributions q_i
-    whose residuals :math:`q_i - e_{y_i}` are orthogonal to the embeddings and sum to 0, as a
-    projection makes of the predictions. Classes are separable where samples are affinely
+    whose residuals :math:`q_i - e_{y_i}` are orthogonal to the embeddings and sum to 0; projected
+    predictions are such. Classes are separable where samples are affinely
     independent, the rule for d >= n - 1, or where a head on the way puts every sample's own class
     first.
 

@@ -16,6 +16,7 @@ keeps another from running. A worker that dies costs only the job that it ran.
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import re
 import traceback
@@ -203,6 +204,7 @@ def _client(where: str, gpus: bool) -> Iterator[Client]:
         raise ImportError(
             f"HASTE_SCHEDULER={where} needs dask.distributed: pip install 'hastelib[cluster]'"
         ) from error
+    gc.collect()  # one that found no scheduler would close amid the start of the next: a deadlock
     if where.isdecimal():
         with _cluster(int(where), gpus) as cluster, Client(cluster, set_as_default=False) as client:
             yield client

@@ -51,7 +51,7 @@ class Pool:
 
 
 def pool(suite: Suite, target: str, members: Sequence[str] = ()) -> Pool:
-    """The pool for a target: the suite's, or ``members``, but those trained on that very target.
+    """The pool for a target: the suite's, or ``members``, without those trained on that target.
 
     Raises:
         ValueError: the suite has no pool, or fewer than two members are left.

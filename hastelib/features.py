@@ -117,7 +117,8 @@ def _keep_memory() -> None:
 
 @contextmanager
 def kernels(precision: str, deterministic: bool = False) -> Iterator[None]:
-    """The GPU's matrix products in TF32 where the ``precision`` of a recipe is ``tf32``."""
+    """The GPU's matrix products in TF32 where the ``precision`` of a recipe is ``tf32``;
+    ``deterministic`` is cuDNN's."""
     _keep_memory()
     tf32, before = precision == "tf32", torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if tf32 else before)

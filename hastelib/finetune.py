@@ -233,7 +233,6 @@ def finetune(
     *,
     store: Store,
     entry: str,
-    device: str | None = None,
 ) -> Outcome:
     """Fine-tune all of a source, under a new classifier, on a target (the paper, Sec. 3); test it.
 
@@ -250,8 +249,7 @@ def finetune(
             f"{train_split.name} has the classes {train_split.classes}, {test_split.name} "
             f"{test_split.classes}; they must agree"
         )
-    device = device or default_device()
-    start = time.perf_counter()
+    device, start = default_device(), time.perf_counter()
     with seeded(seed, recipe.threads, recipe.precision):
         module = placed(source.with_classes(len(train_split.classes)), device)
         name = f"{source.name} to {train_split.name}, seed {seed}"

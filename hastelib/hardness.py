@@ -112,7 +112,7 @@ class Signature:
 
     @classmethod
     def load(cls, path: str | Path) -> Signature:
-        """Read what :meth:`save` wrote, else ``ValueError``; tensors lie on the CPU."""
+        """Read what :meth:`save` wrote; ``ValueError`` for another file. Tensors lie on the CPU."""
         try:
             with safe_open(path, framework="pt") as file:
                 notes = file.metadata() or {}

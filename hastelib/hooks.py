@@ -46,18 +46,27 @@ def tensor(output: Any) -> Tensor:
     return output
 
 
-def _channels_last(x: Tensor) -> bool:
+def _ratio(inputs: Any) -> float:
+    """Height by width of the images in a batch; 1 of anything else."""
+    return inputs.shape[-2] / inputs.shape[-1] if isinstance(inputs, Tensor) else 1.0
+
+
+def _channels_last(x: Tensor, ratio: float) -> bool:
     """Whether (n, h, w, d), as Swin has its maps, and not (n, d, h, w)."""
-    return x.ndim == 4 and x.shape[1] == x.shape[2] != x.shape[3]
+
+    def places(high: int, wide: int) -> bool:
+        return abs(high - ratio * wide) < max(ratio, 1)  # a stride rounds either
+
+    return x.ndim == 4 and places(*x.shape[1:3]) and not places(*x.shape[2:])
 
 
-def flat(x: Tensor, mask: Tensor | None = None, pool: str = "mean") -> Tensor:
+def flat(x: Tensor, mask: Tensor | None = None, pool: str = "mean", ratio: float = 1.0) -> Tensor:
     """(n, d) from maps or tokens: the mean over places; of tokens those in the mask (n, t).
 
-    ``pool="cls"`` takes the first token instead.
+    ``pool="cls"`` takes the first token instead; ``ratio`` is height by width of the image.
     """
     if x.ndim == 4:
-        return x.mean((1, 2)) if _channels_last(x) else x.mean((2, 3))
+        return x.mean((1, 2)) if _channels_last(x, ratio) else x.mean((2, 3))
     if x.ndim != 3:
         return x
     if pool == "cls":
@@ -93,7 +102,6 @@ def _tapped(
 
 def _logits(gave: Tensor, output: Tensor) -> Tensor | None:
     """A network's output before a softmax, from that of its classifier; None if it is another's."""
-    gave, output = flat(gave), flat(output)
     if gave.ndim != 2 or gave.shape != output.shape:
         return None
 
@@ -119,25 +127,26 @@ class Structure(NamedTuple):
         where there is a head, and ``layer.NAME`` (n, d_l) of a batch, in evaluation mode."""
         heads = [] if self.head is None else [self.head]
         mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
-        with _tapped(module, heads, self.layers, lambda x: flat(x, mask)) as (last, kept):
+        pooled = functools.partial(flat, ratio=_ratio(inputs))
+        with _tapped(module, heads, self.layers, lambda x: pooled(x, mask)) as (last, kept):
             output = tensor(call(module, inputs))
         if missing := [name for name in self.layers if name not in kept]:
             raise ValueError(f"layers: {', '.join(missing)} did not run on this batch; name others")
         found = {f"layer.{name}": kept[name] for name in self.layers}
         if self.head is None:
-            return {"embedding": flat(output, mask, pool)} | found
+            return {"embedding": pooled(output, mask, pool)} | found
         if not last:
             raise ValueError(f"head: {self.head} did not run on this batch; name another")
         _, given, gave = last
         if self.maps:
             return {"embedding": given, "logits": gave} | found
-        logits = flat(gave) if self.named else _logits(gave, output)
+        logits = pooled(gave) if self.named else _logits(pooled(gave), pooled(output))
         if logits is None:
             raise ValueError(
                 f"head: the network's output is not that of {self.head} on this batch (its forward "
                 "depends on the data); name the head"
             )
-        return {"embedding": flat(given, mask, pool), "logits": logits} | found
+        return {"embedding": pooled(given, mask, pool), "logits": logits} | found
 
 
 def _blocks(module: nn.Module, least: int) -> list[str]:
@@ -164,7 +173,7 @@ def structure(
     blocks that give maps the last one of each resolution but the first, three at most (the paper,
     A.2); of blocks that give tokens those at a half, three quarters and all of the depth; without
     blocks every pooling layer but the first (VGG). A block is an outermost module of a class that
-    recurs, with two weight layers or more; where these give fewer than two resolutions, with one.
+    recurs, with two weight layers or more; where these have fewer than three resolutions, with one.
     What is named by ``head`` and ``layers`` is not searched for.
     """
     heads, pools = [], []
@@ -176,12 +185,14 @@ def structure(
             pools.append(name)
     larger = _blocks(module, 2)
     choices = [pools] if pools and not larger else [larger, _blocks(module, 1)]
-    with _tapped(module, heads, {*itertools.chain(*choices)}, _places) as (last, ran):
-        output = tensor(call(module, inputs))
+    ratio = _ratio(inputs)
+    sized = functools.partial(_places, ratio=ratio)
+    with _tapped(module, heads, {*itertools.chain(*choices)}, sized) as (last, ran):
+        output = flat(tensor(call(module, inputs)), ratio=ratio)
     named = head is not None
-    if not named and last and _logits(last[2], output) is not None:
+    if not named and last and _logits(flat(last[2], ratio=ratio), output) is not None:
         head = last[0]
-    if head is None and getattr(module, "num_classes", None) == flat(output).shape[1]:  # timm's
+    if head is None and getattr(module, "num_classes", None) == output.shape[1]:  # timm's
         warnings.warn(
             f"{type(module).__name__}: its output is that of no single linear layer (of several, "
             "perhaps), so it is taken as the embedding, without probabilities; name the head",
@@ -197,9 +208,9 @@ def structure(
     return Structure(head, tuple(layers), named)
 
 
-def _places(x: Tensor) -> int:
+def _places(x: Tensor, ratio: float) -> int:
     """The size of a map; of tokens 0."""
-    return math.prod(x.shape[2:]) if x.ndim == 4 and not _channels_last(x) else 0
+    return math.prod(x.shape[2:]) if x.ndim == 4 and not _channels_last(x, ratio) else 0
 
 
 def _closing(ran: Mapping[str, int]) -> tuple[str, ...]:

@@ -100,7 +100,8 @@ def _read(data: Any, labels: Any) -> tuple[Any, Tensor, list[str]]:
         if found is None or any(not np.array_equal(found[i], data[i][1]) for i in some):
             found = [data[i][1] for i in range(len(data))]  # as with a target_transform
         y, names = _one_class(found, "data")
-        if known := getattr(data, "classes", None):  # perhaps of more than there are samples of
+        known = getattr(data, "classes", None)  # perhaps of more than there are samples of
+        if known and all(map(str.isdecimal, names)):
             if (last := max(map(int, names))) >= len(known):
                 raise checks.refuse("data", f"a name for class {last} in classes", known)
             names = [str(known[int(number)]) for number in names]
@@ -198,7 +199,7 @@ class _Task:
     def open(self, name: str, model: Any) -> Features | models.Source:
         """A model as a source, or its features where they are given; modules are not changed."""
         if isinstance(model, np.ndarray | Tensor):
-            model = Features(checks.stored(name, model), None, {}, self.labels)
+            model = Features(checks.stored(name, model).cpu(), None, {}, self.labels)
         if isinstance(model, Features):
             if len(model.embedding) != len(self.labels):
                 raise ValueError(f"it has {len(model.embedding)} samples, not {len(self.labels)}")
@@ -225,7 +226,6 @@ class _Task:
         return language.TextSource(name, module, tokens)
 
     def features(self, source: Features | models.Source, rows: Tensor) -> Features:
-        """What a model makes of some of the samples."""
         if isinstance(source, Features):
             return source.at(rows)
         if not isinstance(self.data, datasets.Dataset):
@@ -305,13 +305,13 @@ def rank(
             is; or None with ``labels``, where the models are arrays.
         models: names (:mod:`hastelib.models`), or your names with a name, a module, a pair (module,
             transform or tokenizer), :class:`Features`, or an embedding (n, d).
-        labels: integers, with ``data=None``.
+        labels: a class for each sample, integers or names, with ``data=None``.
         metrics: of :data:`hastelib.metrics.METRICS`; the table is sorted by the first.
         hard: ``cs`` (class-specific) and ``ca`` (class-agnostic, which needs a signature).
         fraction: of the samples that counts as hard.
         signature: model -> the signature of its source data, or its file.
         prior: model -> what is known of it beforehand; where there is none, the published accuracy
-            of torchvision's and timm's models on ImageNet.
+            of torchvision's and timm's models on ImageNet, in percent.
         max_samples: a stratified sample of so many.
         budget: ``halving``: every model on an eighth of the samples, the better two thirds on a
             quarter, and so on to all of them.
@@ -322,6 +322,7 @@ def rank(
 
     Raises:
         ValueError: no models, or an argument that is not as above.
+        FileNotFoundError: there is no such folder, or no such file of a signature.
     """
     plugins.load()
     for name in metrics:
@@ -529,7 +530,7 @@ class Ranking:
         known = pd.Series(dict(accuracies), dtype=float)
         if unknown := sorted(set(known.index) - set(self.frame["model"])):
             raise ValueError(f"accuracies: expected models of the ranking, got {unknown}")
-        rounds = self.frame.groupby("model")["round"].first()
+        rounds = self.frame.groupby("model", sort=False)["round"].first()
         scores = self.scores()[rounds == rounds.max()].copy()
         scores["prior", "all"] = self.frame.groupby("model")["prior"].first()
         names = [f"{name}{end}" for name in ("tau", "pearson") for end in ("", "_low", "_high")]
@@ -553,7 +554,7 @@ class Ranking:
 
     @classmethod
     def load(cls, path: str | Path) -> Ranking:
-        """Read what :meth:`save` wrote, else ``ValueError``."""
+        """Read what :meth:`save` wrote; ``ValueError`` for another file."""
         try:
             told: dict[str, Any] = json.loads(Path(path).read_text())
             tables = {n: pd.DataFrame(**told[n]) for n in ("frame", "halves", "samples")}

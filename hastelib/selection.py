@@ -59,9 +59,9 @@ class Tasks:
 def tasks(grid: Grid, target: str = "", sources: Sequence[str] = (), subsets: int = 0) -> Tasks:
     """What a section on target selection runs.
 
-    A target of the suite, any sources and a number of subsets; what is not given is as the suite's
-    selection says. Without one it is all targets, and the suite's first source fine-tuned on its
-    first target, its second on its second.
+    ``target`` is one of the suite; ``sources`` are any. What is not given is as the suite's
+    selection says. A suite without one takes all its targets, and as sources its first source
+    fine-tuned on its first target, and its second on its second.
 
     Raises:
         ValueError: an unknown source or target, fewer than three subsets, no source that was not

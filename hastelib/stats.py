@@ -4,7 +4,7 @@ pick, and the paper's headline.
 Every correlation comes as (value, low, high), with the 95% percentile interval from resampling the
 units, which are pairs of a score and an accuracy in the same order. They must be independent: the
 sources or targets, not ensembles that share members. Where an input is constant all three are NaN,
-with a warning; with fewer than five units, or where :func:`interval` says so, the interval is.
+with a warning; with fewer than five units, or where :func:`interval` says so, its ends are.
 Shapes that are wrong or disagree, NaN or infinity, no unit or no resample raise ``ValueError``.
 """
 
@@ -173,7 +173,6 @@ def interval(sample: Float64[ndarray, " b"]) -> tuple[float, float, float]:
 def _values(
     statistic: str, x: ndarray, y: ndarray, units: Int64[ndarray, "b n"]
 ) -> Float64[ndarray, " b"]:
-    """The statistic of each resample."""
     if statistic == "pearson":
         return _pearson(x[units], y[units])
     if statistic == "spearman":

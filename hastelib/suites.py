@@ -95,7 +95,7 @@ class Selection(Strict):
 
 
 class Ensembles(Strict):
-    """Ensembles of the ``pool`` but its members trained on the target (the paper, 5.4 and A.2).
+    """Ensembles of the ``pool``, without its members trained on the target (the paper, 5.4, A.2).
 
     ``rankers``: for each source data set (``""``: the suite's) the member that ranks for all.
     """
@@ -294,7 +294,7 @@ def load(name: str, part: Part | None = None) -> Suite:
 
 
 def find(suite: str | None = None, target: str | None = None, part: Part | None = None) -> Suite:
-    """The suite named, or the only one that has the target, or ``glyphs``; of it that part.
+    """The suite named, or the only one that has the target, or ``glyphs``; or that part of it.
 
     ``ValueError`` for an unknown suite or target, or a target that several suites have.
     """

@@ -241,7 +241,7 @@ def test_numbers_and_intervals_read_as_they_are():
     assert tables.interval(-0.0004, 0.5) == "[−0.00, 0.50]"
     assert (tables.interval(math.nan, 1), tables.label("h_score")) == ("", "H-score")
     assert tables.source("resnet14@glyphs+greek") == "resnet14+greek"
-    names = "densenet22@glyphs", "mobilenet_v2@x", "mobilenetv1_050@pocket", "vgg16@y"
+    names = "densenet22@glyphs", "mobilenet_v2@x", "mobilenetv1_050@pocket", "torchvision/vgg16"
     assert [*map(tables.family, names)] == ["densenet", "mobilenet", "mobilenet", "vgg"]
 
 

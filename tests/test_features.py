@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import timm
 import torch
+import torchvision
 import transformers
 from torch import nn
 
 import hastelib
-from hastelib import hardness, models
+from hastelib import hardness, hooks, models
 from hastelib.data import base as data
 from hastelib.data.images import Images
 from hastelib.features import Features, extract, signature
@@ -127,6 +128,16 @@ FAMILIES = {
 def _images(size: int, n: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     return torch.randn(n, 3, size, size, generator=generator), torch.arange(n) % 2
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "swin_t"])
+def test_the_layers_do_not_depend_on_the_shape_of_the_images(name: str):
+    """At 256 x 320 the MobileNet has a map of 32 channels and 32 rows."""
+    module = torchvision.models.get_model(name).eval()
+    square, wide = (hooks.structure(module, torch.randn(1, 3, 256, w)) for w in (256, 320))
+    assert square == wide
+    found, expected = (wide.read(module, torch.randn(1, 3, 256, w)) for w in (320, 256))
+    assert {n: x.shape for n, x in found.items()} == {n: x.shape for n, x in expected.items()}
 
 
 @pytest.mark.parametrize("name", FAMILIES)

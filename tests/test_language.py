@@ -243,3 +243,4 @@ def test_networks_of_the_hub(source: networks.TextSource, tmp_path, learnt: bool
     found = models.load(f"transformers/{tmp_path / 'vit'}")
     assert (found.structure.head, len(found.structure.layers)) == ("classifier", 3)
     assert found.classifies
+    assert models.load(found.name, size=16).preprocessing.crop == 16

@@ -176,6 +176,7 @@ def test_timm_keeps_its_own_preprocessing_and_has_a_prior(monkeypatch):
     assert torch.equal(source.inputs(source.preprocessing(image)[None])[0], own(image))
     assert 75 < models.prior("timm/vit_tiny_patch16_224") < 76
     assert models.prior("timm/resnet50.a1_in1k") == models.prior("timm/resnet50")
+    assert math.isnan(models.prior("timm/nonsense"))
     at64 = models.load("timm/resnet10t.c3_in1k", size=64).preprocessing
     assert at64 == Preprocessing(64, 64, interpolation="bicubic")
     with pytest.raises(ValueError, match=r"unknown timm network 'resnet1'; .*resnet18"):

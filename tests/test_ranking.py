@@ -238,6 +238,10 @@ def test_a_stratified_sample_has_the_classes_in_their_shares():
     data.classes = ["cat", "dog", "owl"]
     found = hastelib.rank(data, {"mine": torch.nn.Linear(3, 3)}, metrics=["logme"])
     assert set(found.hardest(12)["class"]) == {"cat", "owl"}
+    data = [(torch.randn(3), name) for name in data.classes * 4]
+    named = type("Named", (list,), {"classes": ["cat", "dog", "owl"]})(data)
+    found = hastelib.rank(named, {"mine": torch.nn.Linear(3, 3)}, metrics=["logme"])
+    assert set(found.hardest(12)["class"]) == {"cat", "dog", "owl"}
 
 
 def test_the_prior_and_a_fifth_of_the_score_or_a_word_that_there_is_none():
@@ -253,9 +257,9 @@ def test_the_prior_and_a_fifth_of_the_score_or_a_word_that_there_is_none():
     table = hastelib.rank(None, named, prior={"poor": 4}, **ask).table()
     assert "combined" not in table
     assert table["reason"].to_dict() == {"good": "no prior", "poor": "", "third": "no prior"}
-    named.pop("third")  # once the accuracies are known
+    named = {name: named[name] for name in ("poor", "good")}  # once the accuracies are known
     found = hastelib.rank(None, named, prior={"good": 1, "poor": 2}, **ask)
-    table = found.against({"good": 0.9, "poor": 0.5})
+    table = found.against({"poor": 0.5, "good": 0.9})
     assert table.loc[("logme", "all"), "regret"] == 0
     assert table.loc[("prior", "all"), "regret"] == pytest.approx(0.4)
     assert table.loc[("logme", "all"), "pearson"] == pytest.approx(1)

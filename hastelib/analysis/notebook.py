@@ -68,7 +68,7 @@ def start(
 ) -> tuple[Grid, tuple[str, ...]]:
     """The grid and the targets that checked parameters ask for.
 
-    Of the suite it is the ``part``, where one is named; its number of threads holds from here on.
+    The grid is of the suite's ``part``, if one is named; its number of threads holds from here on.
     A parameter that is a field of the suite, of its recipes or of its hardness replaces it, unless
     it is 0 or empty; ``output``, ``dry_run`` and those in ``own`` are left to the notebook.
 
@@ -136,7 +136,7 @@ def outcomes(grid: Grid, targets: Sequence[str]) -> pd.DataFrame:
     """Every test sample of some targets: its hardness, and who gets it right.
 
     The columns are target, source, sample, label, correct (by the source, fine-tuned with the
-    first seed), and the hardness ``ca``, ``dot`` and ``cs`` (of scenes no ``cs``).
+    first seed), and the hardness ``ca``, ``dot`` and ``cs``. Not for scenes.
     """
     parts = []
     for target in targets:

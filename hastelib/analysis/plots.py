@@ -111,7 +111,7 @@ def forest(
 
 
 def gallery(groups: Mapping[str, tuple[Sequence[Any], Sequence[str]]], height: float) -> Figure:
-    """Title -> PIL images and a text for each: a row of pictures for every title, in inches."""
+    """A row of pictures, ``height`` inches high, for each title -> (PIL images, their texts)."""
     figure = plt.figure(figsize=(WIDTH, height * len(groups)))
     parts = figure.subfigures(len(groups), squeeze=False)[:, 0]
     for part, (title, (images, texts)) in zip(parts, groups.items(), strict=True):

@@ -52,7 +52,7 @@ def source(name: str) -> str:
 
 def family(name: str) -> str:
     """The family of an architecture: ``mobilenetv1_050@pocket`` is a mobilenet."""
-    return re.split(r"v?[^a-z]", source(name).lower(), maxsplit=1)[0]
+    return re.split(r"v?[^a-z]", source(name).lower().rpartition("/")[2], maxsplit=1)[0]
 
 
 def number(value: float, digits: int = 3, sign: bool = False) -> str:
@@ -142,7 +142,6 @@ def plain(
 
 
 def _with(text: str, ends: str) -> str:
-    """A value with its interval beneath."""
     return f"{text}<br><small>{short(ends)}</small>" if ends else text
 
 

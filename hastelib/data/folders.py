@@ -49,8 +49,8 @@ def image_folder(path: str | Path) -> datasets.Dataset:
 
     A class is a folder in ``path``, with all images in it and in folders within. Of a folder with
     ``train`` and ``test`` folders of class folders the train split is read. Left out are hidden
-    files and folders, ``__MACOSX``, what by its name is no image, and links to what is read anyway;
-    a ``UserWarning`` counts them by reason.
+    files and folders, ``__MACOSX``, what by its name is no image or lies beside the class folders,
+    and links to what is read anyway; a ``UserWarning`` counts them by reason.
 
     Raises:
         MissingDataError: there is no such folder.

@@ -96,7 +96,7 @@ class Batches(Protocol):
 def cores() -> int:
     """The cores of this process, its share where ``HASTE_WORKERS`` workers share them.
 
-    None in a worker that must not start processes of its own (the daemons of ``dask worker``).
+    0 in a worker that must not start processes of its own (the daemons of ``dask worker``).
     """
     if multiprocessing.current_process().daemon:
         return 0

@@ -2,7 +2,7 @@ r"""Transferability metrics: how well a source will do on a target, before any f
 
 Every metric takes what a source makes of n target samples, and their labels, and gives one Python
 float; higher is better. Logarithms are natural. Arrays are NumPy or torch, of any float type, on
-any device, where they are computed with in float64; they are never changed. ``embeddings`` are
+any device; arithmetic is float64 and stays there; they are never changed. ``embeddings`` are
 (n, d), or :attr:`Sample.embedded`; of ``probs`` (n, z) the rows sum to 1; ``labels`` (n,) are
 non-negative integers that need not be contiguous: the classes are those that occur. Bad input
 raises ``ValueError`` with the argument's name, what was expected and what came: shapes that are

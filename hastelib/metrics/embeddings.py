@@ -201,7 +201,8 @@ def linear_probe(embeddings: Embeddings, labels: ArrayLike) -> float:
 
     both centred over the training folds; the largest prediction is the class. One :math:`\alpha`
     serves all folds: of 0.001, 0.01, ..., 10 times the mean eigenvalue of the whole centred
-    :math:`X^T X`, the one of least squared error on the folds left out. The samples of each class,
+    :math:`X^T X` (where n <= d, of those above 0), the one of least squared error on the folds left
+    out. The samples of each class,
     shuffled, are dealt out to the folds in turn; with fewer than 5 samples each is a fold.
 
     >>> round(linear_probe([[0], [1], [2], [5], [6], [7]], [0, 0, 0, 1, 1, 0]), 3)

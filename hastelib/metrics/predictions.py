@@ -35,7 +35,6 @@ def _expected(name: str, value: ArrayLike, labels: ArrayLike) -> Float64[Tensor,
 
 
 def _several(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> list[Float64[Tensor, " n"]]:
-    """The expected empirical predictions of each source."""
     sources = checks.matrices("probs_list", probs_list, "(n, z)", finite=False)
     found = [_expected(f"probs_list[{i}]", p, labels) for i, p in enumerate(sources)]
     return [one.to(found[0].device) for one in found]

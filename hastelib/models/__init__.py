@@ -226,7 +226,7 @@ def prior(name: str) -> float:
     if name.startswith("timm/"):
         name = name.removeprefix("timm/")
         if "." not in name:  # its default weights
-            tag = files.needed("timm", "timm").models.get_pretrained_cfg(name).tag
+            tag = getattr(files.needed("timm", "timm").models.get_pretrained_cfg(name), "tag", "")
             name = f"{name}.{tag}" if tag else name
         with Path(__file__).with_name("timm_imagenet_top1.csv").open() as file:
             known = {row["model"]: row["top1"] for row in csv.DictReader(file)}

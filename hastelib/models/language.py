@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hastelib.data.base import class_names, labels_of
+from hastelib.data.images import Preprocessing
 from hastelib.glyphs import corpus
 from hastelib.hooks import Structure, flat, structure
 from hastelib.models.source import Source, carried, needed, reaching, read_state, wrap
@@ -182,6 +183,9 @@ def load(name: str, architecture: str, weights: str, size: int | None) -> Source
         repository = architecture.removeprefix("transformers/")
         module, tokenizer, learnt = _of_hub(transformers, repository, weights or "main")
     if isinstance(tokenizer, _Processed):
+        if size is not None:
+            own = tokenizer.processor
+            tokenizer = Preprocessing(size, size, tuple(own.image_mean), tuple(own.image_std))
         return replace(wrap(name, module, tokenizer), classifies=learnt)
     if isinstance(module, TextClassifier):
         module.encoder.set_attn_implementation("eager")  # the others' gradients vary
