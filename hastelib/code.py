@@ -27,7 +27,7 @@ from hastelib.store import digest
 LEFT_OUT = {"beartype", "jaxtyping", "tqdm"}  # packages that decide no result
 # What is looked up in registries is named by who asks; where a module lies decides no result.
 LOOKED_UP = {"METRICS", "SOURCES", "__file__", "__version__"}
-_GENERATED = {"__eq__", "__hash__", "__repr__", "_abc_impl"}
+_GENERATED = {"__annotate_func__", "__eq__", "__hash__", "__repr__", "_abc_impl"}
 # What is looked into: the kind of thing, its name where it is not its type's, and its parts.
 _HOLDERS: list[tuple[Any, str, Callable[[Any], list[Any]]]] = [
     (dict, "dict", lambda x: [part for pair in x.items() for part in pair]),

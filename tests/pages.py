@@ -39,7 +39,7 @@ class Here(Engine):
             if cell.cell_type != "code":
                 continue
             with shell.display_trap, capture_output() as shown:
-                done = shell.run_cell(cell.source)
+                done = shell.run_cell(cell.source, store_history=True)
             cell.outputs = [nbformat.v4.new_output("stream", text=shown.stdout)]
             cell.outputs += [
                 nbformat.v4.new_output("display_data", data=one.data) for one in shown.outputs

@@ -4,6 +4,7 @@ papermill only warns of an unknown parameter and passes on a value of the wrong 
 refused here, before anything runs.
 """
 
+import builtins
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,7 +37,10 @@ def parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: a name that the parameters cell does not define, or a value of another type.
     """
-    annotations = namespace["__annotations__"]
+    annotations = namespace.get("__annotations__")
+    if annotations is None:  # Python 3.14 keeps them of the last statement alone
+        told = re.findall(r"(?m)^(\w+): (str|int|float|bool) =", "\n".join(namespace["In"]))
+        annotations = {name: getattr(builtins, kind) for name, kind in told}
     for name, value in namespace.items():
         if not (name.startswith("_") or name in _IPYTHON or isinstance(value, ModuleType)):
             suites.one_of("parameter", name, annotations)
