@@ -27,6 +27,7 @@ from hastelib.store import digest
 LEFT_OUT = {"beartype", "jaxtyping", "tqdm"}  # packages that decide no result
 # What is looked up in registries is named by who asks; where a module lies decides no result.
 LOOKED_UP = {"METRICS", "SOURCES", "__file__", "__version__"}
+_OF_ALL = {*vars(torch.nn.Module())}  # what every module has: parts, weights, mode
 _GENERATED = {"__annotate_func__", "__eq__", "__hash__", "__repr__", "_abc_impl"}
 # What is looked into: the kind of thing, its name where it is not its type's, and its parts.
 _HOLDERS: list[tuple[Any, str, Callable[[Any], list[Any]]]] = [
@@ -78,11 +79,11 @@ def of_network(network: torch.nn.Module) -> str:
 
     def settings(part: torch.nn.Module) -> dict[str, Any]:
         found = {name: part._buffers[name] for name in sorted(part._non_persistent_buffers_set)}
-        for name, value in vars(part).items():
-            told = isinstance(value, plain) or callable(value) or not _foreign(_package(value))
-            if told and name != "training" and not name.startswith("_"):
+        for name in sorted(vars(part).keys() - _OF_ALL):
+            value = vars(part)[name]
+            if isinstance(value, plain) or callable(value) or not _foreign(_package(value)):
                 found[name] = value
-        return found
+        return found | {"hooks": [*part._forward_pre_hooks.values(), *part._forward_hooks.values()]}
 
     return of(*[(type(part), settings(part)) for part in network.modules()])
 
@@ -167,7 +168,12 @@ def _read(thing: Any) -> tuple[str, list[Any]]:
             if name not in _GENERATED and (name[:2] != "__" or isinstance(part, FunctionType))
         }
         return f"class {[*parts]}", [*thing.__bases__, *parts.values()]
-    settings = getattr(thing, "__dict__", str(thing))
+    slots = {
+        n for kind in type(thing).__mro__ for n in getattr(kind, "__slots__", ()) if n[:2] != "__"
+    }
+    settings = getattr(thing, "__dict__", {} if slots else str(thing))
+    if slots:
+        settings = settings | {n: getattr(thing, n) for n in sorted(slots) if hasattr(thing, n)}
     if is_dataclass(thing):  # of which two are the same where these fields are
         settings = {one.name: getattr(thing, one.name) for one in fields(thing) if one.compare}
     return "instance", [type(thing), settings]

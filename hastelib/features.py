@@ -165,16 +165,18 @@ def shrinking(
             start = rows.stop
 
 
-def default_device() -> str:
-    """``HASTE_DEVICE``; where it is not set ``cuda`` if there is a GPU, else ``cpu``.
+def default_device(given: str | None = None) -> str:
+    """The device given, else ``HASTE_DEVICE``, else ``cuda`` if there is a GPU, else ``cpu``.
 
     A client without a GPU whose workers have one sets it, and finds in the cache what they made.
     """
-    given = os.environ.get("HASTE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    given = given or os.environ.get("HASTE_DEVICE")
+    given = given or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.device(given)
     except RuntimeError:
-        raise refuse("HASTE_DEVICE", "cpu, cuda, or one GPU such as cuda:1", repr(given)) from None
+        expected = "cpu, cuda, or one GPU such as cuda:1"
+        raise refuse("device or HASTE_DEVICE", expected, repr(given)) from None
     return given
 
 
@@ -286,7 +288,7 @@ def features(
     in_order("batches", batches)
     network = hooks.unwrapped(model)
     name, collected, read = type(network).__name__, _Collected(), None
-    with _borrowed(network, device or default_device()) as (place, kind), torch.no_grad():
+    with _borrowed(network, default_device(device)) as (place, kind), torch.no_grad():
 
         def wanted(x: Tensor) -> Tensor:
             return x.to(place, kind if x.is_floating_point() else x.dtype, non_blocking=True)
@@ -322,8 +324,12 @@ def parted(batch: Any) -> tuple[Any, Tensor]:
     if isinstance(batch, Mapping):
         inputs: Any = dict(batch)
         labels = inputs.pop("labels", None)
-    else:
+    elif isinstance(batch, list | tuple) and len(batch) == 2:
         inputs, labels = batch
+    else:
+        raise refuse("batches", "pairs of inputs and labels, or mappings", checks.describe(batch))
+    if not isinstance(inputs, Tensor | dict):
+        raise refuse("batches", "inputs that are tensors", checks.describe(inputs))
     return inputs, checks.labels("labels", labels)
 
 
@@ -336,14 +342,15 @@ def _taps(
     precision: str = "float32",
 ) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
     """What is read of the network, float32, and the labels, batch by batch, on the device."""
-    device = device or default_device()
+    device = default_device(device)
     name = f"{source.name} on {split.name}"
 
     def read(batch: Any, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         with torch.no_grad(), kernels(precision), autocast(precision, device):
             return _checked(source.taps(batch), source.name, split.name), labels
 
-    with _borrowed(source.module, device), tqdm(total=len(split), desc=name) as bar:
+    random = torch.random.fork_rng(devices=[])  # a loader draws from yours
+    with _borrowed(source.module, device), random, tqdm(total=len(split), desc=name) as bar:
         for found, labels in shrinking(split.batches(batch_size, device), read, name):
             yield found, labels
             bar.update(len(labels))

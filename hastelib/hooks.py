@@ -18,8 +18,8 @@ def unwrapped(module: Any) -> nn.Module:
     parallel = nn.DataParallel | nn.parallel.DistributedDataParallel
     while hasattr(module, "_orig_mod") or isinstance(module, parallel):
         module = module._orig_mod if hasattr(module, "_orig_mod") else module.module
-    if isinstance(module, torch.jit.ScriptModule):
-        raise ValueError("model: expected a module that is not scripted; pass the original one")
+    if not isinstance(module, nn.Module) or isinstance(module, torch.jit.ScriptModule):
+        raise ValueError(f"model: expected a torch module, not scripted, got {type(module)}")
     return module
 
 
@@ -68,7 +68,7 @@ def flat(x: Tensor, mask: Tensor | None = None, pool: str = "mean", ratio: float
     if x.ndim == 4:
         return x.mean((1, 2)) if _channels_last(x, ratio) else x.mean((2, 3))
     if x.ndim != 3:
-        return x
+        return x[:, None] if x.ndim == 1 else x
     if pool == "cls":
         return x[:, 0]
     if mask is None or mask.shape != x.shape[:2]:
@@ -146,6 +146,8 @@ class Structure(NamedTuple):
                 f"head: the network's output is not that of {self.head} on this batch (its forward "
                 "depends on the data); name the head"
             )
+        if logits.shape[1] == 1:  # a binary classifier: softmax over 0 and this is its sigmoid
+            logits = nn.functional.pad(logits, (1, 0))
         return {"embedding": pooled(given, mask, pool), "logits": logits} | found
 
 
@@ -204,7 +206,7 @@ def structure(
         several = [_closing({n: places for n, places in ran.items() if n in b}) for b in choices]
         layers = several[0] if len(several[0]) >= 2 else max(several, key=len)
     if unknown := {*layers, head or ""} - dict(module.named_modules()).keys():
-        raise ValueError(f"layers: the network has no module {', '.join(sorted(unknown))}")
+        raise ValueError(f"head, layers: the network has no module {', '.join(sorted(unknown))}")
     return Structure(head, tuple(layers), named)
 
 

@@ -6,8 +6,9 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from hastelib import checks, code, engine, hardness, models, plugins, stats
+from hastelib import checks, code, engine, hardness, hooks, models, plugins, stats
 from hastelib.data.base import class_names, fingerprint, labels_of, relabelled
 from hastelib.data.folders import image_folder
 from hastelib.data.images import Preprocessing, paths, rgb
@@ -44,8 +45,10 @@ def _one_class(values: Any, where: str) -> tuple[Tensor, list[str]]:
     if np.ma.is_masked(values):
         raise checks.refuse(where, "a class for each sample", "masked ones; remove them")
     try:
-        array = np.asarray(values)
-        array = np.asarray(array.tolist()) if array.dtype == object else array
+        array = np.asarray(values if hasattr(values, "dtype") else np.array(values, object))
+        whole = array.dtype == object and array.flat  # of several kinds NumPy would make words
+        if whole and len({int if isinstance(x, Integral) else type(x) for x in whole}) == 1:
+            array = np.asarray(array.tolist())
     except ValueError:  # lists of several lengths
         array = np.empty((1, 2))
     if array.size == 0:
@@ -79,7 +82,7 @@ def _read(data: Any, labels: Any) -> tuple[Any, Tensor, list[str]]:
     if isinstance(data, datasets.Dataset):
         if data.format["type"] == "custom":
             raise checks.refuse("data", "no transform of its own", "one; use reset_format()")
-        columns = data.column_names
+        data, columns = data.with_format(None), data.column_names
         if not {"image", "text"} & {*columns} or "label" not in columns:
             got = f"{', '.join(columns)}; rename them with rename_columns"
             raise checks.refuse("data", "the columns image or text, and label", got)
@@ -92,16 +95,19 @@ def _read(data: Any, labels: Any) -> tuple[Any, Tensor, list[str]]:
         return data, y, class_names(data)
     if isinstance(data, DataLoader):
         in_order("data", data)
-        return data, *_one_class(torch.cat([parted(batch)[1] for batch in data]), "data")
+        several = [parted(batch)[1] for batch in data]
+        return data, *_one_class(torch.cat([torch.zeros(0, dtype=torch.int64), *several]), "data")
     sized = hasattr(data, "__getitem__") and hasattr(data, "__len__") and len(data)
     table = isinstance(data, Mapping | pd.DataFrame)
     if sized and not table and isinstance(data[0], tuple | list):
-        found, some = getattr(data, "targets", None), range(0, len(data), len(data) // 9 or 1)
-        if found is None or any(not np.array_equal(found[i], data[i][1]) for i in some):
+        found: Any = getattr(data, "targets", None)
+        some = range(0, len(data), len(data) // 9 or 1)
+        usable = isinstance(found, list | np.ndarray | Tensor) and len(found) == len(data)
+        if not usable or any(not np.array_equal(found[i], data[i][1]) for i in some):
             found = [data[i][1] for i in range(len(data))]  # as with a target_transform
         y, names = _one_class(found, "data")
         known = getattr(data, "classes", None)  # perhaps of more than there are samples of
-        if known and all(map(str.isdecimal, names)):
+        if isinstance(known, list | tuple) and all(map(str.isdecimal, names)):
             if (last := max(map(int, names))) >= len(known):
                 raise checks.refuse("data", f"a name for class {last} in classes", known)
             names = [str(known[int(number)]) for number in names]
@@ -166,6 +172,8 @@ class _Task:
                     values = hardness.class_specific(whole.embedding, whole.labels)
                 elif signature is None:
                     raise ValueError("ca needs a signature of its source data: signature={...}")
+                elif not whole.layers:
+                    raise ValueError("ca needs the layers of a network; this has none")
                 elif isinstance(opened, models.Source) and (
                     signature.notes.get("weights") not in (None, opened.fingerprint)
                 ):
@@ -212,6 +220,7 @@ class _Task:
         module, transform = model if isinstance(model, tuple) else (model, None)
         if not isinstance(module, nn.Module):
             raise ValueError(f"expected a name, a module, Features or an array, got {type(module)}")
+        hooks.unwrapped(module)  # which refuses what cannot be read
         if not isinstance(self.data, datasets.Dataset):
             return models.Source(name, module, transform)
         images = "image" in self.data.column_names
@@ -222,7 +231,8 @@ class _Task:
             raise ValueError(f"which {what} does it want? Give a pair (module, {what})")
         if images:
             return models.Source(name, module, transform)
-        tokens = language.Tokenising(transform, language.TOKENS)
+        most = getattr(getattr(module, "config", None), "max_position_embeddings", language.TOKENS)
+        tokens = language.Tokenising(transform, min(language.TOKENS, most))
         return language.TextSource(name, module, tokens)
 
     def features(self, source: Features | models.Source, rows: Tensor) -> Features:
@@ -233,9 +243,9 @@ class _Task:
             return features(source.module, batches, device=self.device)
 
         def make() -> Features:
-            texts = isinstance(source, language.TextSource)
-            if texts != ("text" in self.data.column_names):
-                raise ValueError(f"it reads {'texts' if texts else 'images'}; the data have none")
+            what = "text" if isinstance(source, language.TextSource) else "image"
+            if what not in self.data.column_names:
+                raise ValueError(f"it reads {what}s; the data have none")
             split = source.read(self.data.select(rows.numpy()), "your data")
             return extract(source, split, batch_size=self.batch_size, device=self.device)
 
@@ -246,7 +256,7 @@ class _Task:
             network=code.of_source(source),
             data=self.fingerprint,
             rows=key(rows=rows.tolist()),
-            device=torch.device(self.device or default_device()).type,
+            device=torch.device(default_device(self.device)).type,
             numbers=[torch.get_num_threads(), torch.get_float32_matmul_precision()],
             code=code.of(extract),
         )
@@ -278,8 +288,8 @@ def rank(
     models: Sequence[str] | Mapping[str, Any],
     *,
     labels: Any = None,
-    metrics: Sequence[str] = ("logme", "leep", "nce", "gbc"),
-    hard: Sequence[str] = ("cs",),
+    metrics: Iterable[str] = ("logme", "leep", "nce", "gbc"),
+    hard: Iterable[str] = ("cs",),
     fraction: float = 0.25,
     signature: Mapping[str, Signature | str | Path] | None = None,
     prior: Mapping[str, float] | None = None,
@@ -299,7 +309,7 @@ def rank(
     with the next one.
 
     Args:
-        data: a folder of class folders (or with ``train``, which alone is read); a
+        data: a folder of class folders (or with ``train`` and ``test``; the first is read); a
             ``datasets.Dataset`` with the columns ``image`` or ``text``, and ``label``; a torch
             data set of (image or tensor, label); a ``DataLoader`` of (batch, labels), used as it
             is; or None with ``labels``, where the models are arrays.
@@ -325,13 +335,15 @@ def rank(
         FileNotFoundError: there is no such folder, or no such file of a signature.
     """
     plugins.load()
+    metrics, hard = tuple(metrics), tuple(hard)
     for name in metrics:
         one_of("metric", name, METRICS)
     for name in hard:
         one_of("hard variant", name, ("ca", "cs"))
     checks.positive("fraction", fraction, most=1)
-    checks.whole("seed", seed, 0)
-    checks.whole("batch_size", batch_size, 1)
+    seed = checks.whole("seed", seed, 0)
+    batch_size = checks.whole("batch_size", batch_size, 1)
+    default_device(device)  # which refuses what is none
     if max_samples is not None:
         checks.whole("max_samples", max_samples, 1)
     if isinstance(models, str) or not all(isinstance(name, str) for name in models):
@@ -345,11 +357,16 @@ def rank(
         name: one if isinstance(one, Signature) else Signature.load(one)
         for name, one in (signature or {}).items()
     }
-    for name in (*(prior or ()), *(signature or ())):
+    known = {} if prior is None else dict(prior)
+    for name in (*known, *signatures):
         one_of("model in prior or signature", name, named)
+    if not np.isfinite([*map(float, known.values())]).all():
+        raise checks.refuse("prior", "finite numbers", known)
     data, y, classes = _read(data, labels)
+    if not len(y):
+        raise checks.refuse("data", "at least one sample", "none")
     table = isinstance(data, datasets.Dataset)
-    asked = tuple(metrics), tuple(hard), fraction, batch_size, device, seed
+    asked = metrics, hard, fraction, batch_size, device, seed
     task = _Task(data, y, fingerprint(data) if table and cache else "", *asked)
     order = _order(y, seed)[:max_samples]
     steps = [len(order)]
@@ -380,7 +397,7 @@ def rank(
         better = scores.drop([*errors]).sort_values(ascending=False, kind="stable").index
         left = [*better[: max(2, round(2 / 3 * len(left)))]]  # the first places are often close
     frame = pd.concat(frames, names=["model"]).reset_index("model")
-    frame["prior"] = frame["model"].map(prior or {}).astype(float).fillna(frame["prior"])
+    frame["prior"] = frame["model"].map(known).astype(float).fillna(frame["prior"])
     halves = frame["variant"] == "half"
     rows = order.sort()[0].numpy()
     about: dict[str, Any] = {"class": np.array(classes)[y[rows].numpy()]}
@@ -392,7 +409,7 @@ def rank(
         frame[~halves].reset_index(drop=True),
         frame.loc[halves, ["model", "metric", "draw", "score"]].reset_index(drop=True),
         pd.DataFrame(about | hardnesses, index=rows),
-        tuple(metrics),
+        metrics,
     )
 
 
@@ -498,6 +515,7 @@ class Ranking:
         if column not in self.samples:
             remedy = f"ask rank for hard=[{variant!r}], or see the reason in table()"
             raise ValueError(f"variant: {name} has no hardness {variant!r}; {remedy}")
+        checks.whole("k", k, 1)
         found = self.samples.filter(["path", "text", "class"]).assign(hardness=self.samples[column])
         return found.sort_values("hardness", ascending=False, kind="stable").head(k)
 
@@ -533,6 +551,7 @@ class Ranking:
         rounds = self.frame.groupby("model", sort=False)["round"].first()
         scores = self.scores()[rounds == rounds.max()].copy()
         scores["prior", "all"] = self.frame.groupby("model")["prior"].first()
+        known = known.reindex(scores.index)  # of equal scores the first counts, as in best()
         names = [f"{name}{end}" for name in ("tau", "pearson") for end in ("", "_low", "_high")]
         names += ["regret", "models"]
         lines = {}

@@ -346,6 +346,9 @@ FILES: list[tuple[Call, str]] = [
     (of_plugin("1 / 0"), r"cannot be imported \(ZeroDivisionError"),
     # features
     (lambda _: hastelib.features(nn.Linear(1, 1), []), "batches: expected at least one"),
+    (inputs(IMAGES), "batches: expected pairs of inputs and labels, or mappings, got float32"),
+    (inputs((IMAGES.numpy(), torch.arange(3))), "batches: expected inputs that are tensors"),
+    (lambda _: hastelib.features(X, []), "model: expected a torch module"),  # type: ignore[arg-type]
     (inputs((IMAGES, torch.ones(3))), "integer class labels, got float32"),
     (inputs((IMAGES, torch.zeros(3, 2, dtype=torch.int64))), r"of shape \(3, 2\)"),
     (inputs((IMAGES, torch.tensor([0, 1]))), "labels: expected 3, one for each sample"),
@@ -386,6 +389,9 @@ FILES: list[tuple[Call, str]] = [
     (ranked(labels=[]), "labels: expected at least one sample"),
     (ranked(labels=[[0], [0, 1]] * 4), "labels: .* several labels a sample"),
     (ranked(labels=[{0}] * 8), "labels: .* values of type set"),
+    (ranked(labels=["a", math.nan] * 4), "labels: .* values of type float, str"),
+    (ranked(prior={"a": math.inf}), "prior: expected finite numbers"),
+    (ranked(device="gpu"), "device or HASTE_DEVICE: .* got 'gpu'"),
     (ranked(prior={"b": 1.0}), "unknown model in prior or signature 'b'; choose one of: a"),
     (ranked(fraction=2), r"fraction: expected a number in \(0, 1\], got 2"),
     (ranked(seed="x"), "seed: expected an integer of at least 0"),
@@ -401,6 +407,11 @@ FILES: list[tuple[Call, str]] = [
             (7, "expected a folder of class folders.*got int"),
             (datasets.Dataset.from_dict({"picture": [1]}), "expected the columns image or text"),
             (datasets.DatasetDict({"all": TEXT}), "expected a split train, got all"),
+            (
+                TEXT.add_column("label", [0]).select([]),
+                "column label: expected at least one sample",
+            ),
+            (DataLoader(TensorDataset(IMAGES[:0])), "data: expected at least one sample"),
             (SHUFFLING, "build it with shuffle="),
             (DRAWN, "a RandomSampler; build it with shuffle="),
             (TEXT.with_transform(dict), "expected no transform of its own"),

@@ -171,11 +171,13 @@ def test_what_a_network_does_counts_and_its_state_does_not() -> None:
     assert code.of_network(Net().train()) == code.of_network(Net().eval()) == first
     others = Net(2.0), Edited(), nn.Sequential(Net())
     assert len({first, *map(code.of_network, others)}) == 4
-    held: list[Any] = [Net() for _ in range(5)]
+    held: list[Any] = [Net() for _ in range(7)]
     held[0].act, held[1].mean, held[2].mean = nn.functional.gelu, torch.ones(2), torch.zeros(2)
     held[3].sizes = [1]
     held[4].register_buffer("mean", torch.ones(2), persistent=False)
-    assert len({first, *map(code.of_network, held)}) == 6
+    held[5]._depth = 3
+    held[6].register_forward_hook(lambda module, given, output: output + 1)
+    assert len({first, *map(code.of_network, held)}) == 8
 
 
 def test_all_that_a_source_holds_counts_but_its_name() -> None:

@@ -196,6 +196,9 @@ def test_a_forward_that_depends_on_the_data_and_modules_come_back_untouched():
     ended = hastelib.features(nn.Sequential(module, nn.Softmax(1)), [(x, y)])
     torch.testing.assert_close(ended.probs, plain.probs)
     torch.testing.assert_close(ended.embedding, plain.embedding)
+    binary = nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))  # its output is (n,)
+    found = hastelib.features(binary, [(torch.ones(2, 2), torch.arange(2))])
+    torch.testing.assert_close(found.probs[:, 1], binary(torch.ones(2, 2)).sigmoid().detach())
     half = hastelib.features(module.bfloat16(), [(x, y)])
     assert half.embedding.dtype == torch.float32
     assert next(module.parameters()).dtype == torch.bfloat16

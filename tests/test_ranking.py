@@ -141,12 +141,15 @@ def test_every_form_of_the_data_gives_the_same_scores(photos: Path, ranked, form
         data, module = opened(photos), (source.module, source.preprocessing)
     elif form == "columns":
         files = [*map(str, sorted(photos.glob("*/*.png")))]
-        columns = {"image": files, "label": [Path(file).parent.name for file in files]}
+        classes = [Path(file).parent.name for file in files]
+        columns = {"image": files, "text": classes, "label": classes}  # with captions
         data = datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())
         module = NAMES[0]
     elif form == "loader":
         data = DataLoader(data, 5)  # type: ignore[arg-type]
+    state = torch.get_rng_state()
     found = hastelib.rank(data, {"m": module}, metrics=["logme", "leep"], cache=False).table()
+    assert torch.equal(torch.get_rng_state(), state) or form == "loader"  # which is yours
     for metric in ("logme", "leep", "logme-cs"):
         assert found[metric]["m"] == pytest.approx(ranked.table()[metric][NAMES[0]], abs=1e-4)
 
@@ -231,13 +234,15 @@ def test_a_stratified_sample_has_the_classes_in_their_shares():
         counts = torch.bincount(labels[order[:k]], minlength=3)
         assert (counts - k * torch.tensor([0.6, 0.3, 0.1])).abs().max() <= 1
     named, y = arrays()
-    found = hastelib.rank(None, named, labels=y, max_samples=30, metrics=["logme"])
+    found = hastelib.rank(None, named, labels=y, max_samples=30, metrics=(n for n in ["logme"]))
     assert found.table()["samples"].tolist() == [30, 30]
     # A class without samples does not shift the names of the others.
     data = TensorDataset(torch.randn(12, 3), torch.arange(12) % 2 * 2)
     data.classes = ["cat", "dog", "owl"]
     found = hastelib.rank(data, {"mine": torch.nn.Linear(3, 3)}, metrics=["logme"])
     assert set(found.hardest(12)["class"]) == {"cat", "owl"}
+    data.targets = torch.arange(24) % 2  # of the whole that these are a part of
+    assert len(hastelib.rank(data, {"mine": torch.nn.Linear(3, 3)}).samples) == 12
     data = [(torch.randn(3), name) for name in data.classes * 4]
     named = type("Named", (list,), {"classes": ["cat", "dog", "owl"]})(data)
     found = hastelib.rank(named, {"mine": torch.nn.Linear(3, 3)}, metrics=["logme"])

@@ -84,7 +84,8 @@ def class_names(split: datasets.Dataset) -> list[str]:
 
 def labels_of(split: datasets.Dataset) -> np.ndarray:
     """(n,) int64: the class of each row."""
-    return np.array(split.with_format("numpy")["label"][:], np.int64)
+    with np.errstate(invalid="ignore"):  # a row without a label gets one below 0
+        return np.array(split.with_format("numpy")["label"][:], np.int64)
 
 
 def undecoded(split: datasets.Dataset) -> datasets.Dataset:
@@ -105,6 +106,10 @@ def fingerprint(split: datasets.Dataset) -> str:
     for rows in undecoded(split).iter(256):
         for label, *contents in zip(*(rows[name] for name in ("label", *columns)), strict=True):
             for content in contents:
+                if content is None:
+                    raise ValueError(
+                        f"a sample of class {label} has no {'/'.join(columns)}; remove it"
+                    )
                 if isinstance(content, dict):  # an image or a mask
                     stored = content["bytes"]
                     content = Path(content["path"]).read_bytes() if stored is None else stored

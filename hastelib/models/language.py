@@ -90,7 +90,7 @@ class Texts:
         for rows in every:
             if shuffle and len(rows) == 1:
                 continue
-            longest = int(self.lengths[rows].max())
+            longest = max(1, int(self.lengths[rows].max()))
             kept = slice(longest) if self._right else slice(-longest, None)
             inputs = {name: x[rows, kept].to(device) for name, x in self._tokens.items()}
             yield inputs, self.labels[rows].to(device)
