@@ -168,12 +168,7 @@ def _read(thing: Any) -> tuple[str, list[Any]]:
             if name not in _GENERATED and (name[:2] != "__" or isinstance(part, FunctionType))
         }
         return f"class {[*parts]}", [*thing.__bases__, *parts.values()]
-    slots = {
-        n for kind in type(thing).__mro__ for n in getattr(kind, "__slots__", ()) if n[:2] != "__"
-    }
-    settings = getattr(thing, "__dict__", {} if slots else str(thing))
-    if slots:
-        settings = settings | {n: getattr(thing, n) for n in sorted(slots) if hasattr(thing, n)}
+    settings: Any = object.__getstate__(thing)  # with its slots
     if is_dataclass(thing):  # of which two are the same where these fields are
         settings = {one.name: getattr(thing, one.name) for one in fields(thing) if one.compare}
     return "instance", [type(thing), settings]
