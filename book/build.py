@@ -245,7 +245,7 @@ def render() -> bool:
     options = ["--path-output", str(ROOT), "-W", "-n", "--keep-going"]
     if subprocess.run(command + options).returncode != 0:
         return False
-    shutil.copytree(ROWS, HTML / "rows", dirs_exist_ok=True)  # pages link to their rows
+    shutil.copytree(ROWS, HTML / "notebooks", dirs_exist_ok=True)  # pages link to their rows
     url = settings()["sphinx"]["config"]["html_theme_options"]["repository_url"] or "URL"
     for notebook in (HTML / "_sources" / "notebooks").glob("*.ipynb"):  # its button to download
         installable(notebook, url)

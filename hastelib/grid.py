@@ -634,6 +634,9 @@ class Grid:
             for metric, several in (scores or dict.fromkeys(metrics, blanks)).items():
                 rows += [shared | line | {"metric": metric} for line in several]
         found = pd.DataFrame(rows)
+        if found["score"].isna().all():
+            reason = next(filter(None, found["reason"]), "no metric was asked for")
+            raise ValueError(f"section {section}: there is no score at all: {reason}")
         found.loc[~found["variant"].isin(HARD), "hardness_source"] = ""
         found = found[found["similarity"].isin(readings)]
         few = found[found["samples"] < 2 * found["classes"]].drop_duplicates(["target", "variant"])

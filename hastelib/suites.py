@@ -59,7 +59,7 @@ class Recipe(Strict):
             f"weight decay {self.weight_decay:g}" if self.weight_decay else "",
             f"gradient norms up to {self.clip:g}" if self.clip else "",
             self.precision if self.precision != "float32" else "",
-            f"{self.epochs} epochs",
+            f"{self.epochs} epoch{'s' * (self.epochs > 1)}",
             f"learning rate {self.learning_rate:g} ({self.schedule})",
             f"batches of {self.batch_size}",
             "flips" if self.flips else "",

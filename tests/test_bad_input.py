@@ -141,7 +141,7 @@ TEXT = datasets.Dataset.from_dict({"text": ["a"]})
 SHUFFLING = DataLoader(TensorDataset(IMAGES), shuffle=True)
 AT_RANDOM = BatchSampler(RandomSampler(IMAGES), 2, True)
 DRAWN: Any = DataLoader(TensorDataset(IMAGES), batch_sampler=AT_RANDOM)
-PARAMETERS = {"__annotations__": {"suite": str, "epochs": int}, "suite": "", "epochs": 0}
+PARAMETERS = {"In": ['suite: str = ""\nepochs: int = 0'], "suite": "", "epochs": 0}
 FRAME = pd.DataFrame(X)
 COLUMN: Any = FRAME[0]
 SHUFFLED = pd.Series(Y, index=range(8)[::-1])

@@ -173,9 +173,8 @@ def test_what_a_network_does_counts_and_its_state_does_not() -> None:
     assert len({first, *map(code.of_network, others)}) == 4
     held: list[Any] = [Net() for _ in range(7)]
     held[0].act, held[1].mean, held[2].mean = nn.functional.gelu, torch.ones(2), torch.zeros(2)
-    held[3].sizes = [1]
+    held[3].sizes, held[5]._depth = [1], 3
     held[4].register_buffer("mean", torch.ones(2), persistent=False)
-    held[5]._depth = 3
     held[6].register_forward_hook(lambda module, given, output: output + 1)
     assert len({first, *map(code.of_network, held)}) == 8
 

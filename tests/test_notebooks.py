@@ -19,9 +19,11 @@ from hastelib.stats import replicates
 
 
 def test_parameters_are_what_the_cell_annotates():
-    given = {"__annotations__": {"suite": str, "epochs": int}, "In": [], "suite": "", "epochs": 3}
-    assert analysis.parameters(given) == {"suite": "", "epochs": 3}
-    dry = {"__annotations__": {"dry_run": bool}}
+    cell = 'suite: str = ""  # a name\nsizes: str = "2,3"\nepochs: int = 0'
+    found = analysis.parameters({"In": [cell], "suite": "", "sizes": "3", "epochs": 5})
+    assert found == {"suite": "", "sizes": "3", "epochs": 5}
+    assert analysis.named("page", found) == "page-epochs=5-sizes=3"
+    dry = {"In": ["dry_run: bool = False"]}
     for value, meant in ((True, True), ("true", True), ("false", False)):
         assert analysis.parameters(dry | {"dry_run": value}) == {"dry_run": meant}
 

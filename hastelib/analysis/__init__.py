@@ -17,6 +17,7 @@ from pandas.io.formats.style import Styler
 from hastelib import stats
 from hastelib.analysis import tables
 from hastelib.analysis.dryrun import plan as plan
+from hastelib.analysis.notebook import named as named
 from hastelib.analysis.notebook import parameters as parameters
 from hastelib.analysis.notebook import save as save
 from hastelib.analysis.notebook import setting as setting

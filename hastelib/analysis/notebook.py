@@ -4,9 +4,11 @@ papermill only warns of an unknown parameter and passes on a value of the wrong 
 refused here, before anything runs.
 """
 
+import ast
 import builtins
 import re
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,15 +23,23 @@ from hastelib.features import default_device
 from hastelib.finetune import describe, versions
 from hastelib.grid import Grid
 from hastelib.metrics import METRICS
+from hastelib.selection import FEWEST
 from hastelib.store import key
 
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 _CHANGES = {*suites.Recipe.model_fields, *suites.Hardness.model_fields, "hardness_source"}
 _CHANGES |= {"sources", "pool", "taught", "rankers", "subsets", "image_size", "tokens"}
-"""Parameters that are told in the name of a file of rows where they are given."""
+"""Parameters that are told in the name of a file of rows where they are not 0 or empty."""
+_UNTOLD = {"suite", "target", "metrics", "seeds", "output", "dry_run", "other"}
 
 
-def parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
+class Given(dict[str, Any]):
+    """Checked parameters; those that are ``changed`` are not as the notebook has them."""
+
+    changed: AbstractSet[str] = frozenset()
+
+
+def parameters(namespace: Mapping[str, Any]) -> Given:
     """The notebook's parameters: the names its parameters cell annotates, with checked types.
 
     ``namespace`` is ``globals()`` of the notebook, before anything but modules is added to it.
@@ -37,10 +47,9 @@ def parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: a name that the parameters cell does not define, or a value of another type.
     """
-    annotations = namespace.get("__annotations__")
-    if annotations is None:  # Python 3.14 keeps them of the last statement alone
-        told = re.findall(r"(?m)^(\w+): (str|int|float|bool) =", "\n".join(namespace["In"]))
-        annotations = {name: getattr(builtins, kind) for name, kind in told}
+    # Read in the cells: Python 3.14 keeps the annotation of the last statement alone.
+    told = re.findall(r"(?m)^(\w+): (\w+) = (.*?)(?:  #.*)?$", "\n".join(namespace["In"]))
+    annotations = {name: getattr(builtins, kind) for name, kind, _ in told}
     for name, value in namespace.items():
         if not (name.startswith("_") or name in _IPYTHON or isinstance(value, ModuleType)):
             suites.one_of("parameter", name, annotations)
@@ -59,7 +68,9 @@ def parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
             for e in error.errors()
         ]
         raise ValueError("wrong parameters:\n  " + "\n  ".join(problems)) from None
-    return checked.model_dump()
+    found = Given(checked.model_dump())
+    found.changed = {name for name, _, own in told if found[name] != ast.literal_eval(own)}
+    return found
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -68,18 +79,22 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def start(
-    given: Mapping[str, Any], part: suites.Part | None = None, own: Sequence[str] = ()
+    given: Mapping[str, Any],
+    part: suites.Part | None = None,
+    own: Sequence[str] = (),
+    signed: bool = False,
 ) -> tuple[Grid, tuple[str, ...]]:
     """The grid and the targets that checked parameters ask for.
 
     The grid is of the suite's ``part``, if one is named; its number of threads holds from here on.
     A parameter that is a field of the suite, of its recipes or of its hardness replaces it, unless
-    it is 0 or empty; ``output``, ``dry_run`` and those in ``own`` are left to the notebook.
+    it is 0 or empty; ``output``, ``dry_run`` and those in ``own`` are left to the notebook. One
+    that cannot do without class-agnostic hardness is ``signed``.
 
     Raises:
         ValueError: an unknown suite, target, source or metric (lists the choices), or a value
             that the suite does not admit.
-        OSError: the folder ``output`` cannot be made.
+        OSError: the folder ``output`` cannot be made, or there are no source data to be signed.
     """
     plugins.load()
     rest = {name: value or None for name, value in given.items() if name not in (*own, "dry_run")}
@@ -98,7 +113,12 @@ def start(
         **rest,
     )
     torch.set_num_threads(chosen.recipe.threads)
-    return Grid(chosen), targets
+    grid = Grid(chosen)
+    if signed:
+        grid.signature()
+    if len(chosen.sources) < FEWEST:
+        print(f"A correlation needs {FEWEST} sources; without, numbers are missing.")  # noqa: T201
+    return grid, targets
 
 
 def setting(grid: Grid, targets: Sequence[str]) -> pd.DataFrame:
@@ -119,20 +139,24 @@ def setting(grid: Grid, targets: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame({"": rows}).rename_axis("")
 
 
-def save(frame: pd.DataFrame, stem: str, given: Mapping[str, Any]) -> None:
-    """Write the frame (:func:`hastelib.records.write`), and link to the file from the page.
+def named(stem: str, given: Given) -> str:
+    """The stem of a file with what was ``given`` in place of the suite's or the notebook's own.
 
-    The name of the file says what was ``given`` in place of the suite's own, as in
-    ``5_1_source-glyphs-greek-epochs=1.csv``; of long values it has a hash.
+    As in ``5_1_source-glyphs-greek-epochs=1``; of long values it has a hash.
     """
-    from IPython.display import Markdown, display  # belongs to the book's extra
-
-    for parameter in sorted(_CHANGES & given.keys()):
+    for parameter in sorted((_CHANGES & given.keys() | given.changed) - _UNTOLD):
         if value := given[parameter]:
             text = re.sub(r"[^\w.+@-]", "_", f"{value}")
             stem += f"-{parameter}={text if len(text) <= 30 else key(value=value)[:6]}"
-    name, one = records.write(frame, stem).name, frame.iloc[0]
-    told = f"[`{name}`](../rows/{name}) has the {len(frame):,} rows of this page. Measured on: "
+    return stem
+
+
+def save(frame: pd.DataFrame, stem: str, given: Given) -> None:
+    """Write the frame (:func:`hastelib.records.write`), and link to the file from the page."""
+    from IPython.display import Markdown, display  # belongs to the book's extra
+
+    name, one = records.write(frame, named(stem, given)).name, frame.iloc[0]
+    told = f"[`{name}`]({name}) has the {len(frame):,} rows of this page. Measured on: "
     display(Markdown(f"{told}{one['device']}; fine-tuned by {one['versions']}."))
 
 
