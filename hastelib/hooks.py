@@ -48,7 +48,8 @@ def tensor(output: Any) -> Tensor:
 
 def _ratio(inputs: Any) -> float:
     """Height by width of the images in a batch; 1 of anything else."""
-    return inputs.shape[-2] / inputs.shape[-1] if isinstance(inputs, Tensor) else 1.0
+    images = isinstance(inputs, Tensor) and inputs.ndim == 4
+    return inputs.shape[2] / inputs.shape[3] if images else 1.0
 
 
 def _channels_last(x: Tensor, ratio: float) -> bool:
