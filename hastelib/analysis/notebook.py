@@ -5,10 +5,9 @@ refused here, before anything runs.
 """
 
 import ast
-import builtins
 import re
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +22,6 @@ from hastelib.features import default_device
 from hastelib.finetune import describe, versions
 from hastelib.grid import Grid
 from hastelib.metrics import METRICS
-from hastelib.selection import FEWEST
 from hastelib.store import key
 
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
@@ -36,7 +34,7 @@ _UNTOLD = {"suite", "target", "metrics", "seeds", "output", "dry_run", "other"}
 class Given(dict[str, Any]):
     """Checked parameters; those that are ``changed`` are not as the notebook has them."""
 
-    changed: AbstractSet[str] = frozenset()
+    changed: set[str]
 
 
 def parameters(namespace: Mapping[str, Any]) -> Given:
@@ -48,14 +46,14 @@ def parameters(namespace: Mapping[str, Any]) -> Given:
         ValueError: a name that the parameters cell does not define, or a value of another type.
     """
     # Read in the cells: Python 3.14 keeps the annotation of the last statement alone.
-    told = re.findall(r"(?m)^(\w+): (\w+) = (.*?)(?:  #.*)?$", "\n".join(namespace["In"]))
-    annotations = {name: getattr(builtins, kind) for name, kind, _ in told}
+    told = re.findall(r"(?m)^(\w+): (.+?) = (.+?)(?:  #.*)?$", "\n".join(namespace["In"]))
+    annotations = {name: kind for name, kind, _ in told}
     for name, value in namespace.items():
         if not (name.startswith("_") or name in _IPYTHON or isinstance(value, ModuleType)):
             suites.one_of("parameter", name, annotations)
     # Strict, else True would be taken for 1; but papermill's -p leaves true a word.
     fields: dict[str, Any] = {
-        name: (kind, Field(strict=False) if kind is bool else ...)
+        name: (kind, Field(strict=False) if kind == "bool" else ...)
         for name, kind in annotations.items()
     }
     try:
@@ -69,7 +67,10 @@ def parameters(namespace: Mapping[str, Any]) -> Given:
         ]
         raise ValueError("wrong parameters:\n  " + "\n  ".join(problems)) from None
     found = Given(checked.model_dump())
-    found.changed = {name for name, _, own in told if found[name] != ast.literal_eval(own)}
+    found.changed = set(found)
+    for name, _, own in told:
+        with suppress(ValueError, SyntaxError):  # no literal, so that nobody knows
+            found.changed -= {name} if ast.literal_eval(own) == found[name] else set()
     return found
 
 
@@ -116,8 +117,6 @@ def start(
     grid = Grid(chosen)
     if signed:
         grid.signature()
-    if len(chosen.sources) < FEWEST:
-        print(f"A correlation needs {FEWEST} sources; without, numbers are missing.")  # noqa: T201
     return grid, targets
 
 
