@@ -18,7 +18,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "hastelib"
 LAYERS = (
     ("analysis",),
     ("ensembles", "selection", "ranking", "grid"),
-    ("finetune", "features"),
+    ("scoring", "finetune"),
+    ("features",),
     ("models",),
     ("suites",),
     ("glyphs", "data"),

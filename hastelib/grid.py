@@ -14,7 +14,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from hastelib import code, finetune, hardness, metrics, models, plugins, stats, suites
+from hastelib import code, finetune, hardness, metrics, models, plugins, scoring, stats, suites
 from hastelib.data.base import (
     SPLITS,
     MissingDataError,
@@ -40,6 +40,7 @@ from hastelib.data.images import Batches
 from hastelib.engine import Job, JobsFailedError, run, summary, told
 from hastelib.features import Features, default_device, extract, signature, threaded
 from hastelib.records import SCHEMA, check
+from hastelib.scoring import Subset, score
 from hastelib.store import Kept, Store, digest, key
 from hastelib.suites import Recipe, Suite, one_of
 
@@ -72,40 +73,6 @@ def paired(sources: Sequence[str], targets: Targets) -> list[tuple[str, str]]:
     if isinstance(targets, Mapping):
         return [(target, source) for source in sources for target in targets[source]]
     return [*itertools.product(targets, sources)]
-
-
-@dataclass(frozen=True)
-class Subset:
-    """Rows of a target's train split, of a hard subset the hardest first.
-
-    ``variant`` is ``all``, ``random`` (``draw`` counts them), ``cs`` or ``ca`` (``similarity`` is
-    as :func:`hastelib.hardness.class_agnostic` has it).
-    """
-
-    variant: str
-    rows: Tensor
-    similarity: str = ""
-    draw: int = 0
-
-
-def score(
-    names: Sequence[str], features: Features, subsets: Sequence[Subset]
-) -> dict[str, list[dict[str, Any]]]:
-    """Metric -> a line for each subset, whose features are factored once for all metrics."""
-    lines: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    for one in subsets:
-        part = features.at(one.rows)
-        told = {
-            "variant": one.variant,
-            "similarity": one.similarity,
-            "draw": one.draw,
-            "fraction": len(one.rows) / len(features),
-            "samples": len(one.rows),
-            "classes": len(part.labels.unique()),
-        }
-        for name, (value, reason) in metrics.Sample(part).scores(names).items():
-            lines[name].append(told | {"score": value, "reason": reason})
-    return lines
 
 
 MAKERS: dict[str, Callable[..., Any]] = {
@@ -366,17 +333,9 @@ class Grid:
 
     @_remembered
     def subsets(self, target: str, by: str = "") -> list[Subset]:
-        """The rows to score: all, as many as are hard at random (of each draw), the hard ones."""
-        told = {"ca": ("ca", "cosine"), "dot": ("ca", "dot"), "cs": ("cs", "")}
-        n, fraction = len(self.features(by, target)), self.suite.hardness.fraction
-        found = [Subset("all", torch.arange(n))]
-        for draw in range(self.suite.hardness.draws):
-            order = torch.randperm(n, generator=torch.Generator().manual_seed(draw))
-            found.append(Subset("random", order[: math.ceil(fraction * n - 1e-9)], draw=draw))
-        for kind, values in self.hardness(target, by=by).items():
-            variant, similarity = told[kind]
-            found.append(Subset(variant, hardness.hardest(values, fraction), similarity))
-        return found
+        """The rows to score, see :func:`hastelib.scoring.subsets`."""
+        n, told = len(self.features(by, target)), self.suite.hardness
+        return scoring.subsets(n, self.hardness(target, by=by), told.fraction, told.draws)
 
     def _score_entries(
         self, source: str, target: str, names: Sequence[str], by: str

@@ -105,6 +105,8 @@ def _logits(gave: Tensor, output: Tensor) -> Tensor | None:
     """A network's output before a softmax, from that of its classifier; None if it is another's."""
     if gave.ndim != 2 or gave.shape != output.shape:
         return None
+    if gave is output:
+        return output
 
     def same(x: Tensor) -> bool:
         return torch.allclose(x, output.float(), 1e-3, 1e-4, equal_nan=True)

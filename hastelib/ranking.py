@@ -20,13 +20,13 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from hastelib import checks, code, engine, hardness, hooks, models, plugins, stats
+from hastelib import checks, code, engine, hardness, hooks, models, plugins, scoring, stats
 from hastelib.data.base import class_names, fingerprint, labels_of, relabelled
 from hastelib.data.folders import image_folder
 from hastelib.data.images import Preprocessing, paths, rgb
 from hastelib.features import Features, default_device, extract, features, in_order, parted
 from hastelib.hardness import Signature
-from hastelib.metrics import METRICS, Sample
+from hastelib.metrics import METRICS
 from hastelib.models import language
 from hastelib.store import Store, key, writing
 from hastelib.suites import one_of
@@ -163,13 +163,12 @@ class _Task:
             arrays = [some.arrays() for some in found]
             whole = Features.of({n: torch.cat([some[n] for some in arrays]) for n in arrays[0]})
             whole = whole.at(torch.cat(parts).argsort())
-        n = len(whole)
-        subsets, hard = {("all", 0): torch.arange(n)}, {}
+        hard = dict[str, Tensor]()
         missing = self.missing(["random", *self.hard], leaves) if leaves else []
         for variant in () if leaves else self.hard:
             try:
                 if variant == "cs":
-                    values = hardness.class_specific(whole.embedding, whole.labels)
+                    hard[variant] = hardness.class_specific(whole.embedding, whole.labels)
                 elif signature is None:
                     raise ValueError("ca needs a signature of its source data: signature={...}")
                 elif not whole.layers:
@@ -179,30 +178,25 @@ class _Task:
                 ):
                     raise ValueError(f"its signature is of {signature.notes.get('network')}")
                 else:
-                    values = hardness.class_agnostic([*whole.layers.values()], signature)
+                    hard[variant] = hardness.class_agnostic([*whole.layers.values()], signature)
             except ValueError as error:
                 missing += self.missing([variant], str(error))
-                continue
-            hard[f"{variant}|{name}"] = values.numpy()
-            subsets[variant, 0] = hardness.hardest(values, self.fraction)
-        for draw in range(0 if leaves else DRAWS):
-            order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed + draw))
-            subsets["random", draw] = order[: math.ceil(self.fraction * n - 1e-9)]
+        n, draws = len(whole), 0 if leaves else DRAWS
+        subsets = scoring.subsets(n, hard, self.fraction, draws, self.seed)
         for draw in range(0 if leaves else HALVES):
             half = _order(whole.labels, self.seed + draw)[: min(math.ceil(n / 2), HALF_MOST)]
-            subsets["half", draw] = half.sort()[0]
-        lines = [
-            (metric, variant, draw, score, len(rows), reason)
-            for (variant, draw), rows in subsets.items()
-            for metric, (score, reason) in Sample(whole.at(rows)).scores(self.metrics).items()
-        ]
+            subsets.append(scoring.Subset("half", half.sort()[0], draw=draw))
+        scores = scoring.score(self.metrics, whole, subsets).items()
+        lines = [line | {"metric": metric} for metric, several in scores for line in several]
         prior = models.prior(model) if isinstance(model, str) else math.nan
         frame = pd.DataFrame(lines + missing, columns=COLUMNS)
-        return frame.assign(seconds=time.perf_counter() - start, prior=prior), hard
+        values = {f"{variant}|{name}": some.numpy() for variant, some in hard.items()}
+        return frame.assign(seconds=time.perf_counter() - start, prior=prior), values
 
-    def missing(self, variants: Sequence[str], why: str) -> list[tuple[Any, ...]]:
+    def missing(self, variants: Sequence[str], why: str) -> list[dict[str, Any]]:
         """Lines of the frame for what has no score."""
-        return [(metric, v, 0, math.nan, 0, why) for v in variants for metric in self.metrics]
+        told = {"draw": 0, "score": math.nan, "samples": 0, "reason": why}
+        return [told | {"metric": m, "variant": v} for v in variants for m in self.metrics]
 
     def open(self, name: str, model: Any) -> Features | models.Source:
         """A model as a source, or its features where they are given; modules are not changed."""

@@ -24,9 +24,10 @@ from hastelib.data.folders import Folder
 from hastelib.engine import JobsFailedError
 from hastelib.features import Features, extract
 from hastelib.glyphs import Glyphs
-from hastelib.grid import Grid, Subset, _bytes, score
+from hastelib.grid import Grid, _bytes
 from hastelib.metrics import METRICS
 from hastelib.records import KEYS
+from hastelib.scoring import Subset, score
 from hastelib.store import DamagedEntryWarning, Store
 from hastelib.suites import Suite
 

@@ -28,7 +28,7 @@ _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 _CHANGES = {*suites.Recipe.model_fields, *suites.Hardness.model_fields, "hardness_source"}
 _CHANGES |= {"sources", "pool", "taught", "rankers", "subsets", "image_size", "tokens"}
 """Parameters that are told in the name of a file of rows where they are not 0 or empty."""
-_UNTOLD = {"suite", "target", "metrics", "seeds", "output", "dry_run", "other"}
+_UNTOLD = {"suite", "target", "output", "dry_run", "other"}
 
 
 class Given(dict[str, Any]):

@@ -65,8 +65,8 @@ class Preprocessing:
         if pixels.dtype != torch.uint8:
             kind = str(pixels.dtype).removeprefix("torch.")
             raise ValueError(f"pixels: expected bytes (uint8) from 0 to 255, got {kind}")
-        scaled = tvf.normalize(pixels.float().div_(255), [*self.mean], [*self.std], inplace=True)
-        return scaled.contiguous(memory_format=torch.channels_last)
+        laid = pixels.contiguous(memory_format=torch.channels_last)  # while they are bytes
+        return tvf.normalize(laid.float().div_(255), [*self.mean], [*self.std], inplace=True)
 
 
 class Batches(Protocol):
