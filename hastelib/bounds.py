@@ -7,7 +7,8 @@ precision and errors are those of :mod:`hastelib.metrics`; a hard subset is its 
 
 import math
 import warnings
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import torch
 from numpy import ndarray
@@ -19,7 +20,8 @@ from hastelib.linalg import Embedded
 from hastelib.metrics import nce
 
 STEPS = 10_000  # of L-BFGS at most
-SHORT = 1e-6  # probability a sample that may be cut off from a point of the dual problem
+LOGITS = 100_000  # in absolute value, of the heads that the gap is to
+ROUNDS = 200  # of projections at most, to a point of the dual problem
 
 
 class SeparableDataWarning(RuntimeWarning):
@@ -57,6 +59,7 @@ def leep_lower_bound(probs: ArrayLike, labels: ArrayLike, joint: str = "soft") -
     -0.424
     """
     checks.choice("joint", joint, ("soft", "hard"))
+    checks.aligned("probs", probs, "labels", labels)
     p = checks.probabilities("probs", probs)
     index, counts, _ = checks.classes("labels", labels, p)
     most = p.argmax(1)
@@ -94,12 +97,13 @@ def optimal_log_likelihood(embeddings: ArrayLike, labels: ArrayLike) -> float:
 def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int = 1e-8) -> Optimum:
     r"""The linear head of largest likelihood, by L-BFGS, with a certified gap, in nats.
 
-    It stops at a gap of ``tolerance``, or where rounding ends its progress. The gap is that to the
-    dual problem: minus the log-likelihood is at least the mean entropy of any distributions q_i
-    whose residuals :math:`q_i - e_{y_i}` are orthogonal to the embeddings and sum to 0; projected
-    predictions are such. Classes are separable where samples are affinely
-    independent, the rule for d >= n - 1, or where a head on the way puts every sample's own class
-    first.
+    It stops at a gap of ``tolerance``, or where rounding ends its progress. The gap is to the best
+    head whose logits are at most 100,000 in absolute value, by the dual problem: minus the
+    log-likelihood is at least the mean entropy of any distributions q_i whose residuals
+    :math:`q_i - e_{y_i}` are orthogonal to the embeddings and sum to 0. Predictions are projected
+    on these and cut off at 0 in turns; what is cut off last is charged at twice those logits.
+    Classes are separable where samples are affinely independent, the rule for d >= n - 1, or where
+    a head on the way puts every sample's own class first.
 
     >>> linear_head([[0], [1], [2]], [0, 0, 1])
     Optimum(log_likelihood=0.0, gap=0.0, separable=True)
@@ -113,32 +117,39 @@ def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int
     if len(found.values) == n - 1:
         return separable
     # Coordinates in which the embeddings are white, and one for the bias: A'A = n I.
-    A = torch.nn.functional.pad(math.sqrt(n) * found.left(), (0, 1), value=1.0)
+    left = found.left()
+    white = torch.linalg.qr(left - left.mean(0))[0]  # also where columns are nearly collinear
+    A = torch.nn.functional.pad(math.sqrt(n) * white, (0, 1), value=1.0)
     Y = torch.nn.functional.one_hot(given.index).double()
-    last, bound = separable, -math.inf
+    last, dual, bound = separable, Y, 0.0
 
     def loss(head: ndarray) -> tuple[float, ndarray]:
-        nonlocal last, bound
+        nonlocal last, dual
         logits = A @ torch.from_numpy(head).to(A).view(A.shape[1], -1)
         own = logits.gather(1, index)
         value = float((logits.logsumexp(1) - own[:, 0]).mean())
         Q = logits.softmax(1)
         slope = A.T @ (Q - Y) / n
-        # The projected predictions are distributions where no entry is negative. Near infinity
-        # some are, by a little: cut off, they put the residuals out, charged at the largest logit.
         dual = Q - A @ slope
-        short = -float(dual.clamp(max=0).sum()) / n
-        if short <= SHORT:
-            dual = dual.clamp(min=0)
-            entropy = -float(torch.xlogy(dual, dual).sum(1).mean())
-            bound = max(bound, entropy - short * float(logits.abs().max()))
         # Separable where every sample's own class is first, by more than rounding.
         lead = own - logits.scatter(1, index, -math.inf).amax(1, keepdim=True)
         first = bool((lead > 1e-9 * (1 + logits.abs().amax())).all())
-        last = separable if first else Optimum(min(-value, 0.0), max(value - bound, 0.0))
+        last = separable if first else Optimum(min(-value, 0.0), value)
         return value, slope.cpu().numpy().ravel()
 
     def stop(_: ndarray) -> None:
+        nonlocal last, bound
+        point, value = dual, -last.log_likelihood
+        for _ in range(0 if last.separable else ROUNDS):
+            short = -float(point.clamp(max=0).sum()) / n
+            point = point.clamp(min=0)
+            entropy = -float(torch.xlogy(point, point).sum(1).mean())
+            bound = max(bound, entropy - (2 * LOGITS + math.log(Y.shape[1])) * short)
+            if value - bound <= tolerance or value - entropy > tolerance:
+                break
+            point = point - (point.sum(1, keepdim=True) - 1) / Y.shape[1]
+            point = point - A @ (A.T @ (point - Y) / n)
+        last = replace(last, gap=0.0 if last.separable else max(value - bound, 0.0))
         if last.gap <= tolerance:
             raise StopIteration
 
@@ -147,4 +158,6 @@ def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int
     x = start.cpu().numpy().ravel()
     options = {"maxiter": STEPS, "maxfun": STEPS, "maxcor": 20, "ftol": 0, "gtol": 0}
     loss(minimize(loss, x, jac=True, method="L-BFGS-B", callback=stop, options=options).x)
+    with suppress(StopIteration):
+        stop(x)
     return last

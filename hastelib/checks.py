@@ -137,8 +137,10 @@ def matrices(
     name: str, values: Iterable[ArrayLike], shape: str = "(n, d)", finite: bool = True
 ) -> list[Float[Tensor, "n _"]]:
     """A list of at least one matrix, each as :func:`stored`, all with the same number of rows."""
-    given = enumerate(several(name, values))
-    tensors = [stored(f"{name}[{i}]", x, shape, finite) for i, x in given]
+    tensors = []
+    for i, x in enumerate(given := several(name, values)):
+        aligned(f"{name}[0]", given[0], f"{name}[{i}]", x)
+        tensors.append(stored(f"{name}[{i}]", x, shape, finite))
     if not tensors:
         raise refuse(name, "at least one matrix", "an empty list")
     lengths = [len(tensor) for tensor in tensors]

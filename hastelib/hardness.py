@@ -102,6 +102,11 @@ class Signature:
         if not names[0] or {*names[0], *names[1], "count"} != set(arrays):
             raise checks.refuse("arrays", "layer.0, raw.0, ... and count", sorted(arrays))
         sums, raw = ([arrays[name] for name in part] for part in names)
+        for x in [*sums, *raw]:
+            if x.ndim != 1 or x.dtype != torch.float64:
+                raise checks.refuse("arrays", "float64 vectors", checks.describe(x))
+        if [x.shape for x in sums] != [x.shape for x in raw] or not int(arrays["count"]) > 0:
+            raise checks.refuse("arrays", "as wide sums and a count above 0", sorted(arrays))
         return cls(sums, raw, int(arrays["count"]), kind)
 
     def save(self, path: str | Path) -> None:
@@ -152,9 +157,10 @@ def class_agnostic(
     .. math:: H(x) = 1 - \frac1L \sum_{l=1}^L \frac1M \sum_{i=1}^M \cos(e_l(x_i^s), e_l(x))
         = 1 - \frac1L \sum_{l=1}^L \left\langle m_l, \frac{e_l(x)}{|e_l(x)|} \right\rangle .
 
-    From each layer's embeddings (n, d_l), (n,) numbers between 0 and 2; an embedding of norm 0 has
-    cosine 0. The paper calls Eq. 1 a cosine and prints a dot product: ``similarity="dot"`` has
-    :math:`e_l` in place of the unit embeddings on both sides. It has no bounds; its order counts.
+    From each layer's embeddings (n, d_l), (n,) numbers between 0 and 2, to rounding; an embedding
+    of norm 0 has cosine 0. The paper calls Eq. 1 a cosine and prints a dot product:
+    ``similarity="dot"`` has :math:`e_l` in place of the unit embeddings on both sides. It has no
+    bounds; its order counts.
 
     >>> signature = source_signature([np.array([[3.0, 4.0]])])
     >>> class_agnostic([np.array([[6.0, 8.0], [-4.0, 3.0]])], signature).round(3)
@@ -188,7 +194,7 @@ def class_specific(embeddings: Array, labels: ArrayLike, covariance: str = "sphe
     - ``tied``: the covariance within all classes pooled, Ledoit-Wolf shrunk;
     - ``full``: the class's covariance as it is, as Eq. 4 has it. With :math:`N_c \le d + 1`
       samples in general position every one is at :math:`\sqrt{N_c - 1}` exactly, so such classes
-      are refused, as are those of a rank below d.
+      are refused, as are those of a rank below d. Nearly dependent dimensions cost it digits.
 
     All are biased (divided by the number of samples). From (n, d) embeddings and (n,) labels the
     (n,) hardness, 0 in a class of one sample or of identical ones.

@@ -8,6 +8,7 @@ with a warning; with fewer than five units, or where :func:`interval` says so, i
 Shapes that are wrong or disagree, NaN or infinity, no unit or no resample raise ``ValueError``.
 """
 
+import functools
 import math
 import warnings
 
@@ -107,8 +108,12 @@ def static(accuracies: ArrayLike) -> Float64[ndarray, "t s"]:
     >>> static([[0.5, 0.7], [0.2, 0.1]]).round(3).tolist()
     [[1.0, -1.0], [-1.0, 1.0]]
     """
-    a = np.ma.masked_invalid(np.asarray(accuracies, float))
+    given = checks.stored("accuracies", accuracies, "(t, s)", finite=False).double().cpu().numpy()
+    if np.isinf(given).any():
+        raise checks.refuse("accuracies", "finite numbers, or NaN", "infinity")
+    a = np.ma.masked_invalid(given)
     centred, spread = a - a.mean(1, keepdims=True), a.std(1, keepdims=True)
+    spread[np.ma.ptp(a, axis=1) == 0] = 0  # which rounding may leave above it
     z = np.ma.divide(centred, spread).filled(0.0)  # 0 too where all are equally good
     others = a.count(0) - ~np.ma.getmaskarray(a)
     return np.ma.divide(z.sum(0) - z, others).filled(np.nan)
@@ -140,17 +145,30 @@ def replicates(
     """
     checks.choice("statistic", statistic, STATISTICS)
     x, y = _pair("scores", scores, "accuracies", accuracies)
-    resamples = checks.whole("resamples", resamples, 1)
-    n = len(x)
-    units = np.random.default_rng(checks.whole("seed", seed, 0)).integers(n, size=(resamples, n))
-    units = np.concatenate([np.arange(n)[None], units])
+    resamples, n = checks.whole("resamples", resamples, 1), len(x)
+    units, which = drawn(n, resamples, checks.whole("seed", seed, 0))
     varied = (np.ptp(x[units], axis=1) > 0) & (np.ptp(y[units], axis=1) > 0)
     varied |= statistic == "regret"
     values = np.full(len(units), np.nan)
     values[varied] = _values(statistic, x, y, units[varied])
+    values = values[which]
     if n < FEWEST:
         values[1:] = np.nan
     return values
+
+
+@functools.lru_cache(16)
+def drawn(n: int, resamples: int, seed: int) -> tuple[Int64[ndarray, "u n"], Int64[ndarray, " b"]]:
+    """The distinct resamples of n units, and which of them each is; the first is the whole.
+
+    >>> drawn(2, resamples=3, seed=0)
+    (array([[0, 0],
+           [0, 1],
+           [1, 1]]), array([1, 2, 1, 0]))
+    """
+    units = np.random.default_rng(seed).integers(n, size=(resamples, n))
+    units = np.sort(np.concatenate([np.arange(n)[None], units]), axis=1)
+    return np.unique(units, axis=0, return_inverse=True)  # seven units have only 1,716
 
 
 def interval(sample: Float64[ndarray, " b"]) -> tuple[float, float, float]:

@@ -121,6 +121,24 @@ def test_gains_are_paired(frame, boot):
     np.testing.assert_allclose(gain.to_numpy().ravel(), difference, atol=1e-12)
 
 
+def test_cells_share_the_draws_of_their_units_by_name():
+    generator = np.random.default_rng(0)
+    pairs = pd.DataFrame(generator.normal(size=(6, 2)), [*"abcdef"], ["score", "accuracy"])
+    apart = pairs.set_axis([*"uvwxyz"])
+    parts = {"whole": pairs, "part": pairs[1:], "apart": apart}
+    frame = pd.concat(parts, names=["target", "source"]).reset_index().assign(variant="all")
+    boot = analysis.bootstrap(frame, ["target", "variant"], **FEW).droplevel("variant", axis=1)
+    units, which = stats.drawn(6, 50, 0)
+    for line, value in zip(units[which], boot["part"], strict=True):
+        there = [i for i in line if i > 0]  # a is not in it
+        if len({*there}) < analysis.FEWEST:
+            assert math.isnan(value)
+        else:
+            assert value == pytest.approx(np.corrcoef(pairs.iloc[there].T)[0, 1])
+    np.testing.assert_allclose(boot["whole"], stats.replicates("pearson", *pairs.T.to_numpy(), 50))
+    assert not np.allclose(boot["whole"][1:], boot["apart"][1:], equal_nan=True)
+
+
 def test_the_interval_covers():
     """Of 100 samples of 12 units with r = 0.6, the 95% interval holds it in about nine of ten."""
     generator = np.random.default_rng(0)

@@ -144,6 +144,7 @@ DRAWN: Any = DataLoader(TensorDataset(IMAGES), batch_sampler=AT_RANDOM)
 PARAMETERS = {"In": ['suite: str = ""\nepochs: int = 0'], "suite": "", "epochs": 0}
 FRAME = pd.DataFrame(X)
 COLUMN: Any = FRAME[0]
+HALF = {name: torch.ones(2).half() for name in ("layer.0", "raw.0")} | {"count": torch.tensor(1)}
 SHUFFLED = pd.Series(Y, index=range(8)[::-1])
 RECIPE = {"epochs": 1, "learning_rate": 0.1}
 LETTERS = {"kind": "glyphs", "characters": "A-C", "train": 2, "test": 1}
@@ -247,6 +248,7 @@ ARRAYS: list[tuple[Call, str]] = [
     (lambda here: hardness.Signature.load(here / "none"), "none"),
     (of_file(b"short", hardness.Signature.load), "path: expected a file of Signature.save"),
     (of_file(UNSIGNED, hardness.Signature.load), "raw.0, ... and count, got .'w'"),
+    (lambda _: hardness.Signature.of(HALF), "arrays: expected float64 vectors, got float16"),
     # statistics
     (lambda _: stats.pearson(UNITS[:0], UNITS[:0]), "scores: expected .* nothing empty"),
     (lambda _: stats.kendall(UNITS[None], UNITS), r"scores: expected shape \(n,\), got .*\(1, 6\)"),
@@ -256,6 +258,8 @@ ARRAYS: list[tuple[Call, str]] = [
     (lambda _: stats.pearson(UNITS, UNITS, resamples=0), "resamples: .* at least 1, got 0"),
     (lambda _: stats.pearson(UNITS, UNITS, seed=-1), "seed: expected an integer of at least 0"),
     (lambda _: stats.replicates("mean", UNITS, UNITS), "statistic: expected one of 'pearson'"),
+    (lambda _: stats.static([0.1, 0.2]), r"accuracies: expected shape \(t, s\)"),
+    (lambda _: stats.static([[0.1, math.inf]]), "accuracies: expected finite numbers, or NaN"),
     (lambda _: stats.relative_improvement([0.1, 0.0], [0.1, 0.2]), r"base: .*, got 0 at \[1\]"),
     (lambda _: stats.relative_improvement([0.1, 0.2], [0.1]), "modified: .* as base, 2, got 1"),
     (lambda _: stats.relative_improvement([0.1], [math.nan]), "modified: expected finite numbers"),
@@ -263,6 +267,9 @@ ARRAYS: list[tuple[Call, str]] = [
     (lambda _: bounds.optimal_log_likelihood(UNITS, Y[:6]), r"embeddings: .*\(n, d\)"),
     (lambda _: bounds.linear_head(X, Y, tolerance=0), "tolerance: .*positive"),
     (lambda _: bounds.leep_lower_bound(X * 0 + 1, Y), "probs: .*sum to 1"),
+    (lambda _: bounds.leep_lower_bound(pd.DataFrame(P), SHUFFLED), "labels: .*index of probs"),
+    (lambda _: metrics.e_leep([pd.DataFrame(P)], SHUFFLED), r"labels: .*index of probs_list\[0\]"),
+    (lambda _: metrics.transrate(X, Y, eps=1e-307), "eps: expected at least .* of this size"),
     (lambda _: bounds.leep_lower_bound(P, Y, "firm"), "joint: .*'soft', 'hard'"),
 ]
 

@@ -116,12 +116,13 @@ def test_the_best_linear_head_is_scikit_learns(n: int, d: int, classes: int) -> 
         ([0, 0, 1, 1], [0, 0, 0, 1], 0.5 * math.log(0.5)),  # a supremum that is not attained
         ([1, 1, 1, 1], [0, 0, 0, 1], 0.75 * math.log(0.75) + 0.25 * math.log(0.25)),  # no spread
         ([0, 0, 0], [7, 7, 7], 0),  # one class
+        ([0, 0, 1, 5, 5], [0, 1, 1, 1, 1], 0.4 * math.log(0.5)),  # some samples can be told apart
+        ([0, 0, 0.001, 1], [0, 1, 1, 1], 0.5 * math.log(0.5)),
     ],
 )
 def test_the_best_linear_head_at_the_ends(x: list, labels: list, expected: float) -> None:
     found = bounds.linear_head(np.array(x, float)[:, None], np.array(labels))
-    assert found.log_likelihood == pytest.approx(expected, abs=1e-7)
-    assert found.gap <= 1e-8
+    assert -1e-12 <= expected - found.log_likelihood <= found.gap + 1e-12 <= 2e-8
 
 
 def test_three_points_that_no_linear_head_can_tell_apart() -> None:

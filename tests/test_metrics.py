@@ -268,6 +268,9 @@ def test_transrate_can_be_negative_unless_weighted() -> None:
     assert metrics.transrate(x, labels, eps=10, weighted=True) >= 0
     same, labels = np.full((6, 3), 0.1), np.tile([0, 1], 3)
     assert metrics.transrate(same, labels, weighted=True) == 0
+    x = np.random.default_rng(0).normal(size=(20, 4))[:, [0, 1, 2, 3, 0]]  # of rank 4
+    small, large = (metrics.transrate(s * x, np.arange(20) % 2) for s in (1e5, 1e9))
+    assert small == pytest.approx(large, abs=1e-8)  # rounding is not blown up
     assert [metrics.h_score(same, labels, how) for how in (None, "ledoit_wolf")] == [0, 0]
 
 

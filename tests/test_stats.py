@@ -132,6 +132,8 @@ def test_static_is_the_mean_standing_on_the_other_targets() -> None:
     ]
     np.testing.assert_allclose(stats.static(accuracies), expected, atol=1e-12)
     assert np.isnan(stats.static([[0.1, 0.2]])).all()
+    flat = [[0.1] * 3, [0.5, 0.6, np.nan], [0.2, 0.9, 0.4]]  # whose deviation rounding makes 1e-17
+    np.testing.assert_allclose(stats.static(flat)[2], [-0.5, 0.5, 0], atol=1e-12)
 
 
 def test_relative_improvement_is_the_papers() -> None:

@@ -1,12 +1,15 @@
 """What the notebooks share: one bootstrap of long frames, and claims that a run must meet.
 
 A bootstrap is a frame: row 0 is the value, the other rows are resamples of the independent units,
-a column is a cell of a table. The same resamples serve all cells with equally many units, so that
-differences, means over targets and partial correlations are arithmetic on its columns.
+a column is a cell of a table. The same resamples of the units, by name, serve all cells, so that
+differences, means over targets and partial correlations are arithmetic on its columns. Cells that
+share no unit, not even by way of others, are resampled independently.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +39,7 @@ def bootstrap(
     within: str = "variant",
     statistic: str = "pearson",
     members: str = "",
-    resamples: int = 2000,
+    resamples: int = 0,
 ) -> pd.DataFrame:
     """A statistic of x and y over the units of every cell, and its bootstrap.
 
@@ -51,11 +54,14 @@ def bootstrap(
         statistic: ``pearson``, ``spearman``, ``kendall``, ``weighted_kendall`` or ``regret``.
         members: stands between the members' names where the units are ensembles, such as ``|``.
             The members are resampled then (:func:`ensemble_weights`), the statistic is Pearson's.
-        resamples: how many.
+        resamples: how many; for 0 those of up to ten units are 20,000, since with few chance would
+            decide on which side of 0 an interval ends, and of more units or ensembles 2,000.
 
     Returns:
         ``1 + resamples`` rows, a column for each cell, its levels named as ``by``. Of several
-        draws it is the mean of their statistics. NaN where fewer than three units are left.
+        draws it is the mean of their statistics. Where cells lack some of each other's units, only
+        Pearson's resamples are the same by name, others' by place. NaN where fewer than three units
+        are left.
 
     Raises:
         ValueError: no rows, a column that is not there, or a (cell, unit, draw) that stands twice.
@@ -74,19 +80,43 @@ def bootstrap(
             f"first {frame.loc[twice, keys].iloc[0].to_dict()}; name what tells them apart in "
             "`by`, or choose one of them"
         )
-    found: dict[tuple, Float64[ndarray, " b"]] = {}
+    resamples = resamples or (2000 if members or frame[unit].nunique() > 10 else 20_000)
     rest = [name for name in by if name != within]
     frame = frame[[*dict.fromkeys([*keys, x, y])]]  # each other column costs time in each cell
+    cells: dict[tuple, tuple[list[Any], pd.DataFrame, pd.Series]] = {}
+    pools: list[dict[Any, None]] = []  # the names of units that share cells
     for key, group in frame.groupby(rest, sort=False, dropna=False) if rest else [((), frame)]:
         truth = group.groupby(unit, sort=False)[y].first()
         scores = group.set_index([unit, within, "draw"])[x].unstack([within, "draw"], sort=False)
         scores = scores.reindex(truth.index).loc[:, scores.notna().any()]
         kept = scores.notna().all(axis=1) & truth.notna()
-        scores, truth = scores[kept], truth[kept]
-        for name in group[within].unique():
+        cells[key] = [*group[within].unique()], scores[kept], truth[kept]
+        touched = [pool for pool in pools if not pool.keys().isdisjoint(truth.index[kept])]
+        pools = [pool for pool in pools if pool not in touched]
+        pools.append(dict.fromkeys(itertools.chain(*touched, truth.index[kept])))
+    found: dict[tuple, Float64[ndarray, " b"]] = {}
+    for key, (names, scores, truth) in cells.items():
+        seed, pool = next((i, p) for i, p in enumerate(pools) if p.keys() >= {*truth.index})
+        order = [name for name in pool if name in truth.index]
+        scores, y_ = scores.loc[order], truth[order].to_numpy(float)
+        weights = None
+        if members:
+            weights = ensemble_weights(order, members, resamples)
+        elif len(order) < len(pool) and statistic == "pearson":
+            units, which = stats.drawn(len(pool), resamples, seed)
+            places = np.flatnonzero([name in truth.index for name in pool])
+            weights = (units[:, :, None] == places).sum(1)[which].astype(float)
+        for name in names:
             values = np.full((1, 1 + resamples), np.nan)
             if len(scores) >= FEWEST and name in scores:
-                values = _replicates(scores[name], truth, statistic, members, resamples)
+                draws = scores[name].to_numpy(float).T
+                if weights is not None:
+                    values = _weighted_pearson(draws, y_, weights)
+                else:
+                    several = (stats.replicates(statistic, x, y_, resamples, seed) for x in draws)
+                    values = np.array([*several])
+                if not members and len(y_) < stats.FEWEST:
+                    values[:, 1:] = np.nan
             average = np.ma.masked_invalid(values).mean(axis=0)  # of the draws that have a value
             found[*key, name] = average.filled(np.nan)
     columns = pd.MultiIndex.from_tuples(found, names=[*rest, within]).reorder_levels(by)
@@ -95,13 +125,10 @@ def bootstrap(
     return result.set_axis(columns if rest else columns.get_level_values(0), axis=1)
 
 
-def _replicates(
-    scores: pd.DataFrame, truth: pd.Series, statistic: str, members: str, resamples: int
+def _weighted_pearson(
+    draws: Float64[ndarray, "d n"], y: Float64[ndarray, " n"], weights: Float64[ndarray, "b n"]
 ) -> Float64[ndarray, "d b"]:
-    y, draws = truth.to_numpy(float), scores.to_numpy(float).T
-    if not members:
-        return np.array([stats.replicates(statistic, x, y, resamples) for x in draws])
-    weights = ensemble_weights(list(scores.index), members, resamples)
+    """Pearson's correlation of each draw with y, the units counted as often as the weights say."""
     there = (weights > 0).sum(1) >= FEWEST
     total = np.where(there, weights.sum(1), np.nan)
 

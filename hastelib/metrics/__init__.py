@@ -6,9 +6,10 @@ any device; arithmetic is float64 and stays there; they are never changed. ``emb
 (n, d), or :attr:`Sample.embedded`; of ``probs`` (n, z) the rows sum to 1; ``labels`` (n,) are
 non-negative integers that need not be contiguous: the classes are those that occur. Bad input
 raises ``ValueError`` with the argument's name, what was expected and what came: shapes that are
-wrong or disagree, NaN or infinity, rows of probabilities that do not sum to 1 within 1e-3 (nearer
-ones are renormalised), labels that are negative or not of an integer type, an empty subset, fewer
-than two classes where a metric needs two.
+wrong or disagree, NaN or infinity, rows of probabilities that do not sum to 1 within 1e-3 (in
+bfloat16 4e-3; nearer ones are renormalised), labels that are negative, not of an integer type, or
+255 in bytes (the mark of no class), an empty subset, fewer than two classes where a metric needs
+two.
 
 HASTE is any of these on the hard subset alone (the HASTE paper, Eq. 5):
 ``leep(probs[hard], labels[hard])``.

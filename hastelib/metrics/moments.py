@@ -23,9 +23,10 @@ class Moments:
     :math:`O(d^2 + cd)` memory. Two merge into that of all their samples (Chan et al. 1982).
 
     The scores equal :func:`logme` and :func:`h_score` to 1e-8, and refuse and warn as they do, with
-    two exceptions. Where a fit leaves a share s below 1e-7 of a class's labels, LogME is good to
-    about 1e-15 / s, and below 1e-13 the fit counts as exact. And where the mean lies r > 300 times
-    the spread from the origin, it is good to :math:`10^{-13} r^2`.
+    three exceptions. Nearly dependent columns cost the H-score digits on both sides. Where a fit
+    leaves a share s below 1e-7 of a class's labels, LogME is good to about 1e-15 / s, and below
+    1e-13 the fit counts as exact. And where the mean lies r > 300 times the spread from the origin,
+    it is good to :math:`10^{-13} r^2`.
 
     Attributes:
         n: the number of samples so far.

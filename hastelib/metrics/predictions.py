@@ -35,7 +35,9 @@ def _expected(name: str, value: ArrayLike, labels: ArrayLike) -> Float64[Tensor,
 
 
 def _several(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> list[Float64[Tensor, " n"]]:
-    sources = checks.matrices("probs_list", probs_list, "(n, z)", finite=False)
+    given = checks.several("probs_list", probs_list)
+    sources = checks.matrices("probs_list", given, "(n, z)", finite=False)
+    checks.aligned("probs_list[0]", given[0], "labels", labels)
     found = [_expected(f"probs_list[{i}]", p, labels) for i, p in enumerate(sources)]
     return [one.to(found[0].device) for one in found]
 
