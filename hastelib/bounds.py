@@ -137,7 +137,7 @@ def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int
         last = separable if first else Optimum(min(-value, 0.0), value)
         return value, slope.cpu().numpy().ravel()
 
-    def stop(_: ndarray) -> None:
+    def stop(head: ndarray) -> None:
         nonlocal last, bound
         point, value = dual, -last.log_likelihood
         for _ in range(0 if last.separable else ROUNDS):

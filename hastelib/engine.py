@@ -152,13 +152,20 @@ def _there(
 ) -> None:
     from distributed import as_completed
 
-    series = uuid.uuid4().hex
+    series, held = uuid.uuid4().hex, dict[int, Any]()
 
     def submit(job: Job, needs: Sequence[Any], when: str) -> Any:
+        call: Any = job.call
+        owner = getattr(call, "__self__", None)
+        if owner is not None:  # what methods are bound to travels once; it may hold data
+            if id(owner) not in held:
+                held[id(owner)] = client.submit(_itself, owner, key=f"{id(owner)}-{series}")
+            owner, call = held[id(owner)], job.call.__name__
         # Of a group of tasks that need none Dask keeps those back that no worker is free for.
         task = {"key": (f"{when}-{series}", job.name), "pure": False, "retries": 1}
         free = {"GPU": job.gpus} if job.gpus else None
-        return client.submit(_after, job.call, job.arguments, needs, resources=free, **task)
+        given = call, owner, job.arguments, needs
+        return client.submit(_after, *given, resources=free, **task)
 
     futures: dict[str, Any] = {}
     for job in ordered:
@@ -181,8 +188,12 @@ def _there(
             _settle(job, tries(job), results, errors)
 
 
-def _after(call: Callable[..., Any], arguments: tuple[Any, ...], _: list[Any]) -> Any:
-    return call(*arguments)
+def _after(call: Any, owner: Any, arguments: tuple[Any, ...], _: list[Any]) -> Any:
+    return (getattr(owner, call) if owner is not None else call)(*arguments)
+
+
+def _itself(thing: Any) -> Any:
+    return thing
 
 
 def told(error: BaseException) -> str:

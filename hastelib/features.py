@@ -173,7 +173,8 @@ def default_device(given: str | None = None) -> str:
     given = given or os.environ.get("HASTE_DEVICE")
     given = given or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.device(given)
+        if torch.device(given).type == "meta":  # which would take the weights away
+            raise RuntimeError
     except RuntimeError:
         expected = "cpu, cuda, or one GPU such as cuda:1"
         raise refuse("device or HASTE_DEVICE", expected, repr(given)) from None

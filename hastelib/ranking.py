@@ -234,7 +234,11 @@ class _Task:
             return source.at(rows)
         if not isinstance(self.data, datasets.Dataset):
             batches = self.batches(source.preprocessing, rows)
-            return features(source.module, batches, device=self.device)
+            made = features(source.module, batches, device=self.device)
+            now, first = (checks.classes("y", y)[0] for y in (made.labels, self.labels[rows]))
+            if not now.equal(first):
+                raise ValueError("the data come in another order each time; turn shuffling off")
+            return made
 
         def make() -> Features:
             what = "text" if isinstance(source, language.TextSource) else "image"
@@ -329,7 +333,7 @@ def rank(
         FileNotFoundError: there is no such folder, or no such file of a signature.
     """
     plugins.load()
-    metrics, hard = tuple(metrics), tuple(hard)
+    metrics, hard = ((x,) if isinstance(x, str) else tuple(x) for x in (metrics, hard))
     for name in metrics:
         one_of("metric", name, METRICS)
     for name in hard:
@@ -398,7 +402,8 @@ def rank(
     if table:
         own = data.select(rows)
         images = "image" in data.column_names
-        about |= {"path": paths(own)} if images else {"text": [text[:80] for text in own["text"]]}
+        texts = () if images else own["text"]
+        about |= {"path": paths(own)} if images else {"text": [(x or "")[:80] for x in texts]}
     return Ranking(
         frame[~halves].reset_index(drop=True),
         frame.loc[halves, ["model", "metric", "draw", "score"]].reset_index(drop=True),

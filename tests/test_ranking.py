@@ -16,7 +16,7 @@ import timm
 import torch
 from PIL import Image
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torchvision.datasets import ImageFolder
 
 import hastelib
@@ -69,6 +69,20 @@ def arrays(n: int = 60, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarra
     labels = np.arange(n) % 3
     good = random.normal(size=(n, 8)) + 4 * np.eye(8)[labels]
     return {"good": good, "poor": random.normal(size=(n, 8)).astype(np.float32)}, labels
+
+
+class Turned(IterableDataset):
+    """Each pass begins one sample later than the one before."""
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, int]]:
+        self.first = getattr(self, "first", 0) + 1
+        yield from ((torch.full((3, 8, 8), i % 3 + i / 99), i % 3) for i in range(self.first, 30))
+
+
+def test_data_whose_order_changes_are_refused():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(192, 4))
+    found = hastelib.rank(DataLoader(Turned()), {"a": module}, metrics="logme", hard="cs")
+    assert "another order each time" in found.table().loc["a", "reason"]
 
 
 def test_the_table_has_a_row_a_model_also_where_it_fails(ranked: hastelib.Ranking):
