@@ -13,6 +13,7 @@ from typing import Any
 
 from hastelib import finetune, grid
 from hastelib.features import extract
+from hastelib.scoring import score
 from hastelib.store import Store
 
 FOLDER = Path(os.environ["WITNESS"])
@@ -44,8 +45,8 @@ finetune.finetune = witnessed(
     finetune.finetune,
     lambda source, train, test, recipe, seed, **_: f"fine-tune {source.name}, seed {seed}",
 )
-grid.score = witnessed(
-    grid.score, lambda names, features, subsets: f"score {features.embedding.sum():.6f}"
+vars(grid)["score"] = witnessed(
+    score, lambda names, features, subsets: f"score {features.embedding.sum():.6f}"
 )
 finetune.APART = 0.0  # a checkpoint after every epoch
 kept = Store.write
