@@ -98,24 +98,25 @@ def bootstrap(
     for key, (names, scores, truth) in cells.items():
         seed, pool = next((i, p) for i, p in enumerate(pools) if p.keys() >= {*truth.index})
         order = [name for name in pool if name in truth.index]
-        scores, y_ = scores.loc[order], truth[order].to_numpy(float)
-        weights = None
+        scores, accuracies = scores.loc[order], truth[order].to_numpy(float)
+        units, which = stats.drawn(len(pool), resamples, seed)
         if members:
-            weights = ensemble_weights(order, members, resamples)
-        elif len(order) < len(pool) and statistic == "pearson":
-            units, which = stats.drawn(len(pool), resamples, seed)
-            places = np.flatnonzero([name in truth.index for name in pool])
-            weights = (units[:, :, None] == places).sum(1)[which].astype(float)
+            weights, which = ensemble_weights(order, members, resamples), np.arange(1 + resamples)
+        else:  # how often each unit is in each resample
+            weights = np.zeros((len(units), len(pool)))
+            np.add.at(weights, (np.arange(len(units))[:, None], units), 1)
+            weights = weights[:, [name in truth.index for name in pool]]
         for name in names:
             values = np.full((1, 1 + resamples), np.nan)
             if len(scores) >= FEWEST and name in scores:
                 draws = scores[name].to_numpy(float).T
-                if weights is not None:
-                    values = _weighted_pearson(draws, y_, weights)
+                if members or statistic == "pearson":
+                    few = FEWEST if members else 2
+                    values = _weighted_pearson(draws, accuracies, weights, few)[:, which]
                 else:
-                    several = (stats.replicates(statistic, x, y_, resamples, seed) for x in draws)
-                    values = np.array([*several])
-                if not members and len(y_) < stats.FEWEST:
+                    told = accuracies, resamples, seed
+                    values = np.array([stats.replicates(statistic, draw, *told) for draw in draws])
+                if not members and len(accuracies) < stats.FEWEST:
                     values[:, 1:] = np.nan
             average = np.ma.masked_invalid(values).mean(axis=0)  # of the draws that have a value
             found[*key, name] = average.filled(np.nan)
@@ -126,10 +127,16 @@ def bootstrap(
 
 
 def _weighted_pearson(
-    draws: Float64[ndarray, "d n"], y: Float64[ndarray, " n"], weights: Float64[ndarray, "b n"]
+    draws: Float64[ndarray, "d n"],
+    y: Float64[ndarray, " n"],
+    weights: Float64[ndarray, "b n"],
+    few: int,
 ) -> Float64[ndarray, "d b"]:
-    """Pearson's correlation of each draw with y, the units counted as often as the weights say."""
-    there = (weights > 0).sum(1) >= FEWEST
+    """Pearson's r of each draw with y, the units counted as often as the weights say.
+
+    NaN where fewer than ``few`` units are there, or either side is constant.
+    """
+    there = (weights > 0).sum(1) >= few
     total = np.where(there, weights.sum(1), np.nan)
 
     def moments(values: ndarray) -> tuple[ndarray, ndarray, ndarray]:
