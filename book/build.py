@@ -175,23 +175,23 @@ def version() -> str:
 
 def executions() -> str:
     """When each notebook was run, how long it took, and with what: a table in Markdown."""
-    lines = ["| Page | Run (UTC) | Seconds | Software |", "|---|---|--:|---|"]
+    rows = [("Page", "Run (UTC)", "Seconds", "Software"), ("---", "---", "--:", "---")]
     for path in sorted(EXECUTED.glob("*.ipynb")):
         if path.suffixes == [".ipynb"]:  # no failed or partial one
             notebook = nbformat.read(path, as_version=4)
             run, title = notebook.metadata["papermill"], notebook.cells[0]["source"].split("\n")[0]
-            software = (
-                f"Python {notebook.metadata['language_info']['version']}",
-                notebook.metadata.get("hastelib_versions"),
-            )
-            cells = (
+            python = f"Python {notebook.metadata['language_info']['version']}"
+            software = filter(None, (python, notebook.metadata.get("hastelib_versions")))
+            row = (
                 f"[{title.lstrip('# ')}](../notebooks/{path.name})",
                 run["start_time"][:16].replace("T", " "),
                 f"{run['duration']:.0f}",
-                ", ".join(filter(None, software)),
+                ", ".join(software),
             )
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            rows.append(row)
+    several = len({row[-1] for row in rows[2:]}) != 1
+    said = "" if several else f"All were run with {rows[2][-1]}.\n\n"
+    return said + "\n".join(f"| {' | '.join(row[: 3 + several])} |" for row in rows)
 
 
 def make() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 
 from hastelib.data.official import SETS, File, Set
@@ -20,6 +22,8 @@ def kind(of: Set) -> str:
 def said(file: File) -> str:
     """A file: its name and address, size and checksum."""
     name = f"`{file.name}`" if file.url is None else f"[`{file.name}`]({file.url})"
+    if "&" in name:  # which MyST would escape twice
+        name = f'<a href="{escape(file.url or "")}"><code>{file.name}</code></a>'
     size = [f"{file.size:,} bytes"] if file.size else []
     sums = "{} {:.8}…".format(*file.checksum.split(":")) if file.checksum else "no checksum found"
     return ", ".join((name, *size, sums))
@@ -40,7 +44,9 @@ def lines(section: str) -> Iterator[str]:
         told = "; ".join(map(said, of.files))
         if isinstance(of.read, Parquet | Texts) and of.read.hub:
             told = f"`{of.read.hub}` on the hub, revision `{str(of.read.revision)[:8]}…`"
-        parts = [x.rstrip(".") for x in (told, f"Licence: {of.licence}", of.note) if x]
+        note = re.sub(r"^[a-z]+ ", lambda first: first[0].capitalize(), of.note or "")
+        note = re.sub(r"--\S+ \S+", r"`\g<0>`", note)  # an option, whose hyphens stay as they are
+        parts = [x.rstrip(".") for x in (told, f"Licence: {of.licence}", note) if x]
         yield f"- `{name}`: {'. '.join(parts)}."
 
 

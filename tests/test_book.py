@@ -192,9 +192,13 @@ def test_every_execution_is_listed_and_the_list_sorts(visit: Visit) -> None:
     page = visit.open("book/executions.html")
     rows = page.locator("article tbody tr")
     assert rows.count() == len(list((ROOT / "notebooks").glob("*.ipynb")))
+    head = page.locator("article thead th", has_text="Run (UTC)")
+    head.locator("button").press("Space")
+    ran = rows.locator("td:nth-child(2)").all_inner_texts()
+    assert ran == sorted(ran)
     head = page.locator("article thead th", has_text="Seconds")
     for wanted in ("ascending", "descending"):
-        head.click()
+        head.locator("button").click()
         assert head.get_attribute("aria-sort") == wanted
         took = [int(text) for text in rows.locator("td:nth-child(3)").all_inner_texts()]
         assert took == sorted(took, reverse=wanted == "descending")

@@ -2,17 +2,18 @@
 "use strict";
 
 const LONG = 20; // rows
+const NUMBER = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*(%|[±[].*)?$/s; // and its interval
 
-/** The number in a cell, its first one; else its text. */
+/** The number that a cell holds; else its text. */
 function valueOf(cell) {
   const text = cell.innerText.trim().replace(/\u2212/g, "-").replace(/,(?=\d{3})/g, "");
-  const number = parseFloat(text);
-  return Number.isNaN(number) ? text : number;
+  return NUMBER.test(text) ? parseFloat(text) : text;
 }
 
-function compare(a, b) {
-  if (typeof a === typeof b) return typeof a === "number" ? a - b : a.localeCompare(b);
-  return typeof a === "number" ? -1 : 1; // texts, such as a dash, come last
+/** Numbers come before texts, and cells without a value last, either way. */
+function compare(a, b, sign) {
+  const kind = (value) => (["", "–"].includes(value) ? 2 : Number(typeof value === "string"));
+  return kind(a) - kind(b) || sign * (kind(a) ? a.localeCompare(b) : a - b);
 }
 
 function sortBy(table, column, head) {
@@ -20,7 +21,7 @@ function sortBy(table, column, head) {
   table.querySelectorAll("th[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
   head.setAttribute("aria-sort", up ? "ascending" : "descending");
   const rows = [...table.tBodies[0].rows].map((row) => [valueOf(row.cells[column]), row]);
-  rows.sort((a, b) => (up ? 1 : -1) * compare(a[0], b[0]));
+  rows.sort((a, b) => compare(a[0], b[0], up ? 1 : -1));
   table.tBodies[0].append(...rows.map((pair) => pair[1]));
 }
 
@@ -29,18 +30,26 @@ function makeSortable(table) {
   const merged = table.querySelector("thead tr + tr, [rowspan]:not([rowspan='1']), [colspan]:not([colspan='1'])");
   if (!body || !table.tHead || body.rows.length <= LONG || merged) return;
   [...table.tHead.rows[0].cells].forEach((head, column) => {
+    const button = document.createElement("button");
+    button.title = "Sort by this column";
+    button.append(...head.childNodes);
+    button.addEventListener("click", () => sortBy(table, column, head));
     head.classList.add("haste-sort");
-    head.tabIndex = 0;
-    head.title = "Sort by this column";
-    head.addEventListener("click", () => sortBy(table, column, head));
-    head.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") sortBy(table, column, head);
-    });
+    head.append(button);
   });
+}
+
+/** Heads of words stand left, as their columns do; long row labels need room on a phone. */
+function align(table) {
+  for (const cell of table.querySelectorAll("tbody tr:first-child td.text")) {
+    table.querySelector(`thead tr:last-child .${cell.classList[2]}`)?.classList.add("text");
+  }
+  table.querySelectorAll("tbody th").forEach((one) => one.classList.toggle("long", one.innerText.length > 14));
 }
 
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".bd-article table").forEach(makeSortable);
+  document.querySelectorAll(".bd-article table.haste").forEach(align);
 });
 
 let folded = [];

@@ -113,7 +113,7 @@ def plain(
     heads = shown.droplevel(-1, axis=1).columns if several else shown.columns
     columns, kinds = [], []  # words alone stand left
     for i, title in enumerate(heads.get_level_values(-1).map(str)):
-        column, name, told = shown.iloc[:, i], shown.columns[i], "0"
+        column, name, words = shown.iloc[:, i], shown.columns[i], False
         *head, end = name if isinstance(name, tuple) else [name]
         spans = joined and end == SUMMARY[0]
         places = digits if isinstance(digits, int) else digits.get(title, 3)
@@ -122,20 +122,20 @@ def plain(
         if kind in "fiu":
             cells = [number(value, places if kind == "f" else 0, sign) for value in column]
         else:
-            gone = column.isna()
-            cells = [NONE if no else str(value) for value, no in zip(column, gone, strict=True)]
-            texts = [cell.removeprefix("<b>").split("<")[0] for cell in cells if cell != NONE]
-            told = "" if max(map(len, texts), default=0) > 24 else "".join(texts)
+            cells = [*column.astype(str).where(column.notna(), NONE)]
+            texts = [cell.removeprefix("<b>").split("<")[0] for cell in cells]
+            words = any(len(one) > 24 for one in texts)
+            words = words or not any(re.match(r"\W*\d", one) for one in texts)
         if spans:
             low, high = (frame[(*head, bound) if head else bound] for bound in SUMMARY[1:])
             ends = [interval(*pair, min(places, 3), sign) for pair in zip(low, high, strict=True)]
             cells = [*map(_with, cells, ends)]
-        kinds.append("" if re.search(r"\d", told) else "text")
+        kinds.append("text" if words else "")
         columns.append(cells)
     found = pd.DataFrame(dict(enumerate(columns)), frame.index).set_axis(heads, axis=1)
     found = found.rename(index=label, columns=label)
-    named = heads.nlevels > 1 or not joined
-    found = found.rename_axis(columns=lambda level: label(level) if level and named else None)
+    # Over the row labels stands their own name, not that of the columns.
+    found.columns.names = [*[None] * (heads.nlevels - 1), NAMES.get(str(found.index.names[-1]))]
     style = Styler(found, caption=escape(caption) or None, uuid_len=0, cell_ids=False)
     style = style.set_table_attributes('class="haste"').hide(names=True)
     return style.set_td_classes(pd.DataFrame([kinds] * len(found), found.index, found.columns))
