@@ -5,21 +5,23 @@ modules: functions, classes, constants, closures, default arguments. Docstrings,
 annotations do not count, nor does what is not reached. Of other packages the version counts.
 """
 
+import copyreg
 import dis
 import functools
 import hashlib
 import importlib
-import io
 import json
-import pickle
+import os
+import random
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 
 from hastelib.store import digest
@@ -28,11 +30,14 @@ LEFT_OUT = {"beartype", "jaxtyping", "tqdm"}  # packages that decide no result
 # What is looked up in registries is named by who asks; where a module lies decides no result.
 LOOKED_UP = {"METRICS", "SOURCES", "__file__", "__version__"}
 _OF_ALL = {*vars(torch.nn.Module())}  # what every module has: parts, weights, mode
+# Whose state is that of the moment, no setting.
+_MOMENTARY = random.Random | np.random.Generator | np.random.RandomState | torch.Generator
+_MOMENTARY |= type(os.environ)
 _GENERATED = {"__annotate_func__", "__eq__", "__hash__", "__repr__", "_abc_impl"}
 # What is looked into: the kind of thing, its name where it is not its type's, and its parts.
 _HOLDERS: list[tuple[Any, str, Callable[[Any], list[Any]]]] = [
     (dict, "dict", lambda x: [part for pair in x.items() for part in pair]),
-    (set | frozenset, "set", lambda x: sorted(x, key=repr)),
+    (set | frozenset, "set", lambda x: sorted(x, key=lambda one: (_read(one)[0], repr(one)))),
     (list | tuple, "", lambda x: [*x]),
     (functools.partial, "partial", lambda x: [x.func, x.args, x.keywords]),
     (MethodType, "method", lambda x: [x.__func__, x.__self__]),
@@ -47,7 +52,11 @@ def of(*things: Any) -> str:
 
     The library's own is read once a process, yours each time: a constant of it may have changed.
     """
-    return _hash(things, lambda thing: (_whole(thing), []) if _own(thing) else _read(thing))
+    return _hash(things, _told)
+
+
+def _told(thing: Any) -> tuple[str, list[Any]]:
+    return (_whole(thing), []) if _own(thing) else _read(thing)
 
 
 @functools.cache
@@ -61,31 +70,36 @@ def _own(thing: Any) -> bool:
 
 def _hash(things: Iterable[Any], read: Callable[[Any], tuple[str, list[Any]]]) -> str:
     """Of things and all that they reach: what each is, and the places of what it reaches."""
-    place: dict[int, int] = {}
-    queue, lines = [*things], []
+    place, leaves = dict[int, int](), dict[str, int]()
+    queue, lines = [*things], list[tuple[str, list[Any]]]()
     for thing in queue:  # which grows
         if id(thing) in place:
             continue
-        place[id(thing)] = len(place)
-        lines.append(read(thing))
-        queue += lines[-1][1]
+        text, reached = read(thing)
+        here = len(lines) if reached else leaves.setdefault(text, len(lines))
+        place[id(thing)] = here  # equal numbers and words share one: they may be copies
+        if here == len(lines):
+            lines.append((text, reached))
+            queue += reached
     told = [[text, [place[id(one)] for one in reached]] for text, reached in lines]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def of_network(network: torch.nn.Module) -> str:
     """The hash of what a network's parts do, and of their settings: all but the weights."""
-    plain = bool | int | float | str | tuple | list | dict | set | torch.Tensor | None
+    network = getattr(network, "_orig_mod", network)  # what compiles it has addresses
+    own = {*network.modules()}
 
-    def settings(part: torch.nn.Module) -> dict[str, Any]:
-        found = {name: part._buffers[name] for name in sorted(part._non_persistent_buffers_set)}
-        for name in sorted(vars(part).keys() - _OF_ALL):
-            value = vars(part)[name]
-            if isinstance(value, plain) or callable(value) or not _foreign(_package(value)):
-                found[name] = value
-        return found | {"hooks": [*part._forward_pre_hooks.values(), *part._forward_hooks.values()]}
+    def read(thing: Any) -> tuple[str, list[Any]]:
+        if not isinstance(thing, torch.nn.Module) or thing not in own:
+            return _told(thing)
+        settings = {name: vars(thing)[name] for name in sorted(vars(thing).keys() - _OF_ALL)}
+        unsaved = sorted(thing._non_persistent_buffers_set)
+        buffers = [(name, thing._buffers[name]) for name in unsaved]
+        hooks = [*thing._forward_pre_hooks.values(), *thing._forward_hooks.values()]
+        return "part", [type(thing), settings, buffers, hooks]
 
-    return of(*[(type(part), settings(part)) for part in network.modules()])
+    return _hash(network.modules(), read)
 
 
 def of_source(source: Any) -> list[str]:
@@ -146,14 +160,20 @@ def _read(thing: Any) -> tuple[str, list[Any]]:
     package = _package(thing)
     if _foreign(package):
         if hasattr(thing, "__name__"):
-            plain = package in sys.stdlib_module_names or package in LEFT_OUT
-            return "" if plain else _version(package), []
-        pickler = _Pickler(file := io.BytesIO())
-        try:  # an object, such as a compiled expression
-            pickler.dump(thing)
+            if package in LEFT_OUT:
+                return "", []
+            version = "" if package in sys.stdlib_module_names else _version(package)
+            return f"{version} {thing.__name__}", []
+        name = type(thing).__qualname__
+        if isinstance(thing, _MOMENTARY):
+            return name, []
+        reduce = copyreg.dispatch_table.get(type(thing))
+        try:  # what it would be pickled as
+            made = reduce(thing) if reduce else thing.__reduce_ex__(4)
         except Exception:  # what cannot be pickled, a lock or a file, is no setting
-            return type(thing).__qualname__, []
-        return hashlib.sha256(file.getvalue()).hexdigest(), pickler.reached
+            return name, []
+        parts = [made] if isinstance(made, str) else made
+        return name, [[*part] if isinstance(part, Iterator) else part for part in parts]
     if isinstance(thing, FunctionType):
         text, reached = _code(thing.__code__, thing.__globals__)
         empty = CellType()  # not filled yet
@@ -174,23 +194,8 @@ def _read(thing: Any) -> tuple[str, list[Any]]:
     return "instance", [type(thing), settings]
 
 
-class _Pickler(pickle.Pickler):
-    """Sets your own functions and classes apart, in what other packages' objects hold."""
-
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file)
-        self.reached: list[Any] = []
-
-    def persistent_id(self, thing: Any) -> int | None:
-        """The place of what is read by itself; None of what is pickled."""
-        if not isinstance(thing, FunctionType | type) or _foreign(_package(thing)):
-            return None
-        self.reached.append(thing)
-        return len(self.reached)
-
-
 def _code(code: CodeType, names: dict[str, Any]) -> tuple[str, list[Any]]:
-    """The instructions, and the globals that they name, ``module.function`` included."""
+    """The instructions, and the globals that they name, ``module.function`` of yours too."""
     steps, reached, holder = [], [], None
     for step in dis.get_instructions(code):
         value = step.argval
@@ -202,7 +207,11 @@ def _code(code: CodeType, names: dict[str, Any]) -> tuple[str, list[Any]]:
         elif step.opname in ("LOAD_GLOBAL", "LOAD_NAME") and value in names:
             holder = None if value in LOOKED_UP else names[value]
             reached.append(holder)
-        elif step.opname in ("LOAD_ATTR", "LOAD_METHOD") and isinstance(holder, ModuleType):
+        elif (
+            step.opname in ("LOAD_ATTR", "LOAD_METHOD")
+            and isinstance(holder, ModuleType)
+            and not _foreign(_package(holder))  # what os and sys hold differs between processes
+        ):
             holder = getattr(holder, value, None)
             reached[-1] = None if value in LOOKED_UP else holder
         elif step.opname == "IMPORT_NAME" and not _foreign(value.partition(".")[0]):

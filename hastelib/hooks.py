@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from hastelib.checks import refuse
+
 
 def unwrapped(module: Any) -> nn.Module:
     """The network itself, where it was compiled or made parallel."""
@@ -37,12 +39,15 @@ def call(module: nn.Module, inputs: Any) -> Any:
 
 
 def tensor(output: Any) -> Tensor:
-    """The tensor in what a module gave: its logits, or the first of several."""
+    """The tensor in what a module gave: its logits, or the first of several; ``ValueError`` where
+    it holds none."""
     while not isinstance(output, Tensor):
         if isinstance(output, Mapping):
-            output = output["logits"] if "logits" in output else next(iter(output.values()))
-        else:
-            output = output[0]
+            output = [output.get("logits"), *output.values()]
+        several = output if isinstance(output, list | tuple) else ()
+        if (first := next((x for x in several if x is not None), None)) is None:
+            raise refuse("model", "an output that is or holds a tensor", type(output).__name__)
+        output = first
     return output
 
 
@@ -117,6 +122,17 @@ def _logits(gave: Tensor, output: Tensor) -> Tensor | None:
     return gave if same(plain.softmax(1)) or same(plain.log_softmax(1)) else None
 
 
+def _chosen(given: Tensor, gave: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
+    """Input and output of a classifier; where it ran on every token and the network, as GPT-2 does,
+    took what it gave for one, those of that token."""
+    if gave.ndim == given.ndim == 3 and output.shape == gave.shape[::2]:
+        token = (gave - output[:, None]).abs().amax(2).argmin(1)
+        at = torch.arange(len(token), device=token.device), token
+        if torch.allclose(gave[at], output.to(gave)):
+            return given[at], gave[at]
+    return given, gave
+
+
 class Structure(NamedTuple):
     """The parts of a network that are read."""
 
@@ -143,6 +159,7 @@ class Structure(NamedTuple):
         _, given, gave = last
         if self.maps:
             return {"embedding": given, "logits": gave} | found
+        given, gave = _chosen(given, gave, pooled(output))
         logits = pooled(gave) if self.named else _logits(pooled(gave), pooled(output))
         if logits is None:
             raise ValueError(
@@ -159,7 +176,9 @@ def _blocks(module: nn.Module, least: int) -> list[str]:
     count = Counter(type(part) for part in module.modules())
     found: list[str] = []
     for name, part in module.named_modules():
-        weights = sum(isinstance(p, nn.Linear | nn.Conv2d) for p in part.modules())
+        own = [*part.modules()]  # GPT-2's linear layers are its Conv1D
+        weights = sum(isinstance(p, nn.Linear | nn.Conv2d) for p in own)
+        weights += sum(type(p).__name__ == "Conv1D" for p in own)
         inside = any(name.startswith(f"{outer}.") for outer in found)
         plain = isinstance(part, nn.Sequential | nn.ModuleList)
         if name and not inside and not plain and count[type(part)] > 1 and weights >= least:
@@ -174,12 +193,12 @@ def structure(
     """The classifier of a network in evaluation mode and the layers to tap, from one batch.
 
     The classifier is the last linear layer or 1 x 1 convolution that ran, if what it gives is what
-    the network gives (pooled over space, with a ReLU or softmax after it or not). The layers: of
-    blocks that give maps the last one of each resolution but the first, three at most (the paper,
-    A.2); of blocks that give tokens those at a half, three quarters and all of the depth; without
-    blocks every pooling layer but the first (VGG). A block is an outermost module of a class that
-    recurs, with two weight layers or more; where these have fewer than three resolutions, with one.
-    What is named by ``head`` and ``layers`` is not searched for.
+    the network gives (pooled over space or at one token, with a ReLU or softmax after it or not).
+    The layers: of blocks that give maps the last one of each resolution but the first, three at
+    most (the paper, A.2); of blocks that give tokens those at a half, three quarters and all of the
+    depth; without blocks every pooling layer but the first (VGG). A block is an outermost module of
+    a class that recurs, not the classifier, with two weight layers or more; where these have fewer
+    than three resolutions, with one. What is named by ``head`` and ``layers`` is not searched for.
     """
     heads, pools = [], []
     for name, part in module.named_modules():
@@ -195,8 +214,10 @@ def structure(
     with _tapped(module, heads, {*itertools.chain(*choices)}, sized) as (last, ran):
         output = flat(tensor(call(module, inputs)), ratio=ratio)
     named = head is not None
-    if not named and last and _logits(flat(last[2], ratio=ratio), output) is not None:
-        head = last[0]
+    if not named and last:
+        name, given, gave = last
+        if _logits(flat(_chosen(given, gave, output)[1], ratio=ratio), output) is not None:
+            head = name
     if head is None and getattr(module, "num_classes", None) == output.shape[1]:  # timm's
         warnings.warn(
             f"{type(module).__name__}: its output is that of no single linear layer (of several, "
@@ -206,7 +227,8 @@ def structure(
     if layers is None and choices == [pools]:
         layers = [*ran][1:]
     elif layers is None:
-        several = [_closing({n: places for n, places in ran.items() if n in b}) for b in choices]
+        ran = {name: places for name, places in ran.items() if name != head}
+        several = [_closing({n: ran[n] for n in ran if n in b}, module) for b in choices]
         layers = several[0] if len(several[0]) >= 2 else max(several, key=len)
     if unknown := {*layers, head or ""} - dict(module.named_modules()).keys():
         raise ValueError(f"head, layers: the network has no module {', '.join(sorted(unknown))}")
@@ -218,10 +240,13 @@ def _places(x: Tensor, ratio: float) -> int:
     return math.prod(x.shape[2:]) if x.ndim == 4 and not _channels_last(x, ratio) else 0
 
 
-def _closing(ran: Mapping[str, int]) -> tuple[str, ...]:
+def _closing(ran: Mapping[str, int], module: nn.Module) -> tuple[str, ...]:
     """The blocks that close the stages, from the name and the size of each."""
     names = [*ran]
     if names and not all(ran.values()):
+        kinds = {name: type(module.get_submodule(name)) for name in names}
+        count = Counter(kinds.values())  # the MLP at the end of SigLIP's pooling is like no other
+        names = [name for name in names if count[kinds[name]] > 1] or names
         steps = [-(-len(names) * k // 4) - 1 for k in (2, 3, 4)]
         return tuple(dict.fromkeys(names[step] for step in steps))
     last = {places: name for name, places in ran.items() if places > 1}

@@ -224,9 +224,10 @@ class _Task:
             what = "transform" if images else "tokenizer"
             raise ValueError(f"which {what} does it want? Give a pair (module, {what})")
         if images:
+            if "pixel_values" in getattr(transform, "model_input_names", ()):  # of transformers
+                transform = language.Processed(transform)
             return models.Source(name, module, transform)
-        most = getattr(getattr(module, "config", None), "max_position_embeddings", language.TOKENS)
-        tokens = language.Tokenising(transform, min(language.TOKENS, most))
+        tokens = language.Tokenising(transform, language.longest(module, transform))
         return language.TextSource(name, module, tokens)
 
     def features(self, source: Features | models.Source, rows: Tensor) -> Features:

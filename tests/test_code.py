@@ -2,12 +2,15 @@
 
 import importlib
 import os
+import pickle
 import subprocess
 import sys
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL
 import pytest
 import torch
@@ -99,12 +102,14 @@ def test_no_other_edit_counts(folder: Path) -> None:
 def test_it_is_the_same_in_every_process() -> None:
     """Whatever the hash seed, and whether or not types are checked (as in these tests)."""
     lines = "from hastelib import code, models; from hastelib.features import extract"
-    lines += "; from hastelib.metrics import METRICS; print(code.of("
-    lines += "METRICS['linear_probe'], METRICS['gbc'], extract, models.Source))"
+    lines += "; from hastelib.metrics import METRICS; import torchvision; print(code.of("
+    lines += "METRICS['linear_probe'], METRICS['gbc'], extract, models.Source), "
+    lines += "code.of_network(torchvision.models.swin_t()))"
     environment = os.environ | {"PYTHONHASHSEED": "7"}
     there = subprocess.check_output([sys.executable, "-c", lines], env=environment, text=True)
     here = METRICS["linear_probe"], METRICS["gbc"], extract, models.Source
-    assert there.strip() == code.of(*here)
+    sent = pickle.loads(pickle.dumps(torchvision.models.swin_t()))  # noqa: S301
+    assert there.split() == [code.of(*here), code.of_network(sent)]  # as a worker has it
 
 
 def test_a_package_counts_alike_before_and_after_it_is_loaded(folder: Path) -> None:
@@ -177,6 +182,11 @@ def test_what_a_network_does_counts_and_its_state_does_not() -> None:
     held[4].register_buffer("mean", torch.ones(2), persistent=False)
     held[6].register_forward_hook(lambda module, given, output: output + 1)
     assert len({first, *map(code.of_network, held)}) == 8
+    kinds: list[Any] = [np.array, np.float32, lambda x: Namespace(power=x, log=sys.stdout)]
+    kinds += [(torch.half, torch.float).__getitem__, (torch.relu, torch.tanh).__getitem__]
+    for kind in kinds:
+        one, same, other = (code.of_network(Net(kind(x))) for x in (0, 0, 1))
+        assert one == same != other, kind
 
 
 def test_all_that_a_source_holds_counts_but_its_name() -> None:

@@ -116,12 +116,31 @@ def test_features_are_in_the_order_of_the_split(source: networks.TextSource, twe
     assert torch.allclose(probs, predict(taught, taught.module, split, "cpu"), atol=1e-5)
 
 
+def test_decoders_read_each_text_as_if_it_were_alone(tweets, source, monkeypatch) -> None:
+    """Their classifier runs on every token, and the network takes the last one's."""
+    own = copy.deepcopy(source.preprocessing.tokenizer)
+    own.padding_side, own.model_input_names = "left", ["input_ids", "attention_mask"]
+    sizes: Any = {"n_embd": 8, "n_head": 2, "vocab_size": len(own), "pad_token_id": 0}
+    module: Any = transformers.GPT2ForSequenceClassification(transformers.GPT2Config(**sizes))
+    decoder = networks.TextSource("gpt2", module.eval(), networks.Tokenising(own, 64))
+    found: Any = _padded_and_alone(decoder, tweets["train"])
+    alone = own(tweets["train"]["text"][4], return_tensors="pt")
+    with torch.no_grad():
+        last = module.transformer(**alone).last_hidden_state[0, -1]
+        torch.testing.assert_close(found.embedding[4], last)
+        torch.testing.assert_close(found.probs[4], module(**alone).logits[0].softmax(0))
+    assert [*found.layers] == [f"transformer.h.{i}" for i in (5, 8, 11)]
+    monkeypatch.setattr(networks, "structure", lambda module, inputs: inputs["input_ids"])
+    there: Any = replace(decoder, module=torch.nn.Linear(1, 1, device="meta"))  # as on a GPU
+    assert there.structure.is_meta
+
+
 @pytest.mark.parametrize(("shuffled", "side"), [(False, "right"), (True, "right"), (True, "left")])
 def test_batches_cover_each_text_once(
     source: networks.TextSource, tweets, shuffled: bool, side: str
 ) -> None:
     tokenizer = copy.deepcopy(source.preprocessing.tokenizer)
-    tokenizer.padding_side = side
+    tokenizer.__class__ = type("Own", (type(tokenizer),), {"padding_side": side})  # as XLNet's
     own = replace(source.preprocessing, tokenizer=tokenizer)
     split = networks.Texts(tweets["train"], own, "tweets")
     assert _bytes(split) >= 8 * int(split.lengths.sum())  # a grid's memory counts its tokens
@@ -177,6 +196,12 @@ def test_a_new_head_leaves_the_source_as_it_is_a_fingerprint_covers_all(source) 
     source.preprocessing.tokenizer(["a text", "another one"], padding=True)  # which it remembers
     assert code.of(source.preprocessing) == known
     assert known != code.of(made.preprocessing) != code.of(replace(made.preprocessing, tokens=6))
+    for side in ("truncation_side", "padding_side"):
+        other = copy.deepcopy(source.preprocessing.tokenizer)
+        setattr(other, side, "left")
+        assert code.of(networks.Tokenising(other, 64)) != known
+    with pytest.raises(ValueError, match="expected a fast one of transformers, got ByT5Tokenizer"):
+        networks.Tokenising(transformers.ByT5Tokenizer(), 64)
 
 
 @pytest.mark.parametrize(
@@ -218,6 +243,16 @@ def test_the_frame_of_texts(tasks, frame: pd.DataFrame) -> None:
     fresh = Grid(tasks.grid.suite, tasks.grid.store)
     for source, targets in tasks.pairs.items():  # all is read from the store
         assert not fresh.jobs([source], tasks.named(targets), ["leep"], (0,), {source: source})
+
+
+@pytest.mark.parametrize(("kind", "tokens"), [("Roberta", 64), ("XLNet", 128), ("T5", 128)])
+def test_encoders_by_name_read_what_they_can(source, tmp_path, kind: str, tokens: int) -> None:
+    sizes = {"max_position_embeddings": 66} if kind == "Roberta" else {}
+    config = getattr(transformers, f"{kind}Config")(**sizes, vocab_size=1000, num_hidden_layers=2)
+    getattr(transformers, f"{kind}Model")(config).save_pretrained(tmp_path)
+    source.preprocessing.tokenizer.save_pretrained(tmp_path)
+    found: Any = models.load(f"transformers/{tmp_path}")
+    assert (found.preprocessing.tokens, len(found.structure.layers)) == (tokens, 2)
 
 
 @pytest.mark.parametrize("learnt", [True, False])

@@ -88,6 +88,11 @@ def test_a_size_or_a_classifier_that_does_not_fit_is_refused(monkeypatch: pytest
         _ = source.structure
     with pytest.raises(ValueError, match="expected Linear or Conv2d"):
         hooks.replace_head(CifarResNet(1), "bn1", 7)
+    x = torch.ones(2)
+    for output in ((None, x), {"loss": None, "out": [x]}, {"loss": x + 1, "logits": x}):
+        assert hooks.tensor(output) is x
+    with pytest.raises(ValueError, match="model: expected an output that is or holds a tensor"):
+        hooks.tensor({"loss": None})
     with pytest.raises(ValueError, match="has no classifier to replace"):
         hooks.replace_head(CifarResNet(1), None, 7)
     monkeypatch.setitem(models.SOURCES, "own@mine", lambda: (CifarResNet(1), torch.as_tensor))

@@ -86,10 +86,7 @@ def compact(sample):
 METRICS["compact"] = compact
 names = (*analysis.words(metrics), "compact")"""
 }
-FAMILY = {
-    'part["network"] = part["source"].map(tables.source)': """
-part["network"] = part["source"].map(tables.family)"""
-}
+FAMILY = {'part["source"].map(tables.source)': 'part["source"].map(tables.family)'}
 HARDNESS = {
     '    return {\n        "ca"': """
     means = torch.stack([e[y == c].mean(0) for c in y.unique()])
@@ -117,6 +114,6 @@ def test_an_edit_of_five_lines_works(environment: Path, notebook: str, edits, wo
     assert any(f">{word}<" in html and "<table" in html for html in shown)  # beside what was there
     assert any("<img" in html for html in shown)
     if notebook == "5_1_source":
-        rows = records.read(environment / "edited" / "5_1_source-glyphs-all.csv")
+        rows = records.read(environment / "edited" / "5_1_source-glyphs-all-metrics=leep.csv")
         # of 5 targets, 4 sources, 2 metrics: all, random, CA twice, CS, static
         assert len(rows) == 5 * 4 * 2 * (1 + 3 + 2 + 1 + 1)

@@ -3,6 +3,7 @@
 import copy
 import functools
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -12,10 +13,11 @@ import datasets
 import torch
 from torch import Tensor, nn
 
+from hastelib.checks import refuse
 from hastelib.data.base import class_names, labels_of
 from hastelib.data.images import Preprocessing
 from hastelib.glyphs import corpus
-from hastelib.hooks import Structure, flat, structure
+from hastelib.hooks import Structure, flat, home, structure
 from hastelib.models.source import Source, carried, needed, reaching, read_state, wrap
 from hastelib.store import digest
 
@@ -35,7 +37,8 @@ def _transformers() -> Any:
 class Tokenising:
     """From a text to at most so many ``tokens``, those that stand for its ends included.
 
-    ``fingerprint`` is the SHA-256 of the rules and vocabulary of the tokenizer.
+    ``fingerprint`` is the SHA-256 of the rules and vocabulary of the tokenizer; ``ValueError``
+    where it is not one of the fast tokenizers.
     """
 
     tokenizer: Any = field(repr=False, compare=False)
@@ -48,14 +51,21 @@ class Tokenising:
         return self.fingerprint, self.tokens
 
     def __post_init__(self) -> None:
-        rules: dict[str, Any] = json.loads(self.tokenizer.backend_tokenizer.to_str())
-        del rules["truncation"], rules["padding"]
+        own = self.tokenizer
+        if not hasattr(own, "backend_tokenizer"):
+            raise refuse("tokenizer", "a fast one of transformers", type(own).__name__)
+        rules: dict[str, Any] = json.loads(own.backend_tokenizer.to_str())
+        del rules["truncation"], rules["padding"]  # those of its last call
+        rules["sides"] = own.truncation_side, own.padding_side, type(own).padding_side
+        rules["inputs"] = own.model_input_names, own.pad_token_id
         object.__setattr__(self, "fingerprint", digest({}, {"tokenizer": rules}))
 
 
 class Texts:
     """A split, tokenised: batches of texts of like length, padded to the longest of each.
 
+    They are padded on the side that is the default of the tokenizer's class: positions that are
+    counted from the left would move with the padding, and XLNet classifies at the right end.
     Unshuffled (``order``) they come from the shortest text to the longest.
     """
 
@@ -63,10 +73,15 @@ class Texts:
         self.name = name
         self.classes = class_names(split)
         self.labels = torch.from_numpy(labels_of(split))
-        own = preprocessing.tokenizer
-        how = {"truncation": True, "max_length": preprocessing.tokens, "padding": True}
-        self._tokens = dict(own(list(split["text"]), **how, return_tensors="pt"))
-        self._right = own.padding_side == "right"
+        own, side = preprocessing.tokenizer, type(preprocessing.tokenizer).padding_side
+        how: dict[str, Any] = {
+            "truncation": True,
+            "max_length": preprocessing.tokens,
+            "padding": True,
+        }
+        how |= {"padding_side": side, "return_tensors": "pt"}
+        self._tokens = dict(own(list(split["text"]), **how))
+        self._right = side == "right"
         self.lengths = self._tokens["attention_mask"].sum(1)
         self.order: Tensor | None = self.lengths.argsort(stable=True)
 
@@ -145,7 +160,7 @@ class TextSource(Source):
         """Its classifier, and the layers at a half, three quarters and all of the depth."""
         texts = ["a text", "another"]
         found = self.preprocessing.tokenizer(texts, return_tensors="pt", padding=True)
-        return structure(self.module, dict(found))
+        return structure(self.module, dict(found.to(home(self.module)[0])))
 
     def read(self, data: datasets.Dataset, name: str) -> Texts:
         """A split as this network sees it."""
@@ -163,11 +178,26 @@ class TextSource(Source):
         return TextClassifier(encoder, self.module.pooling, classes).eval()
 
 
+def _positions(module: nn.Module) -> float:
+    """How many tokens fit into a network; infinite where it has no limit."""
+    most = getattr(getattr(module, "config", None), "max_position_embeddings", None) or -1
+    for name, part in module.named_modules():  # RoBERTa's first is the one after the padding's
+        if name.endswith("position_embeddings") and getattr(part, "padding_idx", None) is not None:
+            most -= part.padding_idx + 1
+    return most if most > 0 else math.inf
+
+
+def longest(module: nn.Module, tokenizer: Any) -> int:
+    """The most tokens of a text, 128 where the network and its tokenizer do not allow fewer."""
+    told = getattr(tokenizer, "model_max_length", TOKENS)
+    return int(min(TOKENS, told, _positions(module)))
+
+
 def load(name: str, architecture: str, weights: str, size: int | None) -> Source:
     """The network of that name, of texts or of the hub, see :func:`hastelib.models.load`.
 
     A classifier that is not published is random, for two classes. A text has at most ``size``
-    tokens, 128 for None; ``ValueError`` where the network has fewer positions.
+    tokens, for None as :func:`longest`; ``ValueError`` where the network has fewer positions.
     """
     transformers, learnt = _transformers(), False
     torch.manual_seed(0)  # in the caller's fork: a new head is part of what the name stands for
@@ -182,27 +212,27 @@ def load(name: str, architecture: str, weights: str, size: int | None) -> Source
     else:
         repository = architecture.removeprefix("transformers/")
         module, tokenizer, learnt = _of_hub(transformers, repository, weights or "main")
-    if isinstance(tokenizer, _Processed):
+    if isinstance(tokenizer, Processed):
         if size is not None:
             own = tokenizer.processor
             tokenizer = Preprocessing(size, size, tuple(own.image_mean), tuple(own.image_std))
         return replace(wrap(name, module, tokenizer), classifies=learnt)
     if isinstance(module, TextClassifier):
         module.encoder.set_attn_implementation("eager")  # the others' gradients vary
-    tokens = size or TOKENS
-    positions = getattr(module.config, "max_position_embeddings", None)
-    if positions and tokens > positions:
-        raise ValueError(f"tokens: {name} has {positions} positions, got {tokens}")
+    tokens = size or longest(module, tokenizer)
+    if tokens > (most := _positions(module)):
+        raise ValueError(f"tokens: {name} has {most} positions, got {tokens}")
     return TextSource(name, module.eval(), Tokenising(tokenizer, tokens), learnt)
 
 
 @dataclass(frozen=True)
-class _Processed:
+class Processed:
     """A processor of ``transformers`` as a function from an image to a tensor."""
 
     processor: Any
 
     def __call__(self, image: Any) -> Tensor:
+        """The pixels (3, h, w) as the network wants them."""
         return self.processor(image, return_tensors="pt")["pixel_values"][0]
 
 
@@ -217,8 +247,10 @@ def _of_hub(auto: Any, repository: str, revision: str) -> tuple[Any, Any, bool]:
         module = builder.from_pretrained(repository, revision=revision).float()
         if of_images:
             processor = auto.AutoImageProcessor.from_pretrained(repository, revision=revision)
-            return module, _Processed(processor), learnt
+            return module, Processed(processor), learnt
         tokenizer = auto.AutoTokenizer.from_pretrained(repository, revision=revision)
+    if not learnt and hasattr(module, "encoder") and hasattr(module, "decoder"):
+        module = module.encoder  # the decoder, as T5's, wants a text of its own
     return module if learnt else TextClassifier(module, "mean", 2), tokenizer, learnt
 
 
