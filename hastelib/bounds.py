@@ -121,7 +121,7 @@ def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int
     white = torch.linalg.qr(left - left.mean(0))[0]  # also where columns are nearly collinear
     A = torch.nn.functional.pad(math.sqrt(n) * white, (0, 1), value=1.0)
     Y = torch.nn.functional.one_hot(given.index).double()
-    last, dual, bound = separable, Y, 0.0
+    last, dual, bound, steps, due = separable, Y, 0.0, 0, 0
 
     def loss(head: ndarray) -> tuple[float, ndarray]:
         nonlocal last, dual
@@ -138,7 +138,9 @@ def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int
         return value, slope.cpu().numpy().ravel()
 
     def stop(head: ndarray) -> None:
-        nonlocal last, bound
+        nonlocal last, bound, steps, due
+        if (steps := steps + 1) < due and not last.separable:
+            return
         point, value = dual, -last.log_likelihood
         for _ in range(0 if last.separable else ROUNDS):
             short = -float(point.clamp(max=0).sum()) / n
@@ -149,6 +151,8 @@ def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int
                 break
             point = point - (point.sum(1, keepdim=True) - 1) / Y.shape[1]
             point = point - A @ (A.T @ (point - Y) / n)
+        else:
+            due = 2 * steps  # in vain: not again at once
         last = replace(last, gap=0.0 if last.separable else max(value - bound, 0.0))
         if last.gap <= tolerance:
             raise StopIteration
@@ -158,6 +162,7 @@ def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int
     x = start.cpu().numpy().ravel()
     options = {"maxiter": STEPS, "maxfun": STEPS, "maxcor": 20, "ftol": 0, "gtol": 0}
     loss(minimize(loss, x, jac=True, method="L-BFGS-B", callback=stop, options=options).x)
+    due = 0
     with suppress(StopIteration):
         stop(x)
     return last

@@ -88,7 +88,8 @@ def forest(
     lines = -(-len(heads) // columns)
     size = (WIDTH, 0.8 + lines * (0.4 + len(names) * (0.12 + 0.075 * len(marks))))
     fig, axes = plt.subplots(lines, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
-    steps = dict(zip(marks, np.linspace(-0.36, 0.36, len(marks)), strict=True))
+    reach = min(0.36, 0.12 * (len(marks) - 1))
+    steps = dict(zip(marks, np.linspace(-reach, reach, len(marks)), strict=True))
     for ax in axes.flat[len(heads) :]:
         ax.remove()
     for head, ax in zip(heads, axes.flat, strict=False):
