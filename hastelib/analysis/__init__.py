@@ -54,8 +54,8 @@ def bootstrap(
         statistic: ``pearson``, ``spearman``, ``kendall``, ``weighted_kendall`` or ``regret``.
         members: stands between the members' names where the units are ensembles, such as ``|``.
             The members are resampled then (:func:`ensemble_weights`), the statistic is Pearson's.
-        resamples: how many; for 0 those of up to ten units are 20,000, since with few chance would
-            decide on which side of 0 an interval ends, and of more units or ensembles 2,000.
+        resamples: how many; for 0 those of up to ten units are 20,000, else chance would decide on
+            which side of 0 an interval ends, and of more units or ensembles 2,000.
 
     Returns:
         ``1 + resamples`` rows, a column for each cell, its levels named as ``by``. Of several
