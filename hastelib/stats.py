@@ -180,7 +180,8 @@ def drawn(n: int, resamples: int, seed: int) -> tuple[Int64[ndarray, "u n"], Int
         which = generator.permutation(np.searchsorted(likely, places))
         return units, np.concatenate([np.flatnonzero((units == whole).all(1)), which])
     units = np.sort(generator.integers(n, size=(resamples, n)), axis=1)
-    return np.unique(np.concatenate([whole[None], units]), axis=0, return_inverse=True)
+    units, which = np.unique(np.concatenate([whole[None], units]), axis=0, return_inverse=True)
+    return units, which.ravel()
 
 
 def interval(sample: Float64[ndarray, " b"]) -> tuple[float, float, float]:

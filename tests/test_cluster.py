@@ -23,7 +23,8 @@ pytestmark = jobs.CLUSTER
 
 def command(words: str) -> str:
     """The first line of a shell block that has these words."""
-    lines = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.S)).split("\n")
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.S))
+    lines = re.sub(r"\\\n *", "", blocks).split("\n")
     return next(line for line in lines if words in line)
 
 

@@ -80,7 +80,6 @@ def bootstrap(
             f"first {frame.loc[twice, keys].iloc[0].to_dict()}; name what tells them apart in "
             "`by`, or choose one of them"
         )
-    resamples = resamples or (2000 if members or frame[unit].nunique() > 10 else 20_000)
     rest = [name for name in by if name != within]
     frame = frame[[*dict.fromkeys([*keys, x, y])]]  # each other column costs time in each cell
     cells: dict[tuple, tuple[list[Any], pd.DataFrame, pd.Series]] = {}
@@ -94,6 +93,7 @@ def bootstrap(
         touched = [pool for pool in pools if not pool.keys().isdisjoint(truth.index[kept])]
         pools = [pool for pool in pools if pool not in touched]
         pools.append(dict.fromkeys(itertools.chain(*touched, truth.index[kept])))
+    resamples = resamples or (2000 if members or max(map(len, pools)) > 10 else 20_000)
     found: dict[tuple, Float64[ndarray, " b"]] = {}
     for key, (names, scores, truth) in cells.items():
         seed, pool = next((i, p) for i, p in enumerate(pools) if p.keys() >= {*truth.index})
