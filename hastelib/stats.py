@@ -22,7 +22,6 @@ from hastelib.checks import ArrayLike
 
 LEVEL = 0.95  # of the intervals
 FEWEST = 5  # units that have an interval
-FACTORIALS = np.array([math.factorial(i) for i in range(20)], float)
 ROUNDING = 1e-12  # resamples that differ by no more are the same
 STATISTICS = ("pearson", "spearman", "kendall", "weighted_kendall", "regret")
 
@@ -174,8 +173,8 @@ def drawn(n: int, resamples: int, seed: int) -> tuple[Int64[ndarray, "u n"], Int
     generator, whole = np.random.default_rng(seed), np.arange(n)
     if 2 * math.comb(2 * n - 1, n) <= resamples:  # seven units have 1,716
         units = np.array([*itertools.combinations_with_replacement(range(n), n)])
-        often = (units[:, :, None] == whole).sum(1)
-        likely = (1 / FACTORIALS[often].prod(1)).cumsum()
+        often = (units[:, :, None] == whole).sum(1).tolist()
+        likely = np.cumsum([1 / math.prod(map(math.factorial, line)) for line in often])
         places = (np.arange(resamples) + 0.5) / resamples * likely[-1]
         which = generator.permutation(np.searchsorted(likely, places))
         return units, np.concatenate([np.flatnonzero((units == whole).all(1)), which])

@@ -122,7 +122,9 @@ def test_the_best_linear_head_is_scikit_learns(n: int, d: int, classes: int) -> 
 )
 def test_the_best_linear_head_at_the_ends(x: list, labels: list, expected: float) -> None:
     found = bounds.linear_head(np.array(x, float)[:, None], np.array(labels))
-    assert -1e-12 <= expected - found.log_likelihood <= found.gap + 1e-12 <= 2e-8
+    assert found.log_likelihood == pytest.approx(expected, abs=1e-7)
+    assert -1e-12 <= expected - found.log_likelihood <= found.gap + 1e-12
+    assert found.gap <= 1e-8
 
 
 def test_three_points_that_no_linear_head_can_tell_apart() -> None:

@@ -99,10 +99,10 @@ def bootstrap(
         seed, pool = next((i, p) for i, p in enumerate(pools) if p.keys() >= {*truth.index})
         order = [name for name in pool if name in truth.index]
         scores, accuracies = scores.loc[order], truth[order].to_numpy(float)
-        units, which = stats.drawn(len(pool), resamples, seed)
         if members:
             weights, which = ensemble_weights(order, members, resamples), np.arange(1 + resamples)
-        else:  # how often each unit is in each resample
+        elif statistic == "pearson":  # how often each unit is in each resample
+            units, which = stats.drawn(len(pool), resamples, seed)
             weights = np.zeros((len(units), len(pool)))
             np.add.at(weights, (np.arange(len(units))[:, None], units), 1)
             weights = weights[:, [name in truth.index for name in pool]]
