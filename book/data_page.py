@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -44,9 +43,7 @@ def lines(section: str) -> Iterator[str]:
         told = "; ".join(map(said, of.files))
         if isinstance(of.read, Parquet | Texts) and of.read.hub:
             told = f"`{of.read.hub}` on the hub, revision `{str(of.read.revision)[:8]}…`"
-        note = re.sub(r"^[a-z]+ ", lambda first: first[0].capitalize(), of.note or "")
-        note = re.sub(r"--\S+ \S+", r"`\g<0>`", note)  # an option, whose hyphens stay as they are
-        parts = [x.rstrip(".") for x in (told, f"Licence: {of.licence}", note) if x]
+        parts = [x.rstrip(".") for x in (told, f"Licence: {of.licence}", of.note) if x]
         yield f"- `{name}`: {'. '.join(parts)}."
 
 
