@@ -16,7 +16,17 @@ function compare(a, b, sign) {
   return kind(a) - kind(b) || sign * (kind(a) ? a.localeCompare(b) : a - b);
 }
 
+/** What stands once for several rows stands in each, so that they can part. */
+function divide(rows) {
+  rows.forEach((row, r) => [...row.cells].forEach((cell, column) => {
+    const below = rows.slice(r + 1, r + cell.rowSpan);
+    cell.rowSpan = 1;
+    below.forEach((other) => other.insertBefore(cell.cloneNode(true), other.cells[column]).removeAttribute("id"));
+  }));
+}
+
 function sortBy(table, column, head) {
+  divide([...table.tBodies[0].rows]);
   const up = head.getAttribute("aria-sort") !== "ascending";
   table.querySelectorAll("th[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
   head.setAttribute("aria-sort", up ? "ascending" : "descending");
@@ -27,9 +37,8 @@ function sortBy(table, column, head) {
 
 function makeSortable(table) {
   const body = table.tBodies[0];
-  const merged = table.querySelector("thead tr + tr, [rowspan]:not([rowspan='1']), [colspan]:not([colspan='1'])");
-  if (!body || !table.tHead || body.rows.length <= LONG || merged) return;
-  [...table.tHead.rows[0].cells].forEach((head, column) => {
+  if (!body || !table.tHead || body.rows.length <= LONG) return;
+  [...[...table.tHead.rows].at(-1).cells].forEach((head, column) => {
     const button = document.createElement("button");
     button.title = "Sort by this column";
     button.append(...head.childNodes);
