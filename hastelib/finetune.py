@@ -209,7 +209,7 @@ def predict(
 
 
 def accuracy(predicted: Tensor, labels: Tensor, classes: int) -> float:
-    """How right predictions are, in [0, 1]: top-1; of scenes the mean intersection over union.
+    """The accuracy of predictions, in [0, 1]: top-1; of scenes the mean intersection over union.
 
     The mean is over the classes that occur or are predicted; pixels of label 255 do not count.
     """

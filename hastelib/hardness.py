@@ -53,8 +53,8 @@ class Signature:
     place of the data. Other layers or widths than its own raise ``ValueError``.
 
     Attributes:
-        sums: for each layer the sum (d_l,) of the unit embeddings, float64 (the cosine needs it).
-        raw: for each layer the sum (d_l,) of the embeddings as they are (the dot product does).
+        sums: for each layer the sum (d_l,) of the unit embeddings, float64 (for the cosine).
+        raw: for each layer the sum (d_l,) of the embeddings as they are (for the dot product).
         count: the number of source samples.
         kind: ``numpy`` or ``torch``, what the layers came as and :attr:`means` go as.
         notes: where it comes from, name -> text: a file keeps them as its metadata.

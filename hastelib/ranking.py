@@ -506,7 +506,7 @@ class Ranking:
     def hardest(self, k: int = 20, model: str | None = None, variant: str = "cs") -> pd.DataFrame:
         """The k hardest samples for a model, the best one where none is named, the hardest first.
 
-        Index into your data; path or text, class, hardness. Mislabelled samples stand here. Raises
+        Index into your data; path or text, class, hardness. Mislabelled samples appear here. Raises
         ``ValueError`` where the model has no such hardness.
         """
         name = model or self.best()
@@ -533,9 +533,9 @@ class Ranking:
         return figure
 
     def against(self, accuracies: Mapping[str, float]) -> pd.DataFrame:
-        """How well each score has told the accuracies, once they are known (model -> accuracy).
+        """How well each score predicted the accuracies, once they are known (model -> accuracy).
 
-        Of models that left a round of successive halving nothing counts: they saw fewer samples.
+        Models that left a round of successive halving do not count: they saw fewer samples.
 
         Returns:
             A row for each metric and variant, and for the prior: weighted Kendall tau and Pearson's

@@ -184,7 +184,7 @@ def drawn(n: int, resamples: int, seed: int) -> tuple[Int64[ndarray, "u n"], Int
 
 
 def interval(sample: Float64[ndarray, " b"]) -> tuple[float, float, float]:
-    """The value, which comes first in the sample, and the middle 95% of the resamples but for NaN.
+    """The value, which comes first in the sample, and the middle 95% of the resamples without NaN.
 
     The interval is NaN without a value, where fewer than half of the resamples have one, or where
     all have the same, as in a perfect order: it would make the value look certain.

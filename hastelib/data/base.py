@@ -39,7 +39,7 @@ class Spec(Strict):
 
 
 class MissingDataError(FileNotFoundError):
-    """A data set is neither on this machine nor to be downloaded."""
+    """A data set is not on this machine and cannot be downloaded."""
 
 
 def load(spec: Spec, store: Store | None = None, whole: bool = False) -> datasets.DatasetDict:
