@@ -271,15 +271,15 @@ def main() -> int:
     """Command line entry; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--only", metavar="NOTEBOOK", help="run only this one; the other pages stay as they were"
+        "--only", metavar="PAGE", help="run only this one; the other pages stay as they were"
     )
     only = parser.parse_args().only
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
     if only is not None:
-        names = ", ".join(n.stem for n in notebooks)
+        names = [page.stem for page in (*notebooks, *(ROOT / "book").rglob("*.md"))]
+        if Path(only).stem not in names:
+            parser.error(f"there is no page {only!r}; there are: {', '.join(names)}")
         notebooks = [n for n in notebooks if n.stem == Path(only).stem]
-        if not notebooks:
-            parser.error(f"there is no notebook {only!r}; there are: {names}")
 
     EXECUTED.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()

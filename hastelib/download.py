@@ -84,6 +84,8 @@ def _download(url: str, part: Path, size: int | None) -> None:
         _download(url, part, size)
         return
     with answer:
+        if answer.headers.get_content_type() == "text/html":  # such as a page that asks to log in
+            raise ValueError("the server has a web page there, not the file")
         if not (answer.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
             have = 0  # the server starts again
         offered = None if answer.length is None else have + answer.length
@@ -109,7 +111,8 @@ def _download(url: str, part: Path, size: int | None) -> None:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a tar (compressed or not) or zip archive into a folder.
 
-    An archive in it is unpacked in its place, into a folder of its name.
+    An archive in it is unpacked in its place, into a folder of its name; what a Mac leaves beside
+    each file (``._NAME``) is none.
 
     Raises:
         DownloadError: it is damaged, or holds a path or link that leads out of the folder.
@@ -137,6 +140,6 @@ def unpack(archive: Path, folder: Path) -> None:
         said = str(e).partition(":\n")[0]
         remedy = "delete it if it is damaged, and try again"
         raise DownloadError(f"cannot unpack {archive} ({said}); {remedy}") from e
-    for inner in [*folder.rglob("*.tar"), *folder.rglob("*.tar.gz")]:
+    for inner in [*folder.rglob("[!.]*.tar"), *folder.rglob("[!.]*.tar.gz")]:
         unpack(inner, inner.with_name(inner.name.partition(".tar")[0]))
         inner.unlink()

@@ -154,8 +154,9 @@ class Grid:
     def source(self, name: str) -> models.Source:
         """A source of the suite (or any other), loaded or trained once."""
         base, target = taught_on(name)
-        if target is None:  # a network of yours sees what it wants
-            return models.load(name, None if name in models.SOURCES else self.suite.size)
+        if target is None:  # a network of yours sees images as it wants them
+            yours = self.suite.image_size and name in models.SOURCES
+            return models.load(name, None if yours else self.suite.size)
         network, recipe = self.source(base), self.suite.pretraining
         entry = self.outcome_entry(network, target, 0, recipe)
 

@@ -1,9 +1,9 @@
 r"""How hard a target sample is for a source, and which samples are the hardest.
 
-*Class-agnostic* hardness (the HASTE paper, Eqs. 1-2) is the distance to the source data,
-*class-specific* hardness (Eqs. 3-4) that to the sample's own class. Results come back in the kind
-and on the device of the first array, as float64, indices as int64. Inputs, their precision and the
-``ValueError`` of bad ones are as in :mod:`hastelib.metrics`.
+*Class-agnostic* hardness (the HASTE paper, Eqs. 1-2) is one less the similarity to the source data,
+*class-specific* hardness (Eqs. 3-4) the distance to the sample's own class. Results come back in
+the kind and on the device of the first array, as float64, indices as int64. Inputs, their precision
+and the ``ValueError`` of bad ones are as in :mod:`hastelib.metrics`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -27,7 +27,8 @@ from hastelib.linalg import Embedded, Factors
 from hastelib.metrics import VARIANCE_FLOOR
 
 Array = TypeVar("Array", np.ndarray, Tensor)
-COVARIANCES = ("spherical", "diagonal", "ledoit_wolf", "tied", "full")
+Covariance = Literal["spherical", "diagonal", "ledoit_wolf", "tied", "full"]
+COVARIANCES = get_args(Covariance)
 
 
 def _weighted(

@@ -91,9 +91,9 @@ def _tapped(
     layer what is to be kept of its output, in the order in which they ran."""
     last, kept = list[Any](), dict[str, Any]()
 
-    def of_head(name: str, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if inputs:
-            last[:] = name, inputs[0], output
+    def of_head(name: str, _: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        if inputs:  # a copy, since an activation may change the output in place
+            last[:] = name, inputs[0], output.clone()
 
     def of_layer(name: str, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         kept[name] = keep(tensor(output))
@@ -106,20 +106,24 @@ def _tapped(
         yield last, kept
 
 
-def _logits(gave: Tensor, output: Tensor) -> Tensor | None:
+def _logits(module: nn.Module, gave: Tensor, output: Tensor, ratio: float) -> Tensor | None:
     """A network's output before a softmax, from that of its classifier; None if it is another's."""
-    if gave.ndim != 2 or gave.shape != output.shape:
+    plain, told = flat(gave, ratio=ratio).float(), output.float()
+    if plain.ndim != 2 or plain.shape != output.shape:
         return None
-    if gave is output:
-        return output
+    size = 1e-4 * told.nan_to_num(0, 0, 0).abs().amax().item()
 
     def same(x: Tensor) -> bool:
-        return torch.allclose(x, output.float(), 1e-3, 1e-4, equal_nan=True)
+        return torch.allclose(x, told, 1e-3, size, equal_nan=True)
 
-    plain = gave.float()
-    if same(plain) or same(plain.relu()):  # as SqueezeNet has it
+    if same(plain):
         return output
-    return gave if same(plain.softmax(1)) or same(plain.log_softmax(1)) else None
+    # A ReLU follows SqueezeNet's classifier, which says of how many classes it is, but also layers
+    # of networks whose classifier was taken off.
+    classes = (getattr(part, "num_classes", None) for part in module.modules())
+    if plain.shape[1] in classes and same(flat(gave.relu(), ratio=ratio).float()):
+        return output
+    return plain if same(plain.softmax(1)) or same(plain.log_softmax(1)) else None
 
 
 def _chosen(given: Tensor, gave: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,7 +164,9 @@ class Structure(NamedTuple):
         if self.maps:
             return {"embedding": given, "logits": gave} | found
         given, gave = _chosen(given, gave, pooled(output))
-        logits = pooled(gave) if self.named else _logits(pooled(gave), pooled(output))
+        logits: Tensor | None = pooled(gave)
+        if not self.named:
+            logits = _logits(module, gave, pooled(output), _ratio(inputs))
         if logits is None:
             raise ValueError(
                 f"head: the network's output is not that of {self.head} on this batch (its forward "
@@ -171,17 +177,28 @@ class Structure(NamedTuple):
         return {"embedding": pooled(given, mask, pool), "logits": logits} | found
 
 
-def _blocks(module: nn.Module, least: int) -> list[str]:
-    """The outermost modules of a class that recurs, with at least so many weight layers."""
+def _weights(part: nn.Module) -> int:
+    """How many weight layers it has; GPT-2's linear ones are its Conv1D."""
+    kinds = nn.Linear | nn.Conv2d
+    return sum(isinstance(p, kinds) or type(p).__name__ == "Conv1D" for p in part.modules())
+
+
+def _stage(part: nn.Module) -> bool:
+    """Whether its only list is one of several blocks of one class."""
+    lists = [own for own in part.children() if isinstance(own, nn.Sequential | nn.ModuleList)]
+    blocks = [*lists[0]] if len(lists) == 1 else []
+    return len(blocks) > 1 and len({*map(type, blocks)}) == 1 and min(map(_weights, blocks)) > 1
+
+
+def _blocks(module: nn.Module, least: int, opened: bool = False) -> list[str]:
+    """The outermost modules of a class that recurs, with at least so many weight layers; where
+    stages are ``opened``, the blocks in them."""
     count = Counter(type(part) for part in module.modules())
     found: list[str] = []
     for name, part in module.named_modules():
-        own = [*part.modules()]  # GPT-2's linear layers are its Conv1D
-        weights = sum(isinstance(p, nn.Linear | nn.Conv2d) for p in own)
-        weights += sum(type(p).__name__ == "Conv1D" for p in own)
         inside = any(name.startswith(f"{outer}.") for outer in found)
-        plain = isinstance(part, nn.Sequential | nn.ModuleList)
-        if name and not inside and not plain and count[type(part)] > 1 and weights >= least:
+        plain = isinstance(part, nn.Sequential | nn.ModuleList) or (opened and _stage(part))
+        if name and not inside and not plain and count[type(part)] > 1 and _weights(part) >= least:
             found.append(name)
     return found
 
@@ -193,12 +210,14 @@ def structure(
     """The classifier of a network in evaluation mode and the layers to tap, from one batch.
 
     The classifier is the last linear layer or 1 x 1 convolution that ran, if what it gives is what
-    the network gives (pooled over space or at one token, with a ReLU or softmax after it or not).
-    The layers: of blocks that give maps the last one of each resolution but the first, three at
-    most (the paper, A.2); of blocks that give tokens those at a half, three quarters and all of the
-    depth; without blocks every pooling layer but the first (VGG). A block is an outermost module of
-    a class that recurs, not the classifier, with two weight layers or more; where these have fewer
-    than three resolutions, with one. What is named by ``head`` and ``layers`` is not searched for.
+    the network gives (pooled over space or at one token, with a softmax after it or not; a ReLU
+    only where the network says that it has so many classes). The layers: of blocks that give maps
+    the last one of each resolution but the first, three at most (the paper, A.2); of blocks that
+    give tokens those at a half, three quarters and all of the depth; without blocks every pooling
+    layer but the first (VGG). A block is an outermost module of a class that recurs, not the
+    classifier, with two weight layers or more; where these have fewer than three resolutions, with
+    one. Of a stage that gives tokens (Swin) the blocks are those in it. What is named by ``head``
+    and ``layers`` is not searched for.
     """
     heads, pools = [], []
     for name, part in module.named_modules():
@@ -208,7 +227,8 @@ def structure(
         elif isinstance(part, nn.MaxPool2d):
             pools.append(name)
     larger = _blocks(module, 2)
-    choices = [pools] if pools and not larger else [larger, _blocks(module, 1)]
+    choices = [larger, _blocks(module, 1), _blocks(module, 2, opened=True)]
+    choices = [pools] if pools and not larger else choices
     ratio = _ratio(inputs)
     sized = functools.partial(_places, ratio=ratio)
     with _tapped(module, heads, {*itertools.chain(*choices)}, sized) as (last, ran):
@@ -216,7 +236,8 @@ def structure(
     named = head is not None
     if not named and last:
         name, given, gave = last
-        if _logits(flat(_chosen(given, gave, output)[1], ratio=ratio), output) is not None:
+        gave = _chosen(given, gave, output)[1]
+        if _logits(module, gave, output, ratio) is not None:
             head = name
     if head is None and getattr(module, "num_classes", None) == output.shape[1]:  # timm's
         warnings.warn(
@@ -229,7 +250,9 @@ def structure(
     elif layers is None:
         ran = {name: places for name, places in ran.items() if name != head}
         several = [_closing({n: ran[n] for n in ran if n in b}, module) for b in choices]
-        layers = several[0] if len(several[0]) >= 2 else max(several, key=len)
+        layers = several[0] if len(several[0]) >= 2 else max(several[:2], key=len)
+        if not any(ran[name] for name in ran if name in larger):  # of tokens, as Swin's stages
+            layers = several[2]
     if unknown := {*layers, head or ""} - dict(module.named_modules()).keys():
         raise ValueError(f"head, layers: the network has no module {', '.join(sorted(unknown))}")
     return Structure(head, tuple(layers), named)

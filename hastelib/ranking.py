@@ -40,8 +40,8 @@ three published cases (weighted tau .754 for .735), see the book's page *What to
 COLUMNS = ["metric", "variant", "draw", "score", "samples", "reason"]
 
 
-def _one_class(values: Any, where: str) -> tuple[Tensor, list[str]]:
-    """Labels as integers, and the names of their classes."""
+def _one_class(values: Any, where: str) -> tuple[Tensor, list[Any]]:
+    """Labels as integers from 0, and what each class is called: a name, or its own number."""
     if np.ma.is_masked(values):
         raise checks.refuse(where, "a class for each sample", "masked ones; remove them")
     try:
@@ -62,10 +62,10 @@ def _one_class(values: Any, where: str) -> tuple[Tensor, list[str]]:
         got = f"{what}; no transferability score is defined for that here"
         raise checks.refuse(where, "one class a sample", got)
     names, index = np.unique(array, return_inverse=True)
-    return torch.from_numpy(index.astype(np.int64)), [str(name) for name in names]
+    return torch.from_numpy(index.astype(np.int64)), names.tolist()
 
 
-def _read(data: Any, labels: Any) -> tuple[Any, Tensor, list[str]]:
+def _read(data: Any, labels: Any) -> tuple[Any, Tensor, list[Any]]:
     """What holds the samples, their classes (n,), and the names of the classes."""
     if data is None and labels is None:
         raise ValueError("data: expected a folder, a data set or a DataLoader, or labels=")
@@ -88,7 +88,7 @@ def _read(data: Any, labels: Any) -> tuple[Any, Tensor, list[str]]:
             raise checks.refuse("data", "the columns image or text, and label", got)
         if not isinstance(data.features["label"], datasets.ClassLabel):
             y, names = _one_class(data["label"][:], "data, column label")
-            data = relabelled(data, y.numpy(), names)
+            data = relabelled(data, y.numpy(), [*map(str, names)])
         y = torch.from_numpy(labels_of(data))
         if (y < 0).any():
             raise ValueError(f"data: {int((y < 0).sum())} samples have no label; remove them")
@@ -99,7 +99,7 @@ def _read(data: Any, labels: Any) -> tuple[Any, Tensor, list[str]]:
         return data, *_one_class(torch.cat([torch.zeros(0, dtype=torch.int64), *several]), "data")
     sized = hasattr(data, "__getitem__") and hasattr(data, "__len__") and len(data)
     table = isinstance(data, Mapping | pd.DataFrame)
-    if sized and not table and isinstance(data[0], tuple | list):
+    if sized and not table and isinstance(data[0], tuple | list) and len(data[0]) > 1:
         found: Any = getattr(data, "targets", None)
         some = range(0, len(data), len(data) // 9 or 1)
         usable = isinstance(found, list | np.ndarray | Tensor) and len(found) == len(data)
@@ -107,10 +107,10 @@ def _read(data: Any, labels: Any) -> tuple[Any, Tensor, list[str]]:
             found = [data[i][1] for i in range(len(data))]  # as with a target_transform
         y, names = _one_class(found, "data")
         known = getattr(data, "classes", None)  # perhaps of more than there are samples of
-        if isinstance(known, list | tuple) and all(map(str.isdecimal, names)):
-            if (last := max(map(int, names))) >= len(known):
+        if isinstance(known, list | tuple) and all(isinstance(name, int) for name in names):
+            if (last := max(names)) >= len(known):
                 raise checks.refuse("data", f"a name for class {last} in classes", known)
-            names = [str(known[int(number)]) for number in names]
+            names = [str(known[number]) for number in names]
         return data, y, names
     expected = "a folder of class folders, a datasets.Dataset, a torch Dataset of pairs (image, "
     expected += "label) or a DataLoader"
@@ -223,12 +223,7 @@ class _Task:
         if transform is None:
             what = "transform" if images else "tokenizer"
             raise ValueError(f"which {what} does it want? Give a pair (module, {what})")
-        if images:
-            if "pixel_values" in getattr(transform, "model_input_names", ()):  # of transformers
-                transform = language.Processed(transform)
-            return models.Source(name, module, transform)
-        tokens = language.Tokenising(transform, language.longest(module, transform))
-        return language.TextSource(name, module, tokens)
+        return models.yours(name, module, transform)
 
     def features(self, source: Features | models.Source, rows: Tensor) -> Features:
         if isinstance(source, Features):
@@ -264,8 +259,6 @@ class _Task:
     def batches(self, transform: Any, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Some samples of a torch data set as a network wants them, or all that a loader gives."""
         if isinstance(self.data, DataLoader):
-            if len(rows) < len(self.labels):
-                raise ValueError("a DataLoader is used as it is; leave max_samples and budget out")
             yield from self.data
             return
         for some in rows.split(self.batch_size):
@@ -361,6 +354,8 @@ def rank(
         one_of("model in prior or signature", name, named)
     if not np.isfinite([*map(float, known.values())]).all():
         raise checks.refuse("prior", "finite numbers", known)
+    if isinstance(data, DataLoader) and (max_samples is not None or budget):
+        raise ValueError("data: a DataLoader is used as it is; leave max_samples and budget out")
     data, y, classes = _read(data, labels)
     if not len(y):
         raise checks.refuse("data", "at least one sample", "none")
@@ -391,7 +386,7 @@ def rank(
                 hardnesses |= found
             if name in frames:
                 frame["seconds"] += frames[name]["seconds"].iloc[0]
-            frames[name] = frame.assign(round=round_)
+            frames[name] = frame
         scores = pd.Series({name: frames[name]["score"].iloc[0] for name in left}, dtype=float)
         better = scores.drop([*errors]).sort_values(ascending=False, kind="stable").index
         left = [*better[: max(2, round(2 / 3 * len(left)))]]  # the first places are often close
@@ -419,7 +414,7 @@ class Ranking:
 
     Attributes:
         frame: long: model, metric, variant (``all``, ``random``, ``cs``, ``ca``), draw, score,
-            samples, reason, seconds, prior, round; NaN with the reason where there is no score.
+            samples, reason, seconds, prior; NaN with the reason where there is no score.
         halves: the scores on each half-sample: model, metric, draw, score.
         samples: index, class, path or text, and hardness by variant and model.
         metrics: the first sorts.
@@ -442,21 +437,21 @@ class Ranking:
         first metric, where two models have a prior; every metric's score, and ``METRIC-VARIANT`` on
         the hard subset; ``rank`` and ``rank-VARIANT`` by the first metric (1 is best, ties share a
         rank); ``stability``; ``seconds``; ``samples``; ``reason``: what could not be scored and
-        why, ties, a missing prior. Models that left a round of successive halving stand below those
-        that stayed; they have fewer samples.
+        why, and ties. Models that left a round of successive halving stand below those that stayed;
+        they have fewer samples.
         """
         scores, one = self.scores(), self.frame.drop_duplicates("model").set_index("model")
         hard = [v for v in scores.columns.unique("variant") if v not in ("all", "random")]
         ends = {"all": ""} | {variant: f"-{variant}" for variant in hard}
         found, first = one[["prior"]].copy(), self.metrics[0]
         if found["prior"].notna().sum() > 1:
-            stayed = scores[first, "all"].where(one["round"] == one["round"].max())
+            stayed = scores[first, "all"].where(self._stayed())
             found["combined"] = _standard(found["prior"]) + PRIOR_WEIGHT * _standard(stayed)
         for metric in self.metrics:
             for variant, end in ends.items():
                 found[f"{metric}{end}"] = scores[metric, variant]
         for variant, end in ends.items():
-            standing = scores[first, variant].rank() + one["round"] * len(one)  # by round first
+            standing = scores[first, variant].rank() + one["samples"] * len(one)  # by round first
             found[f"rank{end}"] = standing.rank(ascending=False, method="min")
         found["stability"] = self.stability()
         found[["seconds", "samples"]] = one[["seconds", "samples"]].round(1)
@@ -472,16 +467,19 @@ class Ranking:
         ]
         same = ranks.index[(ranks == ranks[model]) & (ranks.index != model)]
         told += [f"tied with {', '.join(same)}"] if len(same) else []
-        told += ["no prior"] if own["prior"].isna().all() else []
         return "; ".join(told)
+
+    def _stayed(self) -> pd.Series:
+        """By model whether it has all samples: it left no round of successive halving."""
+        samples = self.frame.groupby("model", sort=False)["samples"].first()
+        return samples == samples.max()
 
     def best(self, metric: str | None = None) -> str:
         """The name of the model with the highest score on all samples.
 
         ``ValueError`` where the metric was not asked for, or no model has a score.
         """
-        last = self.frame[self.frame["round"] == self.frame["round"].max()].set_index("model")
-        own = last["score"][(last["metric"] == self._metric(metric)) & (last["variant"] == "all")]
+        own = self.scores()[self._metric(metric), "all"].where(self._stayed())
         if own.isna().all():
             raise ValueError("no model has a score; table() has the reasons")
         return str(own.idxmax())
@@ -548,11 +546,10 @@ class Ranking:
         known = pd.Series(dict(accuracies), dtype=float)
         if unknown := sorted(set(known.index) - set(self.frame["model"])):
             raise ValueError(f"accuracies: expected models of the ranking, got {unknown}")
-        rounds = self.frame.groupby("model", sort=False)["round"].first()
-        scores = self.scores()[rounds == rounds.max()].copy()
+        scores = self.scores()[self._stayed()].copy()
         scores["prior", "all"] = self.frame.groupby("model")["prior"].first()
         known = known.reindex(scores.index)  # of equal scores the first counts, as in best()
-        names = [f"{name}{end}" for name in ("tau", "pearson") for end in ("", "_low", "_high")]
+        names = [f"{name}{end}" for name in ("tau_w", "pearson") for end in ("", "_low", "_high")]
         names += ["regret", "models"]
         lines = {}
         for cell in scores:

@@ -31,7 +31,8 @@ def subsets(
 ) -> list[Subset]:
     """All of n samples, as many as are hard at random (of each draw), and the hard ones.
 
-    ``hard`` has the hardness of every sample: ``cs``, ``ca`` and ``dot``, that by the dot product.
+    ``hard`` has the hardness of every sample: ``cs``, ``ca`` and ``dot``, that by the dot product,
+    or of a kind of your own.
     """
     found = [Subset("all", torch.arange(n))]
     for draw in range(draws):
@@ -39,7 +40,7 @@ def subsets(
         found.append(Subset("random", order[: math.ceil(fraction * n - 1e-9)], draw=draw))
     told = {"ca": ("ca", "cosine"), "dot": ("ca", "dot"), "cs": ("cs", "")}
     for kind, values in hard.items():
-        variant, similarity = told[kind]
+        variant, similarity = told.get(kind, (kind, ""))  # of your own
         found.append(Subset(variant, hardness.hardest(values, fraction), similarity))
     return found
 

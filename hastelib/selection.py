@@ -61,7 +61,8 @@ def tasks(grid: Grid, target: str = "", sources: Sequence[str] = (), subsets: in
 
     ``target`` is one of the suite; ``sources`` are any. What is not given is as the suite's
     selection says. A suite without one takes all its targets, and as sources its first source
-    fine-tuned on its first target, and its second on its second.
+    fine-tuned on its first target, and its second on its second; with one target these two as they
+    are.
 
     Raises:
         ValueError: an unknown source or target, fewer than three subsets, no source that was not
@@ -72,7 +73,9 @@ def tasks(grid: Grid, target: str = "", sources: Sequence[str] = (), subsets: in
             f"subsets: expected at least {FEWEST}, since a correlation needs them, got {subsets}"
         )
     suite = grid.suite
-    first = tuple(f"{a}+{b}" for a, b in zip(suite.sources[:2], suite.targets, strict=False))
+    first = suite.sources[:2]
+    if len(suite.targets) > 1:
+        first = tuple(f"{a}+{b}" for a, b in zip(first, suite.targets, strict=False))
     told = suite.selection or Selection(sources=first, targets=(*suite.targets,))
     targets, chosen = (target,) if target else told.targets, sources or told.sources
     for one in targets:

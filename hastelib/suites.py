@@ -19,6 +19,7 @@ from hastelib.data.folders import Folder
 from hastelib.data.official import Official
 from hastelib.data.published import Masks, Parquet, Texts
 from hastelib.glyphs import Corpus, Digits, Glyphs, Scenes
+from hastelib.hardness import Covariance
 
 DataSpec = Annotated[
     Glyphs | Digits | Parquet | Folder | Scenes | Masks | Official | Corpus | Texts,
@@ -77,7 +78,7 @@ class Hardness(Strict):
 
     source: str
     fraction: float = Field(default=0.25, gt=0, le=1)
-    covariance: Literal["spherical", "diagonal", "ledoit_wolf", "tied", "full"] = "spherical"
+    covariance: Covariance = "spherical"
     similarity: Literal["cosine", "dot"] = "cosine"
     draws: int = Field(default=20, gt=0)
 

@@ -135,6 +135,8 @@ def _images(name: str, each: int) -> tuple[Files, Counts]:
     count = len(names) * each
     if name == "caltech101":
         made["caltech-101.zip/caltech-101/show_annotation.m"] = ["% shows an annotation"]
+        hidden = "__MACOSX/caltech-101/._101_ObjectCategories.tar.gz"
+        made[f"caltech-101.zip/{hidden}"] = ["no archive"]
         return made, _fifth(len(names) - 1, 2 * each)
     return made | _lists(name, rows), (len(names), count, None if name == "imagenet" else count)
 
@@ -196,6 +198,8 @@ def _scenes(name: str, each: int) -> tuple[Files, Counts]:
             made[mask.format(**told)] = drawn = Image.fromarray(bands(*values))
             if name == "voc2012":
                 drawn.putpalette([*range(256)] * 3)
+            if name == "suim":  # some are of another size than their image
+                made[mask.format(**told)] = drawn.resize((SHAPE[1], 2 * SHAPE[0]), 0)
         if name == "voc2012":
             made[f"{_VOC}/ImageSets/Segmentation/{split}.txt"] = [f"{split}_{of}" for of in names]
     return made, counts

@@ -26,7 +26,8 @@ CHECKSUM = f"sha256:{SHA}"
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     with serving(tmp_path / "served") as running:
-        (running.folder / "file").write_bytes(CONTENT)
+        for name in ("file", "page.html"):
+            (running.folder / name).write_bytes(CONTENT)
         yield running
 
 
@@ -54,6 +55,7 @@ def test_fetch(server: Server, place: Path, checksum):
         ("missing", CHECKSUM, None, "Not Found"),
         ("file", "sha256:01234567", None, f"it has the sha256 {SHA}, not 01234567"),
         ("file", f"md5:{'0' * 32}", None, f"it has the md5 {MD5}, not 0000"),
+        ("page.html", CHECKSUM, None, "the server has a web page there, not the file"),
         ("file", CHECKSUM, 1000, "the server has 1,280,000 bytes, not the 1,000"),
     ],
 )

@@ -157,12 +157,33 @@ def test_the_embedding_of_timm_families_is_their_own(name: str):
     assert torch.equal(found.labels, y)
 
 
-def test_a_network_without_a_classifier_gives_its_embedding():
-    module, (x, y) = timm.create_model("resnet10t", num_classes=0), _images(64)
+HEADLESS = "resnet10t mobilenetv3_small_050 mobilenetv4_conv_small efficientnet_b0 vgg11"
+
+
+def test_swin_is_tapped_at_its_blocks_by_depth_here_as_in_torchvision():
+    x = torch.randn(1, 3, 224, 224)
+    ours = hooks.structure(timm.create_model("swin_tiny_patch4_window7_224").eval(), x).layers
+    theirs = hooks.structure(torchvision.models.swin_t().eval(), x).layers
+    assert ours == ("layers.2.blocks.1", "layers.2.blocks.4", "layers.3.blocks.1")
+    assert theirs == ("features.5.1", "features.5.4", "features.7.1")
+
+
+@pytest.mark.parametrize("name", [*HEADLESS.split(), "torchvision"])
+def test_a_network_without_a_classifier_gives_its_embedding(name: str):
+    torch.manual_seed(0)
+    if name == "torchvision":  # where the last layer is followed by one that works in place
+        module: Any = torchvision.models.alexnet()
+        module.classifier[6] = nn.Identity()
+    else:
+        module = timm.create_model(name, num_classes=0)
+    x, y = _images(64)
     found = hastelib.features(module, [(x, y)])
     assert found.probs is None
     with torch.inference_mode():
         torch.testing.assert_close(found.embedding, module.eval()(x))
+
+
+def test_a_network_whose_output_is_of_no_single_layer_is_read_as_one_names_it():
     # One with two heads says that it has no classifier.
     module, (x, y) = timm.create_model("deit_tiny_distilled_patch16_224"), _images(224)
     with pytest.warns(UserWarning, match="VisionTransformerDistilled: its output is that of no"):

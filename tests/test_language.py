@@ -256,7 +256,7 @@ def test_encoders_by_name_read_what_they_can(source, tmp_path, kind: str, tokens
 
 
 @pytest.mark.parametrize("learnt", [True, False])
-def test_networks_of_the_hub(source: networks.TextSource, tmp_path, learnt: bool) -> None:
+def test_networks_of_the_hub(source, tmp_path, monkeypatch, learnt: bool) -> None:
     module: Any = source.module
     config = module.encoder.config
     kind: Any = transformers.BertForSequenceClassification if learnt else transformers.BertModel
@@ -269,13 +269,21 @@ def test_networks_of_the_hub(source: networks.TextSource, tmp_path, learnt: bool
     with torch.inference_mode():
         batch = dict(found.preprocessing.tokenizer("a text", return_tensors="pt"))
         assert found.logits(found.with_classes(5), batch).shape == (1, 5)
+    yours = found.module, found.preprocessing.tokenizer  # as a plug-in gives them
+    monkeypatch.setitem(models.SOURCES, "own@mine", lambda: yours)
+    assert models.load("own@mine", 16).fingerprint == found.fingerprint
     sizes: dict[str, Any] = {"num_hidden_layers": 4, "num_attention_heads": 2}
     sizes |= {"hidden_size": 8, "intermediate_size": 16, "image_size": 32, "patch_size": 8}
     vit = transformers.ViTForImageClassification(transformers.ViTConfig(**sizes))
     vit.save_pretrained(tmp_path / "vit")
     size = {"height": 32, "width": 32}
-    transformers.ViTImageProcessor(size=size).save_pretrained(tmp_path / "vit")
+    processor = transformers.ViTImageProcessor(size=size, resample=3)
+    processor.save_pretrained(tmp_path / "vit")
     found = models.load(f"transformers/{tmp_path / 'vit'}")
     assert (found.structure.head, len(found.structure.layers)) == ("classifier", 3)
     assert found.classifies
-    assert models.load(found.name, size=16).preprocessing.crop == 16
+    assert models.load(found.name, size=16).preprocessing.geometry == (16, 16, "bicubic")
+    processor.do_normalize = False
+    processor.save_pretrained(tmp_path / "vit")
+    with pytest.raises(ValueError, match="preprocessing cannot be set to another image size"):
+        models.load(found.name, size=16)

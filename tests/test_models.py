@@ -179,6 +179,8 @@ def test_timm_keeps_its_own_preprocessing_and_has_a_prior(monkeypatch):
     own = timm.data.create_transform(**config, is_training=False)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 270, 3), np.uint8))
     assert torch.equal(source.inputs(source.preprocessing(image)[None])[0], own(image))
+    at224 = models.load(source.name, size=224)  # its own size, with its own cropping
+    torch.testing.assert_close(at224.inputs(at224.preprocessing(image)[None])[0], own(image))
     assert 75 < models.prior("timm/vit_tiny_patch16_224") < 76
     assert models.prior("timm/resnet50.a1_in1k") == models.prior("timm/resnet50")
     assert math.isnan(models.prior("timm/nonsense"))

@@ -85,7 +85,9 @@ def _what_to_beat(folder: Path, targets: list[str]) -> tuple[str, str]:
 def test_what_to_beat_counts_the_scores_that_beat_the_list(tmp_path: Path):
     answer, texts = _what_to_beat(tmp_path, ["greek", "digits", "arrows", "sketch", "georgian"])
     assert "Published scores that do:\n1 of 19** (Model Spider)" in answer
-    assert "**On glyphs** 1 of 3 scores beat the list; of those on hard samples, 1 of 1 do" in answer
+    assert (
+        "**On glyphs** 1 of 3 scores beat the list; of those on hard samples, 1 of 1 do" in answer
+    )
     assert "Left out: glyphs, no rows of cyrillic, operators, dingbats." in answer
     assert "The best alone: LogME, CS" in texts
 

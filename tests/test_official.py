@@ -234,6 +234,10 @@ def test_a_path_of_its_own_and_other_counts_than_the_published(official, tmp_pat
     shutil.rmtree(tmp_path / "else/caltech101/101_ObjectCategories/ant")
     with pytest.warns(UserWarning, match="36 samples of 6 classes in .*, where 42 of 7 are"):
         data.load(here)
+    official.add("imdb")
+    official.patch.setitem(SETS, "imdb", SETS["imdb"].model_copy(update={"train": 50}))
+    with pytest.warns(UserWarning, match=r"12 samples .* in imdb/train.parquet, where 56 of 2 are"):
+        data.load(spec("imdb"))
 
 
 def test_a_mask_of_another_size_or_that_is_no_image_is_refused(official, tmp_path: Path):

@@ -107,7 +107,7 @@ def rows() -> pd.DataFrame:
 
 
 def test_every_block_is_short_and_known() -> None:
-    assert len(BLOCKS) == PAGE.count("```") // 2 == 10
+    assert len(BLOCKS) == PAGE.count("```") // 2 == 11
     assert {language for language, _, _ in BLOCKS} == {"yaml", "python", "sh"}
     assert max(len(text.strip().split("\n")) for _, _, text in BLOCKS) <= 10
     assert all(file for language, file, _ in BLOCKS if language == "yaml")
@@ -158,6 +158,13 @@ def test_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
     plugins.load()
     suite, targets = suites.load("mine").select(targets="flowers")
     assert Grid(suite).frame("mine", targets, ["nearest"], seeds=())["score"].min() >= 5
+
+
+def test_a_hardness() -> None:
+    printed = run("from hastelib import hardness")
+    scores = re.findall(r"'variant': '(\w+)'.*?'samples': (\d+).*?'score': ([-\d.]+)", printed)
+    assert [(variant, int(n)) for variant, n, _ in scores] == [("all", 48), ("unsure", 12)] * 2
+    assert len({score for *_, score in scores}) == 4
 
 
 def test_a_source_from_timm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

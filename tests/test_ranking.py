@@ -228,9 +228,8 @@ def test_halving_passes_fewer_samples_and_tells_who_left():
     table = found.table()
     assert found.best() == whole.best() == "m3"
     assert table["samples"].tolist() == [160, 160, 80, 40, 20, 20]
-    assert table["reason"].tolist() == [
-        *["no prior"] * 2, *(f"left after round {n} of 4; no prior" for n in (3, 2, 1, 1))
-    ]  # fmt: skip
+    left = [f"left after round {n} of 4" for n in (3, 2, 1, 1)]
+    assert table["reason"].tolist() == ["", "", *left]
     assert table["rank"].tolist() == [1, 2, 3, 4, 5, 6]
     assert set(found.against({name: i for i, name in enumerate(named)})["models"]) == {2}
     few = {name: named[name] for name in ("m0", "m1", "m2")}  # two see all samples
@@ -263,7 +262,7 @@ def test_a_stratified_sample_has_the_classes_in_their_shares():
     assert set(found.hardest(12)["class"]) == {"cat", "dog", "owl"}
 
 
-def test_the_prior_and_a_fifth_of_the_score_or_a_word_that_there_is_none():
+def test_the_prior_and_a_fifth_of_the_score():
     named, labels = arrays()
     named["third"] = named["good"] + named["poor"]
     ask = {"labels": labels, "metrics": ["logme"], "hard": ()}
@@ -275,7 +274,7 @@ def test_the_prior_and_a_fifth_of_the_score_or_a_word_that_there_is_none():
     assert table["reason"].tolist() == ["", "", ""]
     table = hastelib.rank(None, named, prior={"poor": 4}, **ask).table()
     assert "combined" not in table
-    assert table["reason"].to_dict() == {"good": "no prior", "poor": "", "third": "no prior"}
+    assert table["prior"].isna().to_dict() == {"good": True, "poor": False, "third": True}
     named = {name: named[name] for name in ("poor", "good")}  # once the accuracies are known
     found = hastelib.rank(None, named, prior={"good": 1, "poor": 2}, **ask)
     table = found.against({"poor": 0.5, "good": 0.9})

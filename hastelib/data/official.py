@@ -6,7 +6,7 @@ public the test split here is the public ``val``.
 
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,7 +76,7 @@ class Scenes(Strict):
     folders included; SPLIT stands for one of ``splits`` (of train, of test). ``names`` is a file
     that lists a split's; without it they are all that match. ``values`` has for each class a
     number, or colours as in ``00ff80``; a pixel of any other has none. With ``above`` a channel
-    counts as 0 or, above it, as 255.
+    counts as 0 or, above it, as 255; ``stretched`` masks of another size take that of their image.
     """
 
     values: dict[str, int | str]
@@ -85,6 +85,7 @@ class Scenes(Strict):
     splits: tuple[str, str] = ("train", "val")
     names: str = ""
     above: int | None = None
+    stretched: bool = False
 
     def decode(self, file: Image.Image) -> np.ndarray:
         """(h, w) bytes: the index of each pixel's class."""
@@ -144,9 +145,9 @@ def _decoded(
         for row, (image, path) in enumerate(tqdm(pairs, f"decoding masks of {name}", leave=False)):
             try:
                 with Image.open(path) as file, Image.open(image) as picture:
-                    if file.size != picture.size:
+                    if file.size != picture.size and not of.stretched:
                         raise ValueError(f"size {file.size}, its image {image} {picture.size}")
-                    mask = of.decode(file)
+                    mask = of.decode(file.resize(picture.size, Image.Resampling.NEAREST))
             except (OSError, SyntaxError, ValueError) as error:
                 raise ValueError(f"cannot read {path} ({error}); fetch the set again") from error
             files[str(row)] = torch.frombuffer(bytearray(encoded(mask, "PNG")), dtype=torch.uint8)
@@ -222,9 +223,16 @@ def _imagenet(root: Path) -> Found:
     return found.classes, {"train": found.samples}
 
 
-_OWN = _cub200_2011, _cub200_2010, _stanford_dogs
-_OF_TORCHVISION = _flowers102, _oxford_pets, _caltech101, _imagenette, _imagenet
-READERS = {read.__name__[1:]: read for read in _OWN + _OF_TORCHVISION}
+READERS: dict[str, Callable[[Path], Found]] = {
+    "cub200_2011": _cub200_2011,
+    "cub200_2010": _cub200_2010,
+    "stanford_dogs": _stanford_dogs,
+    "flowers102": _flowers102,
+    "oxford_pets": _oxford_pets,
+    "caltech101": _caltech101,
+    "imagenette": _imagenette,
+    "imagenet": _imagenet,
+}
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -247,6 +255,13 @@ class Set(Strict):
     files: tuple[File, ...] = ()
     licence: str = "none found"
     note: str = ""
+
+    @field_validator("read")
+    @classmethod
+    def _reader(cls, read: Any) -> Any:
+        if isinstance(read, str) and read not in READERS:
+            raise ValueError(f"no reader of that name; choose one of: {', '.join(READERS)}")
+        return read
 
     def obtain(self, root: Path) -> None:
         """Download and unpack what is not there; ``MissingDataError`` where that cannot be done."""
@@ -326,7 +341,8 @@ class Official(Spec):
         if isinstance(of.read, Published):
             if self.path is not None:
                 raise ValueError(f"{of.title} lies at {of.read.train}, or on the hub: say no path")
-            return of.read.load(store)
+            found = of.read.load(store)
+            return self._counted(found, found["train"].features["label"].names, of.read.train)
         of.obtain(root)
         try:
             names, rows = of.found(root)
@@ -336,18 +352,23 @@ class Official(Spec):
             raise MissingDataError(
                 f"{of.title}: what lies in {root} is damaged or half unpacked ({error}); {remedy}"
             ) from error
-        found: Splits = {}
+        found = {}
         for split, some in rows.items():
             if isinstance(of.read, Scenes):
                 found[split] = _decoded(of.read, some, store, f"{self.name} {split}")
             else:
                 found[split] = table([x for x, _ in some], [y for _, y in some], names)
-        count, whole = sum(map(len, found.values())), (of.train or 0) + (of.test or 0)
+        return self._counted(found, names, root)
+
+    def _counted(self, found: Splits, names: list[str], place: str | Path) -> Splits:
+        """The splits; warns where they are not all that is published."""
+        of, count = SETS[self.name], sum(map(len, found.values()))
+        whole = (of.train or 0) + (of.test or 0)
         if whole and (count, len(names)) != (whole, of.classes):
             warnings.warn(
-                f"{of.title}: {count:,} samples of {len(names)} classes in {root}, where "
+                f"{of.title}: {count:,} samples of {len(names)} classes in {place}, where "
                 f"{whole:,} of {of.classes} are published",
-                stacklevel=3,
+                stacklevel=4,
             )
         return found
 

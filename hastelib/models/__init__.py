@@ -57,6 +57,7 @@ __all__ = [
     "timm_transform",
     "weights_folder",
     "wrap",
+    "yours",
 ]
 
 # Of your own: a name, and a function that gives the network and what its input wants.
@@ -147,6 +148,8 @@ def load(name: str, size: int | None = None) -> Source:
     with torch.random.fork_rng(devices=[]):  # the weights that are overwritten are drawn at random
         if name in SOURCES:
             module, own = SOURCES[name]()
+            if "input_ids" in getattr(own, "model_input_names", ()):  # of texts
+                return yours(name, module.eval(), own, size)
         elif architecture.startswith("fcn_"):
             plain = f"{architecture.removeprefix('fcn_')}@{weights}"
             classifier = load(plain) if weights in ("glyphs", "pocket") else None
@@ -154,7 +157,9 @@ def load(name: str, size: int | None = None) -> Source:
         elif architecture.startswith(("bert", "minilm", "transformers/")):
             return language.load(name, architecture, weights, size)
         else:
-            module, own = _built(architecture, weights, size)
+            module, own = _built(architecture, weights)
+    if size is None and architecture.startswith("timm/"):
+        own = timm_transform(module)
     if size is not None:
         if not isinstance(own, Preprocessing):
             raise ValueError(
@@ -165,9 +170,21 @@ def load(name: str, size: int | None = None) -> Source:
     return wrap(name, module, own)
 
 
-def _built(architecture: str, weights: str, size: int | None) -> tuple[nn.Module, Any]:
+def yours(name: str, module: nn.Module, own: Any, size: int | None = None) -> Source:
+    """A network of yours, with a transform of images, or a processor or tokenizer of transformers.
+
+    A text has at most ``size`` tokens, for None as its network and tokenizer allow, up to 128.
+    """
+    inputs = getattr(own, "model_input_names", ())
+    if "input_ids" in inputs and "pixel_values" not in inputs:
+        tokens = language.Tokenising(own, size or language.longest(module, own))
+        return language.TextSource(name, module, tokens)
+    return Source(name, module, language.Processed(own) if "pixel_values" in inputs else own)
+
+
+def _built(architecture: str, weights: str) -> tuple[nn.Module, Any]:
     if architecture.startswith("timm/"):
-        return _of_timm(architecture.removeprefix("timm/"), size)
+        return _of_timm(architecture.removeprefix("timm/"))
     if weights == "pocket":
         return _of_pocket(architecture)
     if weights == "glyphs":
@@ -199,16 +216,16 @@ def _of_pocket(name: str) -> tuple[nn.Module, Any]:
     return module, Preprocessing(round(side / 0.875), side, mean, std, "bicubic")
 
 
-def _of_timm(name: str, size: int | None) -> tuple[nn.Module, Any]:
+def _of_timm(name: str) -> tuple[nn.Module, Any]:
     timm, plain = files.needed("timm", "timm"), name.partition(".")[0]
     if not timm.is_model(plain):
         one_of("timm network", plain, timm.list_models())
     with files.reaching(f"timm/{name}"):
         module = timm.create_model(name, pretrained=True)
-    if size is None:
-        return module, timm_transform(module)
     told = timm.data.resolve_model_data_config(module)
-    return module, Preprocessing(size, size, told["mean"], told["std"], told["interpolation"])
+    side, colours = told["input_size"][-1], (told["mean"], told["std"])
+    resize = math.floor(side / told["crop_pct"])
+    return module, Preprocessing(resize, side, *colours, told["interpolation"])
 
 
 def timm_transform(module: nn.Module) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import datasets
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from hastelib.checks import refuse
@@ -214,8 +215,13 @@ def load(name: str, architecture: str, weights: str, size: int | None) -> Source
         module, tokenizer, learnt = _of_hub(transformers, repository, weights or "main")
     if isinstance(tokenizer, Processed):
         if size is not None:
-            own = tokenizer.processor
-            tokenizer = Preprocessing(size, size, tuple(own.image_mean), tuple(own.image_std))
+            own = tokenizer.processor.to_dict()
+            if not own.get("do_normalize") or own.get("do_flip_channel_order"):
+                what = "its preprocessing cannot be set to another image size"
+                raise ValueError(f"{name}: {what}; leave its own")
+            kind = Image.Resampling(own["resample"]).name.lower()
+            colours = tuple(own["image_mean"]), tuple(own["image_std"])
+            tokenizer = Preprocessing(size, size, *colours, kind)
         return replace(wrap(name, module, tokenizer), classifies=learnt)
     if isinstance(module, TextClassifier):
         module.encoder.set_attn_implementation("eager")  # the others' gradients vary
