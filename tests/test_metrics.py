@@ -232,6 +232,10 @@ def test_logme_of_samples_that_do_not_tell_the_labels() -> None:
     x, labels = np.random.default_rng(3).normal(size=(6, 30)), np.tile([0, 1], 6)
     x, labels[:6] = np.repeat(x, 2, axis=0), 1  # repeated ones of other labels: it is bounded
     assert metrics.logme(x, labels) == pytest.approx(references.logme(x, labels), rel=1e-6)
+    far = np.random.default_rng(0).normal(
+        1e4, size=(120, 10)
+    )  # at the end of the range: no warning
+    metrics.logme(far, np.arange(120) % 3)
     labels = np.array([0, 0, 0, 1])
     expected = [-0.5 * (math.log(2 * math.pi * k / 4) + 1) for k in (3, 1)]
     for shape in ((4, 2), (4, 9)):

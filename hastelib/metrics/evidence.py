@@ -134,7 +134,8 @@ def maximum(spectrum: Spectrum) -> float:
     found = _refined(spectrum, which, low, high, start)
     refined = best.scatter_reduce(0, which, found, "amax")
 
-    unbounded = int(((grid[:, 0] >= refined) & (grid[:, 0] > grid[:, 1] + FLAT)).sum())
+    rising = (grid[:, 0] >= refined) & (grid[:, 0] > grid[:, 1] + FLAT)
+    unbounded = int((rising & (rest < 1e-6 * (energy.sum(1) + rest))).sum())
     if unbounded and len(values) < n:
         warnings.warn(
             f"embeddings of rank {len(values)} fit the labels of {unbounded} of {len(best)} "
