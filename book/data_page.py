@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from hastelib import suites
-from hastelib.data.official import SETS, File, Set
+from hastelib.data.official import SETS, OfficialFile, OfficialSet
 from hastelib.data.published import Parquet, Texts
 
 PAGE = Path(__file__).with_name("data.md")
 
 
-def kind(of: Set) -> str:
+def kind(of: OfficialSet) -> str:
     """The section of the page that a set belongs to."""
-    kinds = {"Scenes": "scenes", "Texts": "texts"}
+    kinds = {"MaskLayout": "scenes", "Texts": "texts"}
     return kinds.get(type(of.read).__name__, "images")
 
 
-def said(file: File) -> str:
+def said(file: OfficialFile) -> str:
     """A file: its name and address, size and checksum."""
     name = f"`{file.name}`" if file.url is None else f"[`{file.name}`]({file.url})"
     if "&" in name:  # which MyST would escape twice

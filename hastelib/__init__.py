@@ -27,9 +27,9 @@ __all__ = ["Features", "Ranking", "Signature", "features", "hardness", "metrics"
 
 
 def __getattr__(name: str) -> Any:
-    if name == "bounds":  # not at once: it needs SciPy
+    if name == "bounds":  # imported when asked for: it needs SciPy
         return importlib.import_module("hastelib.bounds")
-    if name not in ("Ranking", "rank"):  # which need what reads data sets
+    if name not in ("Ranking", "rank"):  # these need the readers of data sets
         raise AttributeError(f"module 'hastelib' has no attribute {name!r}")
     return getattr(importlib.import_module("hastelib.ranking"), name)
 

@@ -62,13 +62,13 @@ def leep_lower_bound(probs: ArrayLike, labels: ArrayLike, joint: str = "soft") -
     checks.aligned("probs", probs, "labels", labels)
     p = checks.probabilities("probs", probs)
     index, counts, _ = checks.classes("labels", labels, p)
-    most = p.argmax(1)
+    z = p.argmax(1)
     if joint == "hard":
-        given = nce(most, index)
+        conditional = nce(z, index)
     else:
         sums = linalg.class_sums(p, index, len(counts))
-        given = float((sums[index, most] / sums.sum(0)[most]).log().mean())
-    return given + float(p.amax(1).log().mean())
+        conditional = float((sums[index, z] / sums.sum(0)[z]).log().mean())
+    return conditional + float(p.amax(1).log().mean())
 
 
 def optimal_log_likelihood(embeddings: ArrayLike, labels: ArrayLike) -> float:
@@ -83,15 +83,15 @@ def optimal_log_likelihood(embeddings: ArrayLike, labels: ArrayLike) -> float:
     >>> round(optimal_log_likelihood([[-1], [0], [1]], [0, 1, 0]), 4)
     -0.6365
     """
-    found = linear_head(embeddings, labels)
-    if found.separable:
+    optimum = linear_head(embeddings, labels)
+    if optimum.separable:
         warnings.warn(
             "a linear head separates the classes: the log-likelihood has the supremum 0, which no "
             "head attains (more dimensions than samples?)",
             SeparableDataWarning,
             stacklevel=2,
         )
-    return found.log_likelihood
+    return optimum.log_likelihood
 
 
 def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int = 1e-8) -> Optimum:
@@ -109,50 +109,50 @@ def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int
     Optimum(log_likelihood=0.0, gap=0.0, separable=True)
     """
     tolerance = checks.positive("tolerance", tolerance)
-    given = Embedded(embeddings, labels, least=1)
-    n, found, index = len(given.F), given.centred, given.index[:, None]
-    if len(given.counts) == 1:
+    data = Embedded(embeddings, labels, least=1)
+    n, factors, index = len(data.F), data.centred, data.index[:, None]
+    if len(data.counts) == 1:
         return Optimum(0.0, 0.0)
     separable = Optimum(0.0, 0.0, separable=True)
-    if len(found.values) == n - 1:
+    if len(factors.values) == n - 1:
         return separable
     # Coordinates in which the embeddings are white, and one for the bias: A'A = n I.
-    left = found.left()
+    left = factors.left()
     white = torch.linalg.qr(left - left.mean(0))[0]  # also where columns are nearly collinear
     A = torch.nn.functional.pad(math.sqrt(n) * white, (0, 1), value=1.0)
-    Y = torch.nn.functional.one_hot(given.index).double()
-    last, dual, bound, steps, due = separable, Y, 0.0, 0, 0
+    Y = torch.nn.functional.one_hot(data.index).double()
+    last, dual, bound, steps, next_try = separable, Y, 0.0, 0, 0
 
     def loss(head: ndarray) -> tuple[float, ndarray]:
         nonlocal last, dual
         logits = A @ torch.from_numpy(head).to(A).view(A.shape[1], -1)
-        own = logits.gather(1, index)
-        value = float((logits.logsumexp(1) - own[:, 0]).mean())
+        target = logits.gather(1, index)
+        value = float((logits.logsumexp(1) - target[:, 0]).mean())
         Q = logits.softmax(1)
         slope = A.T @ (Q - Y) / n
         dual = Q - A @ slope
         # Separable where every sample's own class is first, by more than rounding.
-        lead = own - logits.scatter(1, index, -math.inf).amax(1, keepdim=True)
-        first = bool((lead > 1e-9 * (1 + logits.abs().amax())).all())
-        last = separable if first else Optimum(min(-value, 0.0), value)
+        margins = target - logits.scatter(1, index, -math.inf).amax(1, keepdim=True)
+        separates = bool((margins > 1e-9 * (1 + logits.abs().amax())).all())
+        last = separable if separates else Optimum(min(-value, 0.0), value)
         return value, slope.cpu().numpy().ravel()
 
     def stop(head: ndarray) -> None:
-        nonlocal last, bound, steps, due
-        if (steps := steps + 1) < due and not last.separable:
+        nonlocal last, bound, steps, next_try
+        if (steps := steps + 1) < next_try and not last.separable:
             return
-        point, value = dual, -last.log_likelihood
+        q, value = dual, -last.log_likelihood
         for _ in range(0 if last.separable else ROUNDS):
-            short = -float(point.clamp(max=0).sum()) / n
-            point = point.clamp(min=0)
-            entropy = -float(torch.xlogy(point, point).sum(1).mean())
-            bound = max(bound, entropy - (2 * LOGITS + math.log(Y.shape[1])) * short)
+            cut = -float(q.clamp(max=0).sum()) / n
+            q = q.clamp(min=0)
+            entropy = -float(torch.xlogy(q, q).sum(1).mean())
+            bound = max(bound, entropy - (2 * LOGITS + math.log(Y.shape[1])) * cut)
             if value - bound <= tolerance or value - entropy > tolerance:
                 break
-            point = point - (point.sum(1, keepdim=True) - 1) / Y.shape[1]
-            point = point - A @ (A.T @ (point - Y) / n)
+            q = q - (q.sum(1, keepdim=True) - 1) / Y.shape[1]
+            q = q - A @ (A.T @ (q - Y) / n)
         else:
-            due = 2 * steps  # in vain: not again at once
+            next_try = 2 * steps  # in vain: not again at once
         last = replace(last, gap=0.0 if last.separable else max(value - bound, 0.0))
         if last.gap <= tolerance:
             raise StopIteration
@@ -162,7 +162,7 @@ def linear_head(embeddings: ArrayLike, labels: ArrayLike, tolerance: float | int
     x = start.cpu().numpy().ravel()
     options = {"maxiter": STEPS, "maxfun": STEPS, "maxcor": 20, "ftol": 0, "gtol": 0}
     loss(minimize(loss, x, jac=True, method="L-BFGS-B", callback=stop, options=options).x)
-    due = 0
+    next_try = 0
     with suppress(StopIteration):
         stop(x)
     return last

@@ -34,10 +34,10 @@ def stored(
 ) -> Float[Tensor, "..."]:
     """A matrix, or ``(n,)`` a vector, that is not empty, in the float type it came in.
 
-    Without ``finite`` it is left to the caller to see to that.
+    Without ``finite``, NaN and infinity pass; the caller has to refuse them.
     """
     tensor = _tensor(name, value)
-    if tensor.itemsize == 1 and tensor.is_floating_point():  # with which torch cannot reckon
+    if tensor.itemsize == 1 and tensor.is_floating_point():  # in which torch cannot compute
         tensor = tensor.float()
     if tensor.ndim != len(shape.split(", ")):
         raise refuse(name, f"shape {shape}", describe(tensor))
@@ -46,8 +46,8 @@ def stored(
     if not tensor.is_floating_point():
         tensor = tensor.double()
     # One pass without a buffer: the sum is finite unless an entry is not, or it overflows.
-    if finite and not torch.isfinite(tensor.sum()) and not (there := torch.isfinite(tensor)).all():
-        first = (~there).nonzero()[0].tolist()
+    if finite and not torch.isfinite(tensor.sum()) and (bad := ~torch.isfinite(tensor)).any():
+        first = bad.nonzero()[0].tolist()
         raise refuse(name, "finite numbers", f"{tensor[tuple(first)].item()} at {first}")
     return tensor
 
@@ -74,11 +74,11 @@ def probabilities(name: str, value: ArrayLike) -> Float64[Tensor, "n z"]:
         raise refuse(name, "probabilities of at least 0", f"{probs.min().item():.6g}")
     tolerance = TOLERANCE
     if isinstance(value, Tensor) and value.is_floating_point():
-        tolerance = max(tolerance, torch.finfo(value.dtype).eps / 2)  # more in bfloat16 alone
+        tolerance = max(tolerance, torch.finfo(value.dtype).eps / 2)  # larger in bfloat16 alone
     total = probs.sum(1, keepdim=True)
-    off = (total - 1).abs()
-    if (off > tolerance).any():
-        row = int(off.argmax())
+    deviation = (total - 1).abs()
+    if (deviation > tolerance).any():
+        row = int(deviation.argmax())
         got = f"{total[row].item():.6g} in row {row}"
         raise refuse(name, f"rows that sum to 1 (within {tolerance:g})", got)
     return probs / total
@@ -119,7 +119,7 @@ def classes(
 
 
 def aligned(first: str, x: ArrayLike, second: str, y: ArrayLike) -> None:
-    """Refuse two of pandas whose rows have other names or another order: they go by position."""
+    """Refuse two of pandas with different indices, since rows are matched by position."""
     a, b = (getattr(value, "index", None) for value in (x, y))  # of a list it is a method
     if a is not None and hasattr(a, "equals") and hasattr(b, "equals") and not a.equals(b):
         expected = f"the index of {first}, since rows are matched by position"
@@ -138,8 +138,8 @@ def matrices(
 ) -> list[Float[Tensor, "n _"]]:
     """A list of at least one matrix, each as :func:`stored`, all with the same number of rows."""
     tensors = []
-    for i, x in enumerate(given := several(name, values)):
-        aligned(f"{name}[0]", given[0], f"{name}[{i}]", x)
+    for i, x in enumerate(arrays := several(name, values)):
+        aligned(f"{name}[0]", arrays[0], f"{name}[{i}]", x)
         tensors.append(stored(f"{name}[{i}]", x, shape, finite))
     if not tensors:
         raise refuse(name, "at least one matrix", "an empty list")
@@ -185,13 +185,13 @@ def describe(value: object) -> str:
 
 
 def _tensor(name: str, value: object, whole: bool = False) -> Tensor:
-    """The real numbers or, if ``whole``, integers of value: in its memory where torch can share."""
+    """The real numbers or, if ``whole``, integers of value, in its memory where torch can share."""
     expected, kinds = ("integer class labels", "iu") if whole else ("real numbers", "iuf")
     if isinstance(value, Tensor):
-        is_ = {"nested": value.is_nested, "quantized": value.is_quantized, "meta": value.is_meta}
-        is_["sparse"] = not value.is_nested and value.layout != torch.strided
-        if odd := [kind for kind, its in is_.items() if its]:
-            raise refuse(name, "a dense tensor of plain numbers", f"a {odd[0]} one")
+        flags = {"nested": value.is_nested, "quantized": value.is_quantized, "meta": value.is_meta}
+        flags["sparse"] = not value.is_nested and value.layout != torch.strided
+        if unusual := [kind for kind, flag in flags.items() if flag]:
+            raise refuse(name, "a dense tensor of plain numbers", f"a {unusual[0]} one")
         wrong = value.is_complex() or value.dtype == torch.bool
         if wrong or (whole and value.is_floating_point()):
             raise refuse(name, expected, describe(value))
@@ -209,8 +209,8 @@ def _tensor(name: str, value: object, whole: bool = False) -> Tensor:
             remedy = f"number them: np.unique({name}, return_inverse=True)[1]"
             raise refuse(name, expected, f"names or mixed values; {remedy}")
         raise refuse(name, expected, describe(array if array.ndim else value))
-    # It shares neither long doubles nor other byte orders, negative strides, read-only memory.
-    wanted = np.dtype(float) if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
-    if min(array.strides, default=0) < 0:  # which one row may have and be contiguous
+    # torch shares no long doubles, other byte orders, negative strides or read-only memory.
+    dtype = np.dtype(float) if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
+    if min(array.strides, default=0) < 0:  # a single row may have them and be contiguous
         array = array.copy()
-    return torch.from_numpy(np.require(array, wanted, ["C", "W"]))
+    return torch.from_numpy(np.require(array, dtype, ["C", "W"]))

@@ -27,17 +27,17 @@ import torch
 from hastelib.store import digest
 
 LEFT_OUT = {"beartype", "jaxtyping", "tqdm"}  # packages that decide no result
-# What is looked up in registries is named by who asks; where a module lies decides no result.
+# Registries (the caller names what it takes) and facts of a module that decide no result.
 LOOKED_UP = {"METRICS", "SOURCES", "__file__", "__version__"}
-_OF_ALL = {*vars(torch.nn.Module())}  # what every module has: parts, weights, mode
-# Whose state is that of the moment, no setting.
+_MODULE_STATE = {*vars(torch.nn.Module())}  # what every module has: parts, weights, mode
+# The state of these changes from moment to moment; it is no setting.
 _MOMENTARY = random.Random | np.random.Generator | np.random.RandomState | torch.Generator
 _MOMENTARY |= type(os.environ)
 _GENERATED = {"__annotate_func__", "__eq__", "__hash__", "__repr__", "_abc_impl"}
-# What is looked into: the kind of thing, its name where it is not its type's, and its parts.
-_HOLDERS: list[tuple[Any, str, Callable[[Any], list[Any]]]] = [
+# Containers: the type, the name that stands for it (empty: the type's own), and the parts.
+_CONTAINERS: list[tuple[Any, str, Callable[[Any], list[Any]]]] = [
     (dict, "dict", lambda x: [part for pair in x.items() for part in pair]),
-    (set | frozenset, "set", lambda x: sorted(x, key=lambda one: (_read(one)[0], repr(one)))),
+    (set | frozenset, "set", lambda x: sorted(x, key=lambda y: (_describe(y)[0], repr(y)))),
     (list | tuple, "", lambda x: [*x]),
     (functools.partial, "partial", lambda x: [x.func, x.args, x.keywords]),
     (MethodType, "method", lambda x: [x.__func__, x.__self__]),
@@ -50,74 +50,74 @@ _HOLDERS: list[tuple[Any, str, Callable[[Any], list[Any]]]] = [
 def of(*things: Any) -> str:
     """Hexadecimal SHA-256 of the code of functions, classes and torch modules.
 
-    The library's own is read once a process, yours each time: a constant of it may have changed.
+    The library's code is read once a process, yours each time: its constants may have changed.
     """
-    return _hash(things, _told)
+    return _hash(things, _abridge)
 
 
-def _told(thing: Any) -> tuple[str, list[Any]]:
-    return (_whole(thing), []) if _own(thing) else _read(thing)
+def _abridge(thing: Any) -> tuple[str, list[Any]]:
+    return (_library_hash(thing), []) if _in_library(thing) else _describe(thing)
 
 
 @functools.cache
-def _whole(thing: Any) -> str:
-    return _hash([thing], _read)
+def _library_hash(thing: Any) -> str:
+    return _hash([thing], _describe)
 
 
-def _own(thing: Any) -> bool:
+def _in_library(thing: Any) -> bool:
     return isinstance(thing, FunctionType | type) and _package(thing) == "hastelib"
 
 
-def _hash(things: Iterable[Any], read: Callable[[Any], tuple[str, list[Any]]]) -> str:
-    """Of things and all that they reach: what each is, and the places of what it reaches."""
-    place, leaves = dict[int, int](), dict[str, int]()
-    queue, lines = [*things], list[tuple[str, list[Any]]]()
+def _hash(things: Iterable[Any], describe: Callable[[Any], tuple[str, list[Any]]]) -> str:
+    """Hash things and all that they reach: what each is, and the indices of what it reaches."""
+    index, leaves = dict[int, int](), dict[str, int]()
+    queue, nodes = [*things], list[tuple[str, list[Any]]]()
     for thing in queue:  # which grows
-        if id(thing) in place:
+        if id(thing) in index:
             continue
-        text, reached = read(thing)
-        here = len(lines) if reached else leaves.setdefault(text, len(lines))
-        place[id(thing)] = here  # equal numbers and words share one: they may be copies
-        if here == len(lines):
-            lines.append((text, reached))
+        text, reached = describe(thing)
+        i = len(nodes) if reached else leaves.setdefault(text, len(nodes))
+        index[id(thing)] = i  # equal numbers and words share one: they may be copies
+        if i == len(nodes):
+            nodes.append((text, reached))
             queue += reached
-    told = [[text, [place[id(one)] for one in reached]] for text, reached in lines]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    graph = [[text, [index[id(thing)] for thing in reached]] for text, reached in nodes]
+    return hashlib.sha256(json.dumps(graph).encode()).hexdigest()
 
 
 def of_network(network: torch.nn.Module) -> str:
     """The hash of what a network's parts do, and of their settings: all but the weights."""
-    network = getattr(network, "_orig_mod", network)  # what compiles it has addresses
-    own = {*network.modules()}
+    network = getattr(network, "_orig_mod", network)  # a compiled one holds addresses
+    parts = {*network.modules()}
 
-    def read(thing: Any) -> tuple[str, list[Any]]:
-        if not isinstance(thing, torch.nn.Module) or thing not in own:
-            return _told(thing)
-        settings = {name: vars(thing)[name] for name in sorted(vars(thing).keys() - _OF_ALL)}
+    def describe(thing: Any) -> tuple[str, list[Any]]:
+        if not isinstance(thing, torch.nn.Module) or thing not in parts:
+            return _abridge(thing)
+        settings = {name: vars(thing)[name] for name in sorted(vars(thing).keys() - _MODULE_STATE)}
         unsaved = sorted(thing._non_persistent_buffers_set)
         buffers = [(name, thing._buffers[name]) for name in unsaved]
         hooks = [*thing._forward_pre_hooks.values(), *thing._forward_hooks.values()]
         return "part", [type(thing), settings, buffers, hooks]
 
-    return _hash(network.modules(), read)
+    return _hash(network.modules(), describe)
 
 
 def of_source(source: Any) -> list[str]:
     """Hashes of what decides a source's features beside the weights: the code and settings of its
     network, its class, and all that it holds but name and module."""
-    fed = [getattr(source, field.name) for field in fields(source)[2:]]
-    return [of_network(source.module), of(type(source), fed)]
+    preparation = [getattr(source, field.name) for field in fields(source)[2:]]
+    return [of_network(source.module), of(type(source), preparation)]
 
 
 _distributions = functools.cache(metadata.packages_distributions)  # which takes seconds
 
 
 def _version(package: str) -> str:
-    found = getattr(sys.modules.get(package), "__version__", None)
-    if found is None:
+    version = getattr(sys.modules.get(package), "__version__", None)
+    if version is None:
         names = _distributions().get(package, [])
-        found = metadata.version(names[0]) if names else ""
-    return f"{package} {str(found).partition('+')[0]}"
+        version = metadata.version(names[0]) if names else ""
+    return f"{package} {str(version).partition('+')[0]}"
 
 
 def _package(thing: Any) -> str:
@@ -135,7 +135,7 @@ def _package(thing: Any) -> str:
 
 @functools.cache
 def _foreign(package: str) -> bool:
-    """Whether it is Python's or installed: its version says all."""
+    """Whether a package is Python's or installed, so that its version says all."""
     if package in sys.stdlib_module_names and package != "__main__":
         return True
     file = getattr(sys.modules.get(package), "__file__", None)
@@ -145,9 +145,9 @@ def _foreign(package: str) -> bool:
     return "site-packages" in str(file) or "dist-packages" in str(file)
 
 
-def _read(thing: Any) -> tuple[str, list[Any]]:
+def _describe(thing: Any) -> tuple[str, list[Any]]:
     """What a thing is by itself, and the things it reaches."""
-    for kind, name, parts_of in _HOLDERS:
+    for kind, name, parts_of in _CONTAINERS:
         if isinstance(thing, kind):
             return name or type(thing).__name__, parts_of(thing)
     if isinstance(thing, torch.Tensor):
@@ -156,7 +156,7 @@ def _read(thing: Any) -> tuple[str, list[Any]]:
         return repr(thing), []
     inner = None if isinstance(thing, ModuleType) else getattr(thing, "__wrapped__", None)
     if inner and (not isinstance(thing, FunctionType) or _foreign(_package(thing))):
-        return _read(inner)  # a decorator of another package
+        return _describe(inner)  # a decorator of another package
     package = _package(thing)
     if _foreign(package):
         if hasattr(thing, "__name__"):
@@ -169,10 +169,10 @@ def _read(thing: Any) -> tuple[str, list[Any]]:
             return name, []
         reduce = copyreg.dispatch_table.get(type(thing))
         try:  # what it would be pickled as
-            made = reduce(thing) if reduce else thing.__reduce_ex__(4)
+            reduced = reduce(thing) if reduce else thing.__reduce_ex__(4)
         except Exception:  # what cannot be pickled, a lock or a file, is no setting
             return name, []
-        parts = [made] if isinstance(made, str) else made
+        parts = [reduced] if isinstance(reduced, str) else reduced
         return name, [[*part] if isinstance(part, Iterator) else part for part in parts]
     if isinstance(thing, FunctionType):
         text, reached = _code(thing.__code__, thing.__globals__)
@@ -189,34 +189,34 @@ def _read(thing: Any) -> tuple[str, list[Any]]:
         }
         return f"class {[*parts]}", [*thing.__bases__, *parts.values()]
     settings: Any = object.__getstate__(thing)  # with its slots
-    if is_dataclass(thing):  # of which two are the same where these fields are
-        settings = {one.name: getattr(thing, one.name) for one in fields(thing) if one.compare}
+    if is_dataclass(thing):  # two are equal where the fields that are compared are equal
+        settings = {f.name: getattr(thing, f.name) for f in fields(thing) if f.compare}
     return "instance", [type(thing), settings]
 
 
-def _code(code: CodeType, names: dict[str, Any]) -> tuple[str, list[Any]]:
-    """The instructions, and the globals that they name, ``module.function`` of yours too."""
-    steps, reached, holder = [], [], None
+def _code(code: CodeType, namespace: dict[str, Any]) -> tuple[str, list[Any]]:
+    """The instructions, and the globals that they name, also as ``module.function`` of yours."""
+    steps, reached, owner = [], [], None
     for step in dis.get_instructions(code):
         value = step.argval
         if isinstance(value, CodeType):
-            value, inner = _code(value, names)
+            value, inner = _code(value, namespace)
             reached += inner
         elif isinstance(value, frozenset):
             value = sorted(map(repr, value))
-        elif step.opname in ("LOAD_GLOBAL", "LOAD_NAME") and value in names:
-            holder = None if value in LOOKED_UP else names[value]
-            reached.append(holder)
+        elif step.opname in ("LOAD_GLOBAL", "LOAD_NAME") and value in namespace:
+            owner = None if value in LOOKED_UP else namespace[value]
+            reached.append(owner)
         elif (
             step.opname in ("LOAD_ATTR", "LOAD_METHOD")
-            and isinstance(holder, ModuleType)
-            and not _foreign(_package(holder))  # what os and sys hold differs between processes
+            and isinstance(owner, ModuleType)
+            and not _foreign(_package(owner))  # what os and sys hold differs between processes
         ):
-            holder = getattr(holder, value, None)
-            reached[-1] = None if value in LOOKED_UP else holder
+            owner = getattr(owner, value, None)
+            reached[-1] = None if value in LOOKED_UP else owner
         elif step.opname == "IMPORT_NAME" and not _foreign(value.partition(".")[0]):
             reached.append(importlib.import_module(value))
         else:
-            holder = None
+            owner = None
         steps.append(f"{step.opname} {value!r}")
     return "\n".join(steps), reached

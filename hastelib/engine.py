@@ -65,17 +65,17 @@ class JobsFailedError(ValueError):
 
 
 def summary(errors: dict[str, str], most: int = 3) -> str:
-    """What failed and why: a line a cause, with the first of the jobs that it stopped."""
-    causes = {name: why for name, why in errors.items() if not why.startswith(NOT_RUN)}
-    by = dict[str, list[str]]()
-    for name, why in (causes or errors).items():
-        by.setdefault(why, []).append(name)
-    told = [
-        f"{names[0]}{f' (and {len(names) - 1} more)' * (len(names) > 1)}: {why[:LONGEST]}"
-        for why, names in [*by.items()][:most]
+    """What failed and why: a line for each cause, with the first of the jobs that it stopped."""
+    causes = {name: cause for name, cause in errors.items() if not cause.startswith(NOT_RUN)}
+    by_cause = dict[str, list[str]]()
+    for name, cause in (causes or errors).items():
+        by_cause.setdefault(cause, []).append(name)
+    lines = [
+        f"{names[0]}{f' (and {len(names) - 1} more)' if len(names) > 1 else ''}: {cause[:LONGEST]}"
+        for cause, names in [*by_cause.items()][:most]
     ]
-    more = [f"{len(by) - most} other causes"] if len(by) > most else []
-    return "".join(f"\n- {line}" for line in [*told, *more])
+    more = [f"{len(by_cause) - most} other causes"] if len(by_cause) > most else []
+    return "".join(f"\n- {line}" for line in [*lines, *more])
 
 
 def run(jobs: Sequence[Job], scheduler: str | None = None, name: str = "") -> dict[str, Any]:
@@ -97,7 +97,7 @@ def run(jobs: Sequence[Job], scheduler: str | None = None, name: str = "") -> di
             f"unknown scheduler {where!r}; choose local, a number of worker processes (at least "
             "1), the address of a Dask scheduler (tcp://HOST:PORT) or its scheduler file (.json)"
         )
-    ordered = _ordered(jobs)
+    ordered = _topological_order(jobs)
     if not jobs:
         return {}
     results, errors = dict[str, Any](), dict[str, str]()
@@ -109,31 +109,31 @@ def run(jobs: Sequence[Job], scheduler: str | None = None, name: str = "") -> di
                 bar.update()
         else:
             with _client(where, any(job.gpus for job in jobs)) as client:
-                _there(client, ordered, results, errors, bar)
+                _run_on_cluster(client, ordered, results, errors, bar)
     if errors:
         raise JobsFailedError(errors, results)
     return {job.name: results[job.name] for job in jobs}
 
 
-def _ordered(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs, each behind those it needs, else as they are listed."""
-    counted = Counter(job.name for job in jobs)
-    if twice := sorted(name for name, count in counted.items() if count > 1):
-        raise ValueError(f"jobs: expected each name once, got several of {twice}")
-    waiting, found = {job.name: job for job in jobs}, dict[str, Job]()
+def _topological_order(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, each after those it needs, otherwise in the order given."""
+    counts = Counter(job.name for job in jobs)
+    if repeated := sorted(name for name, count in counts.items() if count > 1):
+        raise ValueError(f"jobs: expected each name once, got several of {repeated}")
+    waiting, ordered = {job.name: job for job in jobs}, dict[str, Job]()
     while waiting:
-        ready = next((n for n, job in waiting.items() if found.keys() >= {*job.needs}), None)
+        ready = next((n for n, job in waiting.items() if ordered.keys() >= {*job.needs}), None)
         if ready is None:
-            left = {name: job.needs for name, job in waiting.items()}
-            raise ValueError(f"jobs: some needs are unknown or circular: {left}")
-        found[ready] = waiting.pop(ready)
-    return list(found.values())
+            stuck = {name: job.needs for name, job in waiting.items()}
+            raise ValueError(f"jobs: some needs are unknown or circular: {stuck}")
+        ordered[ready] = waiting.pop(ready)
+    return list(ordered.values())
 
 
 def _settle(
     job: Job, tries: Iterable[Callable[[], Any]], results: dict[str, Any], errors: dict[str, str]
 ) -> None:
-    """The result of the first try that succeeds, else the last error; none if a need is lost."""
+    """Record the first result or else the last error; nothing is tried where a need failed."""
     if lost := [need for need in job.needs if need in errors]:
         why = errors[lost[0]]
         errors[job.name] = why if why.startswith(NOT_RUN) else f"{NOT_RUN}{lost[0]} failed: {why}"
@@ -147,39 +147,39 @@ def _settle(
             errors[job.name] = told(error)
 
 
-def _there(
+def _run_on_cluster(
     client: Client, ordered: list[Job], results: dict[str, Any], errors: dict[str, str], bar: tqdm
 ) -> None:
     from distributed import as_completed
 
-    series, held = uuid.uuid4().hex, dict[int, Any]()
+    run_id, owners = uuid.uuid4().hex, dict[int, Any]()
 
-    def submit(job: Job, needs: Sequence[Any], when: str) -> Any:
+    def submit(job: Job, needs: Sequence[Any], stage: str) -> Any:
         call: Any = job.call
         owner = getattr(call, "__self__", None)
-        if owner is not None:  # what methods are bound to travels once; it may hold data
-            if id(owner) not in held:
-                held[id(owner)] = client.submit(_itself, owner, key=f"{id(owner)}-{series}")
-            owner, call = held[id(owner)], job.call.__name__
-        # Of a group of tasks that need none Dask keeps those back that no worker is free for.
-        task = {"key": (f"{when}-{series}", job.name), "pure": False, "retries": 1}
-        free = {"GPU": job.gpus} if job.gpus else None
-        given = call, owner, job.arguments, needs
-        return client.submit(_after, *given, resources=free, **task)
+        if owner is not None:  # what a method is bound to may hold data: sent once
+            if id(owner) not in owners:
+                owners[id(owner)] = client.submit(_identity, owner, key=f"{id(owner)}-{run_id}")
+            owner, call = owners[id(owner)], job.call.__name__
+        # Of tasks in one group without needs, Dask holds back those that no worker is free for.
+        task = {"key": (f"{stage}-{run_id}", job.name), "pure": False, "retries": 1}
+        resources = {"GPU": job.gpus} if job.gpus else None
+        call_arguments = call, owner, job.arguments, needs
+        return client.submit(_call, *call_arguments, resources=resources, **task)
 
     futures: dict[str, Any] = {}
     for job in ordered:
         needs = [futures[need] for need in job.needs]
         futures[job.name] = submit(job, needs, "then" if needs else "first")
     for future in as_completed([*futures.values()], loop=client.loop):
-        with suppress(Exception):  # told below
+        with suppress(Exception):  # recorded below
             results[future.key[1]] = future.result()
-            del futures[future.key[1]]  # else made again when its worker dies
+            del futures[future.key[1]]  # else it is computed again when its worker dies
         bar.update()
 
     def tries(job: Job) -> Iterator[Callable[[], Any]]:
         yield futures[job.name].result
-        # Dask blames the death of a worker on all jobs that wait there: alone, on the one only.
+        # Dask blames a worker's death on all jobs waiting there; a job run alone is blamed alone.
         if errors[job.name] == DIED:
             yield submit(job, [], "alone").result
 
@@ -188,23 +188,23 @@ def _there(
             _settle(job, tries(job), results, errors)
 
 
-def _after(call: Any, owner: Any, arguments: tuple[Any, ...], _: list[Any]) -> Any:
+def _call(call: Any, owner: Any, arguments: tuple[Any, ...], _: list[Any]) -> Any:
     return (getattr(owner, call) if owner is not None else call)(*arguments)
 
 
-def _itself(thing: Any) -> Any:
-    return thing
+def _identity(value: Any) -> Any:
+    return value
 
 
 def told(error: BaseException) -> str:
-    """The error in a line, with the place in this library it came from."""
+    """The error in one line, with the place in this library that it came from."""
     if type(error).__name__ == "KilledWorker":
         return DIED
-    own = ""
+    place = ""
     for frame in traceback.extract_tb(error.__traceback__):
         if "hastelib" in frame.filename and frame.filename != __file__:
-            own = f" ({frame.name}, line {frame.lineno})"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{own}"
+            place = f" ({frame.name}, line {frame.lineno})"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"
 
 
 @contextmanager
@@ -215,23 +215,23 @@ def _client(where: str, gpus: bool) -> Iterator[Client]:
         raise ImportError(
             f"HASTE_SCHEDULER={where} needs dask.distributed: pip install 'hastelib[cluster]'"
         ) from error
-    gc.collect()  # one that found no scheduler would close amid the start of the next: a deadlock
+    gc.collect()  # a client without a scheduler must not close while the next starts: a deadlock
     if where.isdecimal():
         with _cluster(int(where), gpus) as cluster, Client(cluster, set_as_default=False) as client:
             yield client
         return
-    named = where.endswith(".json")
-    if named and not Path(where).exists():
+    is_file = where.endswith(".json")
+    if is_file and not Path(where).exists():
         raise FileNotFoundError(f"no scheduler file {where}; start the scheduler first")
     try:
-        client = Client(**{"scheduler_file" if named else "address": where}, set_as_default=False)
+        client = Client(**{"scheduler_file" if is_file else "address": where}, set_as_default=False)
     except OSError as error:
         raise OSError(f"no Dask scheduler answers at {where} ({error}); start it first") from error
     with client:
-        there = client.scheduler_info(n_workers=-1)["workers"].values()
-        if gpus and there and not any(one["resources"].get("GPU") for one in there):
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        if gpus and workers and not any(worker["resources"].get("GPU") for worker in workers):
             raise ValueError(
-                f"jobs need a GPU, but none of the {len(there)} workers at {where} offers one; "
+                f"jobs need a GPU, but none of the {len(workers)} workers at {where} offers one; "
                 'start them with --resources "GPU=1", or set HASTE_DEVICE=cpu'
             )
         yield client
@@ -239,26 +239,26 @@ def _client(where: str, gpus: bool) -> Iterator[Client]:
 
 @contextmanager
 def _cluster(workers: int, gpus: bool) -> Iterator[SpecCluster]:
-    """Workers on this machine, a process each; where jobs need a GPU each has its own."""
+    """A process for each worker on this machine, with a GPU of its own where jobs need one."""
     import dask
     from distributed import Nanny, Scheduler, Security, SpecCluster
 
     security = Security.temporary()
     local: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     local |= {"protocol": "tls://", "security": security}
-    each: list[dict[str, Any]] = [{}] * workers
+    extras: list[dict[str, Any]] = [{}] * workers
     if gpus:
         import torch  # only here: a worker starts in a second without it
 
         count = torch.cuda.device_count()
-        named = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
         if workers > count:
             raise ValueError(
                 f"HASTE_SCHEDULER={workers}: each worker takes a GPU of its own, and this machine "
                 f"has {count}; choose at most as many, or HASTE_DEVICE=cpu"
             )
-        own = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in named.split(",")[:workers]]
-        each = [{"resources": {"GPU": 1}, "env": one} for one in own]
+        environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in visible.split(",")[:workers]]
+        extras = [{"resources": {"GPU": 1}, "env": environment} for environment in environments]
     spawned = "distributed.nanny.pre-spawn-environ"  # set before a worker imports anything
     variables = dask.config.get(spawned) | {"TQDM_DISABLE": "1", "HASTE_WORKERS": str(workers)}
     settings = {
@@ -268,9 +268,9 @@ def _cluster(workers: int, gpus: bool) -> Iterator[SpecCluster]:
         "distributed.scheduler.allowed-failures": 1,  # else it is tried alone
     }
     options = local | {"nthreads": 1, "memory_limit": 0, "silence_logs": 50}
-    specs = {i: {"cls": Nanny, "options": options | one} for i, one in enumerate(each)}
+    specs = {i: {"cls": Nanny, "options": options | extra} for i, extra in enumerate(extras)}
     scheduler = {"cls": Scheduler, "options": local | {"port": 0, "dashboard": False}}
-    before = dict(os.environ)
+    saved = dict(os.environ)
     try:
         with (
             dask.config.set(settings),
@@ -285,5 +285,5 @@ def _cluster(workers: int, gpus: bool) -> Iterator[SpecCluster]:
             'if __name__ == "__main__":, since every worker imports the script'
         ) from error
     finally:
-        os.environ.clear()  # a nanny leaves here what it gave its workers
-        os.environ.update(before)
+        os.environ.clear()  # a nanny leaves its workers' variables here
+        os.environ.update(saved)

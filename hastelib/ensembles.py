@@ -1,4 +1,4 @@
-r"""Ensembles of fine-tuned sources (the HASTE paper, Sec. 5.4): every one of a size.
+r"""Ensembles of fine-tuned sources (the HASTE paper, Sec. 5.4): all of a given size.
 
 A pool of P members gives :math:`\binom{P}{K}` ensembles of K from P extractions and P fine-tunings.
 """
@@ -41,7 +41,7 @@ class Pool:
 
     @property
     def sets(self) -> Int64[ndarray, " p"]:
-        """For each member, the number of its source data set, counted as they first come."""
+        """The number of each member's source data set, in order of first appearance."""
         return pd.factorize(np.array(self.rankers))[0]
 
     @property
@@ -57,20 +57,20 @@ def pool(suite: Suite, target: str, members: Sequence[str] = ()) -> Pool:
         ValueError: the suite has no pool, or fewer than two members are left.
     """
     suite.target(target)
-    told = suite.ensembles
-    if not (listed := tuple(members) or (told.pool if told else ())):
+    settings = suite.ensembles
+    if not (candidates := tuple(members) or (settings.pool if settings else ())):
         raise ValueError(
             f"suite {suite.name!r} has no pool to make ensembles of: add `ensembles:` to "
             f"params/suites/{suite.name}.yaml as in glyphs.yaml, or name the members with the "
             "notebook's parameter `pool`"
         )
-    kept = tuple(name for name in listed if target not in name.split("+")[1:])
+    kept = tuple(name for name in candidates if target not in name.split("+")[1:])
     if len(kept) < 2:
         raise ValueError(f"pool: expected at least two members not trained on {target}, got {kept}")
-    data = [taught_on(name)[1] or "" for name in kept]
-    first = dict(zip(reversed(data), reversed(kept), strict=True))
-    named = {one: name for one, name in (told.rankers if told else {}).items() if name in kept}
-    return Pool(target, kept, tuple((first | named)[one] for one in data))
+    datasets = [taught_on(name)[1] or "" for name in kept]
+    first = dict(zip(reversed(datasets), reversed(kept), strict=True))
+    rankers = {d: m for d, m in (settings.rankers if settings else {}).items() if m in kept}
+    return Pool(target, kept, tuple((first | rankers)[d] for d in datasets))
 
 
 def prepare(grid: Grid, pools: Sequence[Pool]) -> Grid:
@@ -80,11 +80,11 @@ def prepare(grid: Grid, pools: Sequence[Pool]) -> Grid:
         ValueError: a member that is no source; lists the choices.
         JobsFailedError: some failed; the others are kept.
     """
-    members = tuple(dict.fromkeys(name for one in pools for name in one.members))
+    members = tuple(dict.fromkeys(name for pool in pools for name in pool.members))
     grid = Grid(grid.suite.select(sources=members)[0], grid.store, grid.scheduler)
-    jobs = []  # of all pools in one go
-    for one in pools:
-        jobs += grid.jobs(one.members, [one.target], ["leep"], grid.suite.seeds, one.ranked_by)
+    jobs = []  # of all pools together
+    for pool in pools:
+        jobs += grid.jobs(pool.members, [pool.target], ["leep"], grid.suite.seeds, pool.ranked_by)
     grid.run(jobs)
     return grid
 
@@ -108,11 +108,11 @@ def gather(grid: Grid, pool: Pool) -> Members:
     features = [grid.features(name, pool.target) for name in pool.members]
     ranked = [grid.hardness(pool.target, by=ranker) for ranker in dict.fromkeys(pool.rankers)]
     hard = {
-        v: tuple(hardness.hardest(one[v], grid.suite.hardness.fraction) for one in ranked)
+        v: tuple(hardness.hardest(values[v], grid.suite.hardness.fraction) for values in ranked)
         for v in HARD
-        if all(v in one for one in ranked)
+        if all(v in values for values in ranked)
     }
-    probs = tuple(torch.as_tensor(metrics.Sample(one).probs) for one in features)
+    probs = tuple(torch.as_tensor(metrics.Sample(f).probs) for f in features)
     return Members(pool, probs, features[0].labels, hard)
 
 
@@ -146,13 +146,13 @@ def scores(members: Members, chosen: Sequence[tuple[int, ...]], draws: int) -> p
         used; of MS-LEEP the mean over its members.
     """
     parts = []
-    for (variant, drawn), metric in itertools.product(subsets(members, draws).items(), METRICS):
-        for draw, rows in enumerate(drawn):
+    for (variant, by_draw), metric in itertools.product(subsets(members, draws).items(), METRICS):
+        for draw, rows in enumerate(by_draw):
             if metric == "e_leep":
-                found = _e_leep(members, chosen, rows, draw if variant == "random" else None)
+                values = _e_leep(members, chosen, rows, draw if variant == "random" else None)
             else:
-                found = _ms_leep(members, chosen, rows)
-            part = pd.DataFrame(found, columns=["score", "samples", "classes"])
+                values = _ms_leep(members, chosen, rows)
+            part = pd.DataFrame(values, columns=["score", "samples", "classes"])
             part = part.assign(metric=metric, variant=variant, draw=draw, ensemble=part.index)
             parts.append(part)
     return pd.concat(parts, ignore_index=True)
@@ -162,34 +162,34 @@ def _ms_leep(
     members: Members, chosen: Sequence[tuple[int, ...]], rows: Sequence[Tensor]
 ) -> Float64[ndarray, "e 3"]:
     """Score, samples and classes of each ensemble."""
-    each = []
-    for probs, own in zip(members.probs, [rows[i] for i in members.pool.sets], strict=True):
-        labels = members.labels[own]
-        each.append((metrics.leep(probs[own], labels), len(own), len(labels.unique())))
-    values = np.array(each)
+    per_member = []
+    for probs, subset in zip(members.probs, [rows[i] for i in members.pool.sets], strict=True):
+        labels = members.labels[subset]
+        per_member.append((metrics.leep(probs[subset], labels), len(subset), len(labels.unique())))
+    values = np.array(per_member)
     return np.array([(values[[*e], 0].sum(), *values[[*e], 1:].mean(0)) for e in chosen])
 
 
 def _e_leep(
     members: Members, chosen: Sequence[tuple[int, ...]], rows: Sequence[Tensor], draw: int | None
 ) -> Float64[ndarray, "e 3"]:
-    """The same; of a random ``draw`` only the number of the rows is that of a union."""
-    several = [*members.hard.values()]
-    rows = rows if draw is None else several[draw % len(several)]
+    """Score, samples and classes of each ensemble; a random ``draw`` is as large as a union."""
+    hard = [*members.hard.values()]
+    rows = rows if draw is None else hard[draw % len(hard)]
     sets = [tuple(np.unique(members.pool.sets[[*e]])) for e in chosen]
-    found = np.empty((len(chosen), 3))
-    for some in dict.fromkeys(sets):
-        union = torch.cat([rows[number] for number in some]).unique()
+    values = np.empty((len(chosen), 3))
+    for numbers in dict.fromkeys(sets):
+        union = torch.cat([rows[number] for number in numbers]).unique()
         if draw is not None:
             union = shuffled(len(members.labels), draw, len(rows))[: len(union)]
         labels = members.labels[union]
-        there = np.flatnonzero(np.isin(members.pool.sets, some)).tolist()
-        eep = {i: np.asarray(metrics.eep(members.probs[i][union], labels)) for i in there}
-        for place in [i for i, one in enumerate(sets) if one == some]:
+        present = np.flatnonzero(np.isin(members.pool.sets, numbers)).tolist()
+        eep = {i: np.asarray(metrics.eep(members.probs[i][union], labels)) for i in present}
+        for place in [i for i, other in enumerate(sets) if other == numbers]:
             mean = np.log(np.mean([eep[i] for i in chosen[place]], axis=0)).mean()
             # Rounding may lead above 0.
-            found[place] = min(mean, 0.0), len(union), len(labels.unique())
-    return found
+            values[place] = min(mean, 0.0), len(union), len(labels.unique())
+    return values
 
 
 def frame(grid: Grid, pools: Sequence[Pool], sizes: Sequence[int]) -> pd.DataFrame:
@@ -201,40 +201,40 @@ def frame(grid: Grid, pools: Sequence[Pool], sizes: Sequence[int]) -> pd.DataFra
     for ensembles of three, else 5.4.
     """
     parts = []
-    for one in pools:
-        target, seeds, members = one.target, grid.suite.seeds, gather(grid, one)
-        places = range(len(one.members))
-        chosen = [e for size in sizes for e in itertools.combinations(places, size)]
-        prints = [grid.source(name).fingerprint for name in one.members]
+    for pool in pools:
+        target, seeds, members = pool.target, grid.suite.seeds, gather(grid, pool)
+        indices = range(len(pool.members))
+        chosen = [e for size in sizes for e in itertools.combinations(indices, size)]
+        fingerprints = [grid.source(name).fingerprint for name in pool.members]
         accuracies = []
         for seed in seeds:
-            outcomes = [grid.outcome(name, target, seed) for name in one.members]
-            probs = np.array([made.probs.numpy() for made in outcomes], dtype=np.float64)
+            outcomes = [grid.outcome(name, target, seed) for name in pool.members]
+            probs = np.array([outcome.probs.numpy() for outcome in outcomes], dtype=np.float64)
             truth = outcomes[0].labels.numpy()
             accuracies.append([(probs[[*e]].mean(0).argmax(1) == truth).mean() for e in chosen])
         alone = grid.frame(
-            "5.4", [target], ["leep"], sources=one.members, rankers=one.ranked_by, static=False
+            "5.4", [target], ["leep"], sources=pool.members, rankers=pool.ranked_by, static=False
         ).drop_duplicates("source")
-        same: Any = alone[["schema", "suite", "target", "data", "seeds"]].iloc[0].to_dict()
-        same |= {name: "; ".join(alone[name].unique()) for name in ("recipe", "device", "versions")}
+        shared: Any = alone[["schema", "suite", "target", "data", "seeds"]].iloc[0].to_dict()
+        shared |= {c: "; ".join(alone[c].unique()) for c in ("recipe", "device", "versions")}
         ensembles = pd.DataFrame(
             {
-                "source": [JOIN.join(one.members[i] for i in e) for e in chosen],
+                "source": [JOIN.join(pool.members[i] for i in e) for e in chosen],
                 "section": ["A.3" if len(e) == 3 else "5.4" for e in chosen],
                 "hardness_source": [
-                    JOIN.join(dict.fromkeys(one.rankers[i] for i in e)) for e in chosen
+                    JOIN.join(dict.fromkeys(pool.rankers[i] for i in e)) for e in chosen
                 ],
-                "weights": [key(members=[prints[i] for i in e])[:12] for e in chosen],
+                "weights": [key(members=[fingerprints[i] for i in e])[:12] for e in chosen],
                 "accuracy": pd.DataFrame(accuracies).mean(),
                 "accuracy_std": pd.DataFrame(accuracies).std(),
             }
-        ).assign(**same, seconds=alone["seconds"].mean())
-        made = scores(members, chosen, grid.suite.hardness.draws).assign(reason="")
-        if reason := next(filter(None, map(grid.unsigned, dict.fromkeys(one.rankers))), ""):
-            nothing = made[made["variant"] == "all"].assign(variant="ca", reason=reason)
-            made = pd.concat([made, nothing.assign(score=np.nan, samples=0.0, classes=0.0)])
-        made = made.join(ensembles, on="ensemble").drop(columns="ensemble")
-        made["similarity"] = np.where(made["variant"] == "ca", "cosine", "")
-        made.loc[~made["variant"].isin(HARD), "hardness_source"] = ""
-        parts.append(made.assign(fraction=made["samples"] / len(members.labels)))
+        ).assign(**shared, seconds=alone["seconds"].mean())
+        table = scores(members, chosen, grid.suite.hardness.draws).assign(reason="")
+        if reason := next(filter(None, map(grid.unsigned, dict.fromkeys(pool.rankers))), ""):
+            unscored = table[table["variant"] == "all"].assign(variant="ca", reason=reason)
+            table = pd.concat([table, unscored.assign(score=np.nan, samples=0.0, classes=0.0)])
+        table = table.join(ensembles, on="ensemble").drop(columns="ensemble")
+        table["similarity"] = np.where(table["variant"] == "ca", "cosine", "")
+        table.loc[~table["variant"].isin(HARD), "hardness_source"] = ""
+        parts.append(table.assign(fraction=table["samples"] / len(members.labels)))
     return check(pd.concat(parts))

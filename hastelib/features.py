@@ -62,8 +62,8 @@ class Features:
         rows, sample = samples, None
         if self.sample is not None:
             counts = torch.bincount(self.sample, minlength=len(self))
-            own = torch.arange(len(self.labels)).split(counts.tolist())
-            rows = torch.cat([own[i] for i in samples.tolist()])
+            by_sample = torch.arange(len(self.labels)).split(counts.tolist())
+            rows = torch.cat([by_sample[i] for i in samples.tolist()])
             sample = torch.arange(len(samples)).repeat_interleave(counts[samples])
         layers = {name: x[samples] for name, x in self.layers.items()}
         probs = None if self.probs is None else self.probs[rows]
@@ -71,9 +71,9 @@ class Features:
 
     def arrays(self) -> dict[str, Tensor]:
         """Named tensors, as the store keeps them; a layer that is the embedding has no rows."""
-        same = self.embedding.data_ptr()
+        address = self.embedding.data_ptr()
         layers = {
-            f"layer.{i:03}.{name}": x[:0] if x.data_ptr() == same else x
+            f"layer.{i:03}.{name}": x[:0] if x.data_ptr() == address else x
             for i, (name, x) in enumerate(self.layers.items())
         }
         parts = vars(self) | layers
@@ -106,8 +106,8 @@ def threaded(threads: int) -> Iterator[None]:
 def _keep_memory() -> None:
     """Let the process keep what is freed, up to 1 GiB, where the C library is glibc.
 
-    By default it gives large buffers back, and the system fills each with zeros anew: for every
-    layer of every batch, a third of the time of a forward pass at 224 px.
+    By default large buffers go back to the system, which fills them with zeros anew for every layer
+    of every batch: a third of the time of a forward pass at 224 px.
     """
     with suppress(OSError):  # another C library
         libc = ctypes.CDLL("libc.so.6")
@@ -117,7 +117,7 @@ def _keep_memory() -> None:
 
 @contextmanager
 def kernels(precision: str, deterministic: bool = False) -> Iterator[None]:
-    """The GPU's matrix products in TF32 where the ``precision`` of a recipe is ``tf32``;
+    """Compute the GPU's matrix products in TF32 where the ``precision`` of a recipe is ``tf32``;
     ``deterministic`` is cuDNN's."""
     _keep_memory()
     tf32, before = precision == "tf32", torch.get_float32_matmul_precision()
@@ -130,38 +130,38 @@ def kernels(precision: str, deterministic: bool = False) -> Iterator[None]:
 
 
 def autocast(precision: str, device: str) -> torch.autocast:
-    """Forward passes in bfloat16 where the ``precision`` of a recipe is ``bf16``."""
+    """Run forward passes in bfloat16 where the ``precision`` of a recipe is ``bf16``."""
     kind = torch.device(device).type
     return torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16")
 
 
-def _each(inputs: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """A batch's tensor, or all tensors of its mapping, after ``change``."""
+def _map_tensors(inputs: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """A batch with ``function`` applied to its tensor, or to all tensors of its mapping."""
     if isinstance(inputs, Tensor):
-        return change(inputs)
-    return {name: change(x) for name, x in inputs.items()}
+        return function(inputs)
+    return {name: function(x) for name, x in inputs.items()}
 
 
 def shrinking(
     batches: Iterable[tuple[Any, Tensor]], compute: Callable[[Any, Tensor], T], name: str
 ) -> Iterator[T]:
-    """What ``compute`` makes of every batch; where memory is short, of halves from then on."""
+    """``compute`` of every batch; once memory is short, of halves from then on."""
     size = sys.maxsize
     for inputs, labels in batches:
         start = 0
         while start < len(labels):
             rows = slice(start, start + size)
-            found = None
+            result = None
             try:
-                found = compute(_each(inputs, itemgetter(rows)), labels[rows])
+                result = compute(_map_tensors(inputs, itemgetter(rows)), labels[rows])
             except torch.OutOfMemoryError:
                 if (size := min(size, len(labels)) // 2) == 0:
                     raise
-            if found is None:  # the failed pass has let go of its memory by now
+            if result is None:  # the failed pass has let go of its memory by now
                 torch.cuda.empty_cache()
                 warnings.warn(f"{name}: memory is short; batches of {size} from here", stacklevel=2)
                 continue
-            yield found
+            yield result
             start = rows.stop
 
 
@@ -186,12 +186,12 @@ class _Collected:
 
     def __init__(self) -> None:
         self.parts, self.bytes = defaultdict[str, list[Tensor]](list), 0
-        # They have no names, so that nothing is left of them, whatever happens.
+        # The files have no names, so that none is left behind, whatever happens.
         open_file = functools.partial(tempfile.TemporaryFile, dir=cache_folder())
         self.files = defaultdict[str, Any](open_file)
 
-    def add(self, found: Mapping[str, Tensor]) -> None:
-        for name, x in found.items():
+    def add(self, arrays: Mapping[str, Tensor]) -> None:
+        for name, x in arrays.items():
             self.parts[name].append(x.cpu())
             self.bytes += x.nbytes
         if self.bytes > IN_MEMORY:
@@ -199,39 +199,39 @@ class _Collected:
 
     def _spill(self) -> None:
         cache_folder().mkdir(parents=True, exist_ok=True)
-        for name, several in self.parts.items():
-            for x in several:
+        for name, parts in self.parts.items():
+            for x in parts:
                 x.contiguous().numpy().tofile(self.files[name])
-            several[:] = [several[-1][:0]]  # its type and width
+            parts[:] = [parts[-1][:0]]  # an empty one keeps the type and width
         self.bytes = 0
 
     def features(self, names: Sequence[str]) -> Features:
         """All rows, with the layers of these names; one that is the embedding shares its memory."""
         if self.files:
             self._spill()
-        found = {name: torch.cat(several) for name, several in self.parts.items()}
-        for name, file in self.files.items():  # which hold what is left empty in memory
+        rows = {name: torch.cat(parts) for name, parts in self.parts.items()}
+        for name, file in self.files.items():  # of these the rows in memory are empty
             with file:  # the mapping outlives it
-                mapped = np.memmap(file, found[name].numpy().dtype, "c")
-            found[name] = torch.from_numpy(mapped).view(-1, *found[name].shape[1:])
-        embedding, layers = found["embedding"], {}
+                mapped = np.memmap(file, rows[name].numpy().dtype, "c")
+            rows[name] = torch.from_numpy(mapped).view(-1, *rows[name].shape[1:])
+        embedding, layers = rows["embedding"], {}
         for name in names:
-            x, size = found[f"layer.{name}"], 1e-6 * float(embedding[:99].abs().max())
-            parts = zip(x.split(4096), embedding.split(4096), strict=False)
-            if x.shape == embedding.shape and all(torch.allclose(*p, 1e-5, size) for p in parts):
+            x, atol = rows[f"layer.{name}"], 1e-6 * float(embedding[:99].abs().max())
+            pairs = zip(x.split(4096), embedding.split(4096), strict=False)
+            if x.shape == embedding.shape and all(torch.allclose(*p, 1e-5, atol) for p in pairs):
                 x = embedding
             layers[name] = x
-        return Features(embedding, found.get("probs"), layers, found["labels"], found.get("sample"))
+        return Features(embedding, rows.get("probs"), layers, rows["labels"], rows.get("sample"))
 
 
 @contextmanager
 def _borrowed(module: nn.Module, device: str) -> Iterator[tuple[torch.device, torch.dtype]]:
-    """The module in evaluation mode on a device, afterwards as it was; the device and type."""
-    homes = {x.device for x in [*module.parameters(), *module.buffers()]}
+    """Lend the module in evaluation mode on a device, with device and type; then restore it."""
+    devices = {x.device for x in [*module.parameters(), *module.buffers()]}
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
-        if len(homes) > 1:  # spread over several: inputs go where its first weights are
+        if len(devices) > 1:  # spread over several: inputs go where its first weights are
             yield hooks.home(module)
         else:
             module.to(device)
@@ -239,19 +239,19 @@ def _borrowed(module: nn.Module, device: str) -> Iterator[tuple[torch.device, to
     finally:
         for part, training in modes.items():
             part.training = training
-        if len(homes) == 1:
-            module.to(homes.pop())
+        if len(devices) == 1:
+            module.to(devices.pop())
 
 
-def _checked(found: dict[str, Tensor], name: str, data: str) -> dict[str, Tensor]:
-    """Float32; ``ValueError`` where not all are finite."""
-    found = {part: x.float() for part, x in found.items()}
-    if not torch.stack([x.isfinite().all() for x in found.values()]).all():
+def _checked(outputs: dict[str, Tensor], name: str, data: str) -> dict[str, Tensor]:
+    """The outputs as float32; ``ValueError`` where one is not finite."""
+    outputs = {part: x.float() for part, x in outputs.items()}
+    if not torch.stack([x.isfinite().all() for x in outputs.values()]).all():
         raise ValueError(
             f"{name} gives NaN or infinity on {data}: its weights or its preprocessing are wrong, "
             "or its precision does not suffice"
         )
-    return found
+    return outputs
 
 
 def features(
@@ -263,7 +263,7 @@ def features(
     device: str | None = None,
     pool: str = "mean",
 ) -> Features:
-    """What any torch module makes of some batches, read by forward hooks in one pass.
+    """The features of some batches from any torch module, read by forward hooks in one pass.
 
     The embedding is the classifier's input; without one the network's output, and there are no
     probabilities. All is pooled over space or tokens. The module comes back as it was: mode,
@@ -288,25 +288,25 @@ def features(
     checks.choice("pool", pool, ("mean", "cls"))
     in_order("batches", batches)
     network = hooks.unwrapped(model)
-    name, collected, read = type(network).__name__, _Collected(), None
-    with _borrowed(network, default_device(device)) as (place, kind), torch.no_grad():
+    name, collected, structure = type(network).__name__, _Collected(), None
+    with _borrowed(network, default_device(device)) as (home, dtype), torch.no_grad():
 
-        def wanted(x: Tensor) -> Tensor:
-            return x.to(place, kind if x.is_floating_point() else x.dtype, non_blocking=True)
+        def moved(x: Tensor) -> Tensor:
+            return x.to(home, dtype if x.is_floating_point() else x.dtype, non_blocking=True)
 
         for batch in tqdm(batches, unit="batch", desc=name):
             inputs, labels = parted(batch)
-            inputs = _each(inputs, wanted)
-            read = read or hooks.structure(network, inputs, head, layers)
-            parts = _checked(read.read(network, inputs, pool), name, "this batch")
-            if (n := len(parts["embedding"])) != len(labels):
+            inputs = _map_tensors(inputs, moved)
+            structure = structure or hooks.structure(network, inputs, head, layers)
+            outputs = _checked(structure.read(network, inputs, pool), name, "this batch")
+            if (n := len(outputs["embedding"])) != len(labels):
                 raise refuse("labels", f"{n}, one for each sample of the batch", len(labels))
-            if "logits" in parts:
-                parts["probs"] = parts.pop("logits").softmax(1)
-            collected.add(parts | {"labels": labels})
-    if read is None:
+            if "logits" in outputs:
+                outputs["probs"] = outputs.pop("logits").softmax(1)
+            collected.add(outputs | {"labels": labels})
+    if structure is None:
         raise refuse("batches", "at least one", "none")
-    return collected.features(read.layers)
+    return collected.features(structure.layers)
 
 
 def in_order(name: str, batches: Any) -> None:
@@ -342,7 +342,7 @@ def _taps(
     device: str | None = None,
     precision: str = "float32",
 ) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
-    """What is read of the network, float32, and the labels, batch by batch, on the device."""
+    """The network's tapped outputs, float32, and the labels, batch by batch, on the device."""
     device = default_device(device)
     name = f"{source.name} on {split.name}"
 
@@ -350,10 +350,10 @@ def _taps(
         with torch.no_grad(), kernels(precision), autocast(precision, device):
             return _checked(source.taps(batch), source.name, split.name), labels
 
-    random = torch.random.fork_rng(devices=[])  # a loader draws from yours
+    random = torch.random.fork_rng(devices=[])  # loaders draw from the caller's generator
     with _borrowed(source.module, device), random, tqdm(total=len(split), desc=name) as bar:
-        for found, labels in shrinking(split.batches(batch_size, device), read, name):
-            yield found, labels
+        for taps, labels in shrinking(split.batches(batch_size, device), read, name):
+            yield taps, labels
             bar.update(len(labels))
 
 
@@ -363,15 +363,15 @@ def extract(source: Source, split: Batches, **how: Any) -> Features:
     ``how``: ``batch_size``, halved where memory is short, ``device`` and a recipe's ``precision``.
     ``ValueError`` where an output is NaN or infinite.
     """
-    collected, drawn, done = _Collected(), torch.Generator().manual_seed(0), 0
-    for found, labels in _taps(source, split, **how):
-        parts = source.outputs(found, labels, drawn)
-        if "sample" in parts:
-            parts["sample"] += done
-        collected.add(parts)
-        done += len(labels)
-    made = collected.features(source.structure.layers)
-    return made if split.order is None else made.at(split.order.argsort())
+    collected, generator, start = _Collected(), torch.Generator().manual_seed(0), 0
+    for taps, labels in _taps(source, split, **how):
+        outputs = source.outputs(taps, labels, generator)
+        if "sample" in outputs:
+            outputs["sample"] += start
+        collected.add(outputs)
+        start += len(labels)
+    in_batches = collected.features(source.structure.layers)
+    return in_batches if split.order is None else in_batches.at(split.order.argsort())
 
 
 def signature(source: Source, split: Batches, **how: Any) -> Signature:
@@ -380,8 +380,8 @@ def signature(source: Source, split: Batches, **how: Any) -> Signature:
     ``how`` is as for :func:`hastelib.features.extract`; ``ValueError`` without data or layers.
     """
     total = None
-    for found, _ in _taps(source, split, **how):
-        layers = [found[f"layer.{name}"] for name in source.structure.layers]
+    for taps, _ in _taps(source, split, **how):
+        layers = [taps[f"layer.{name}"] for name in source.structure.layers]
         total = source_signature(layers) if total is None else total.update(layers)
     if total is None:
         raise ValueError(f"{split.name} is empty")

@@ -58,14 +58,14 @@ def seeded(seed: int, threads: int, precision: str = "float32") -> Iterator[None
 
 def optimiser_of(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """SGD or Adam, as the recipe has it."""
-    own, rate, decay = module.parameters(), recipe.learning_rate, recipe.weight_decay
+    weights, rate, decay = module.parameters(), recipe.learning_rate, recipe.weight_decay
     if recipe.optimiser == "sgd":
-        return torch.optim.SGD(own, rate, recipe.momentum, weight_decay=decay)
-    return torch.optim.Adam(own, rate, weight_decay=decay, fused=True)
+        return torch.optim.SGD(weights, rate, recipe.momentum, weight_decay=decay)
+    return torch.optim.Adam(weights, rate, weight_decay=decay, fused=True)
 
 
-def _packed(parts: Mapping[str, Any], order: torch.Generator) -> Tensor:
-    """All that a training needs to go on as if unbroken, as bytes."""
+def _pack(parts: Mapping[str, Any], order: torch.Generator) -> Tensor:
+    """The state from which a training goes on as if it had not stopped, as bytes."""
     state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
     state |= {"order": order.get_state(), "random": torch.get_rng_state()}
     file = io.BytesIO()
@@ -120,26 +120,26 @@ def train(
         parts["plateau"] = torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimiser, factor=0.5, patience=recipe.patience
         )
-    made = {
+    setup = {
         "source": source.fingerprint,
         "recipe": recipe.model_dump(),
         "seed": seed,
         "data": [split.name, n, split.classes],
     }
-    arrays, notes = store.read("checkpoints", entry) or ({}, {"epochs": 0, "made": made})
-    if notes["made"] != made:
+    arrays, notes = store.read("checkpoints", entry) or ({}, {"epochs": 0, "made": setup})
+    if notes["made"] != setup:
         raise ValueError(
             f"entry: {entry} holds a checkpoint of another "
-            f"{' and '.join(part for part in made if made[part] != notes['made'].get(part))}; give "
+            f"{' and '.join(key for key in setup if setup[key] != notes['made'].get(key))}; give "
             "every source, recipe, seed and data set an entry of its own"
         )
     if arrays:
         _unpack(arrays["state"], parts, order)
-    start, last = notes["epochs"], time.monotonic()
+    start, saved_at = notes["epochs"], time.monotonic()
     module.train()
     with tqdm(desc=name, total=recipe.epochs * n, initial=start * n) as progress:
         for epoch in range(start, recipe.epochs):
-            total = torch.zeros((), device=device)
+            loss_sum = torch.zeros((), device=device)
             for batch, labels in split.batches(recipe.batch_size, device, order):
                 if recipe.flips:
                     batch, labels = _mirrored(batch, labels, order)
@@ -152,28 +152,28 @@ def train(
                     if recipe.clip:
                         nn.utils.clip_grad_norm_(module.parameters(), recipe.clip)
                     optimiser.step()
-                    total += loss.detach() * len(labels)
+                    loss_sum += loss.detach() * len(labels)
                 if recipe.schedule == "onecycle":
                     parts["onecycle"].step()
                 progress.update(len(labels))
-            value = total.item() / n
-            progress.set_postfix(loss=f"{value:.3f}")
-            if not value < float("inf"):
+            mean_loss = loss_sum.item() / n
+            progress.set_postfix(loss=f"{mean_loss:.3f}")
+            if not mean_loss < float("inf"):  # which holds for NaN, too
                 raise ValueError(
-                    f"{name}: the loss is {value} after epoch {epoch + 1}; lower the learning "
+                    f"{name}: the loss is {mean_loss} after epoch {epoch + 1}; lower the learning "
                     f"rate (now {recipe.learning_rate})"
                 )
             if recipe.schedule == "plateau":
-                parts["plateau"].step(value)
-            if time.monotonic() - last >= APART:
-                notes = {"epochs": epoch + 1, "made": made}
-                store.write("checkpoints", entry, {"state": _packed(parts, order)}, notes)
-                last = time.monotonic()
+                parts["plateau"].step(mean_loss)
+            if time.monotonic() - saved_at >= APART:
+                notes = {"epochs": epoch + 1, "made": setup}
+                store.write("checkpoints", entry, {"state": _pack(parts, order)}, notes)
+                saved_at = time.monotonic()
     module.eval()
 
 
 def _mirrored(batch: Any, labels: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Each image left to right with probability one half; a scene's mask with it."""
+    """Flip each image left to right with probability one half, a scene's mask with it."""
     if not isinstance(batch, Tensor):
         raise ValueError("flips: expected images, got texts; leave flips out of the recipe")
     flip = (torch.rand(len(batch), generator=random) < 0.5).to(batch.device)
@@ -189,11 +189,11 @@ def predict(
 ) -> Tensor:
     """What a network, fed as the ``source`` is, predicts on a split, in its order, on the CPU.
 
-    That is (n, c) float32, the softmax; of scenes (n, h, w) uint8, the class of each pixel.
+    Of images and texts (n, c) float32, the softmax; of scenes (n, h, w) uint8, each pixel's class.
     ``ValueError`` for NaN or infinity, as after a learning rate that is too high.
     """
 
-    def predicted(batch: Any, _: Tensor) -> Tensor:
+    def forward(batch: Any, _: Tensor) -> Tensor:
         with autocast(precision, device):
             logits = source.logits(module, batch)
         if not logits.isfinite().all():
@@ -204,8 +204,8 @@ def predict(
         scenes = logits.ndim == 4
         return (logits.argmax(1).byte() if scenes else logits.float().softmax(1)).cpu()
 
-    found = torch.cat([*shrinking(split.batches(BATCH, device), predicted, split.name)])
-    return found if split.order is None else found[split.order.argsort()]
+    outputs = torch.cat([*shrinking(split.batches(BATCH, device), forward, split.name)])
+    return outputs if split.order is None else outputs[split.order.argsort()]
 
 
 def accuracy(predicted: Tensor, labels: Tensor, classes: int) -> float:
@@ -215,13 +215,13 @@ def accuracy(predicted: Tensor, labels: Tensor, classes: int) -> float:
     """
     if labels.ndim == 1:
         return (predicted.argmax(1) == labels).double().mean().item()
-    table = torch.zeros(classes**2, dtype=torch.int64)
-    for some, truth in zip(predicted, labels, strict=True):
-        known = truth != IGNORE
-        table += (classes * truth[known].long() + some[known]).bincount(minlength=len(table))
-    table = table.view(classes, classes)
-    both = table.diagonal().double()
-    return (both / (table.sum(0) + table.sum(1) - both)).nanmean().item()
+    counts = torch.zeros(classes**2, dtype=torch.int64)
+    for scene, truth in zip(predicted, labels, strict=True):
+        valid = truth != IGNORE
+        counts += (classes * truth[valid].long() + scene[valid]).bincount(minlength=len(counts))
+    confusion = counts.view(classes, classes)
+    both = confusion.diagonal().double()
+    return (both / (confusion.sum(0) + confusion.sum(1) - both)).nanmean().item()
 
 
 def finetune(
@@ -253,9 +253,9 @@ def finetune(
     with seeded(seed, recipe.threads, recipe.precision):
         module = placed(source.with_classes(len(train_split.classes)), device)
         name = f"{source.name} to {train_split.name}, seed {seed}"
-        told: dict[str, Any] = {"device": device, "store": store, "entry": entry, "name": name}
+        options: dict[str, Any] = {"device": device, "store": store, "entry": entry, "name": name}
         try:
-            train(source, module, train_split, recipe, seed, **told)
+            train(source, module, train_split, recipe, seed, **options)
         except torch.OutOfMemoryError as error:
             raise MemoryError(
                 f"{name}: the memory of {device} is too small for batches of {recipe.batch_size}; "
@@ -269,17 +269,17 @@ def finetune(
         "versions": versions(),
         "seconds": round(time.perf_counter() - start, 2),
     }
-    reached = accuracy(probs, test_split.labels, len(test_split.classes))
-    return Outcome(reached, probs, test_split.labels, provenance, module.cpu())
+    test_accuracy = accuracy(probs, test_split.labels, len(test_split.classes))
+    return Outcome(test_accuracy, probs, test_split.labels, provenance, module.cpu())
 
 
 def describe(device: str) -> str:
     """The hardware in words: the GPU's name, or the processor's, its cores and instruction set."""
     if torch.device(device).type == "cuda":
-        there = torch.cuda.is_available()  # else on the workers only
-        return torch.cuda.get_device_name(device) if there else "a GPU"
-    info = Path("/proc/cpuinfo")  # the one place that names the processor, where it exists
-    text = info.read_text() if info.exists() else ""
+        available = torch.cuda.is_available()  # else on the workers only
+        return torch.cuda.get_device_name(device) if available else "a GPU"
+    cpuinfo = Path("/proc/cpuinfo")  # the one place that names the processor, where it exists
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
     names = re.findall(r"^model name\s*: (.+)$", text, re.MULTILINE) or [platform.machine()]
     instructions = torch.backends.cpu.get_cpu_capability()  # they decide how sums are rounded
     return f"{names[0].strip()}, {os.cpu_count()} cores, {instructions}"
@@ -287,10 +287,10 @@ def describe(device: str) -> str:
 
 @functools.cache
 def versions() -> str:
-    """What made a result, for its provenance; of a clone with the commit."""
+    """The versions that made a result, for its provenance; in a clone with the commit."""
     root, commit = Path(hastelib.__file__).parents[1], ""
     if (root / ".git").exists() and shutil.which("git"):
-        asked = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*"]
-        found = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
-        commit = f" ({found})" if found else ""
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*"]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        commit = f" ({run.stdout.strip()})" if run.stdout.strip() else ""
     return f"hastelib {hastelib.__version__}{commit}, torch {torch.__version__.partition('+')[0]}"

@@ -47,7 +47,7 @@ from hastelib.suites import Recipe, Suite, one_of
 P = ParamSpec("P")
 T = TypeVar("T")
 Targets = Sequence[str] | Mapping[str, Sequence[str]]
-"""The targets of all sources, or of each source its own."""
+"""The targets of all sources, or those of each source."""
 MEMORY = 2 << 30
 """Bytes that a grid holds in memory; the rest is read or made again."""
 HARD = ("ca", "cs")
@@ -62,10 +62,10 @@ def taught_on(source: str) -> tuple[str, str | None]:
 
 def of_classes(target: str) -> tuple[str, int | None]:
     """``greek#3`` is subset 3 of ``greek``; a whole target has None."""
-    name, hash_, which = target.partition("#")
-    if hash_ and not (which.isdecimal() and len(which) < 5):  # they are counted through
+    name, hash_, number = target.partition("#")
+    if hash_ and not (number.isdecimal() and len(number) < 5):  # all up to it are enumerated
         raise ValueError(f"target {target!r}: expected a class subset after #, from 0 to 9999")
-    return name, int(which) if hash_ else None
+    return name, int(number) if hash_ else None
 
 
 def paired(sources: Sequence[str], targets: Targets) -> list[tuple[str, str]]:
@@ -81,23 +81,23 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "scores": score,
     "accuracies": finetune.finetune,
 }
-"""What makes the entries of a kind; their keys hold the hash of its code."""
+"""The function that makes the entries of each kind; their keys hold the hash of its code."""
 
 
-def _remembered(method: Callable[Concatenate[Grid, P], T]) -> Callable[Concatenate[Grid, P], T]:
-    """A method whose results stay in the memory of its grid; it gets the suite's ``by`` for ""."""
+def _memoised(method: Callable[Concatenate[Grid, P], T]) -> Callable[Concatenate[Grid, P], T]:
+    """A method whose results its grid keeps in memory; an empty ``by`` means the suite's."""
     parameters = inspect.signature(method)
 
     @functools.wraps(method)
-    def kept(grid: Grid, /, *given: P.args, **named: P.kwargs) -> T:
-        told = parameters.bind(grid, *given, **named)
-        told.apply_defaults()
-        if told.arguments.get("by") == "":
-            told.arguments["by"] = grid.suite.hardness.source
+    def cached(grid: Grid, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        bound = parameters.bind(grid, *args, **kwargs)
+        bound.apply_defaults()
+        if bound.arguments.get("by") == "":
+            bound.arguments["by"] = grid.suite.hardness.source
         make: Callable[..., T] = method  # whose arguments are bound already
-        return grid._once((method.__name__, *told.args[1:]), lambda: make(*told.args))
+        return grid._cached((method.__name__, *bound.args[1:]), lambda: make(*bound.args))
 
-    return kept
+    return cached
 
 
 class Grid:
@@ -123,47 +123,47 @@ class Grid:
             self.check(name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _there, (self.suite.model_dump_json(), str(self.store.folder))
+        return _worker_grid, (self.suite.model_dump_json(), str(self.store.folder))
 
     def check(self, source: str) -> None:
         """Refuse a misspelt source now, not an hour later: ``ValueError`` lists the choices."""
-        base, taught = taught_on(source)
-        if taught is None:
+        base, target = taught_on(source)
+        if target is None:
             models.parse(base)
         else:
             self.check(base)
-            self.suite.target(taught)
+            self.suite.target(target)
 
-    def _once(self, what: tuple[Any, ...], make: Callable[[], T]) -> T:
-        """What was made before, or is made now; the longest unused goes where memory is short."""
-        if what in self._memory:
-            self._memory[what] = self._memory.pop(what)  # the last that was used stands last
-            return self._memory[what]
-        self._memory[what] = found = make()
-        for other, kept in self._memory.items():
+    def _cached(self, cache_key: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """A value in memory, made first if need be; least recently used ones make room for it."""
+        if cache_key in self._memory:
+            self._memory[cache_key] = self._memory.pop(cache_key)  # used last, dropped last
+            return self._memory[cache_key]
+        self._memory[cache_key] = value = make()
+        for other, held in self._memory.items():
             if other not in self._sizes or other[0] == "split":  # decoded when it is first used
-                self._sizes[other] = _bytes(kept)
-        over = sum(self._sizes.values()) - MEMORY
+                self._sizes[other] = _bytes(held)
+        excess = sum(self._sizes.values()) - MEMORY
         for other in [*self._memory][:-1]:
-            if over > 0 and self._sizes[other]:
+            if excess > 0 and self._sizes[other]:
                 del self._memory[other]
-                over -= self._sizes.pop(other)
-        return found
+                excess -= self._sizes.pop(other)
+        return value
 
-    @_remembered
+    @_memoised
     def source(self, name: str) -> models.Source:
         """A source of the suite (or any other), loaded or trained once."""
         base, target = taught_on(name)
-        if target is None:  # a network of yours sees images as it wants them
-            yours = self.suite.image_size and name in models.SOURCES
-            return models.load(name, None if yours else self.suite.size)
+        if target is None:  # a network of yours has a size of its own
+            own_size = self.suite.image_size and name in models.SOURCES
+            return models.load(name, None if own_size else self.suite.size)
         network, recipe = self.source(base), self.suite.pretraining
         entry = self.outcome_entry(network, target, 0, recipe)
 
         def train() -> Kept:
-            kept, module = self._finetuned(network, target, 0, recipe, entry)
-            self.store.write("accuracies", entry, *kept)  # it is an outcome too
-            return module.state_dict(), kept[1]
+            (arrays, notes), module = self._finetuned(network, target, 0, recipe, entry)
+            self.store.write("accuracies", entry, arrays, notes)  # it is an outcome too
+            return module.state_dict(), notes
 
         state = self.store.get("weights", entry, train)[0]
         self.store.drop("checkpoints", entry)
@@ -174,16 +174,18 @@ class Grid:
 
     def trained(self, source: str) -> bool:
         """Whether loading the source trains nothing."""
-        base, taught = taught_on(source)
-        if taught is None or not self.trained(base):
-            return taught is None
-        entry = self.outcome_entry(self.source(base), taught, 0, self.suite.pretraining)
+        base, target = taught_on(source)
+        if target is None:
+            return True
+        if not self.trained(base):
+            return False
+        entry = self.outcome_entry(self.source(base), target, 0, self.suite.pretraining)
         return self.store.has("weights", entry)
 
-    @_remembered
+    @_memoised
     def data(self, target: str | None) -> datasets.DatasetDict:
         """The splits of a target; of the source data for None."""
-        name, part = self._part(target)
+        name, part = self._whole_and_rows(target)
         spec = self.suite.source_data if name is None else self.suite.target(name)
         if part:
             return subset(self.data(name), *part)
@@ -192,39 +194,39 @@ class Grid:
                 f"suite {self.suite.name} names no source_data; add them to its file, or use "
                 "sources that are trained on a target (a@b+target)"
             )
-        found = load(spec, self.store, whole=name is None)
+        splits = load(spec, self.store, whole=name is None)
         if name is None and (share := self.suite.source_share) < 1:
             options = {"train_size": share, "stratify_by_column": "label", "seed": 0}
-            found["train"] = found["train"].train_test_split(**options)["train"]
-        return found
+            splits["train"] = splits["train"].train_test_split(**options)["train"]
+        return splits
 
-    @_remembered
-    def _part(self, target: str | None) -> tuple[str | None, Any]:
-        """The whole of a target; of a class subset its classes and its rows in each split, too."""
-        name, which = (None, None) if target is None else of_classes(target)
-        return name, None if which is None else subset_rows(self.data(name), which)
+    @_memoised
+    def _whole_and_rows(self, target: str | None) -> tuple[str | None, Any]:
+        """The target without ``#3``; for a class subset also its classes, and its rows by split."""
+        name, number = (None, None) if target is None else of_classes(target)
+        return name, None if number is None else subset_rows(self.data(name), number)
 
-    @_remembered
+    @_memoised
     def fingerprint(self, target: str | None, split: Split) -> str:
-        """The content hash of a split; of a class subset that of the whole and of its rows."""
-        name, part = self._part(target)
+        """The content hash of a split; a class subset's is made of its whole's and its rows."""
+        name, part = self._whole_and_rows(target)
         if not part:
             return fingerprint(self.data(target)[split])
-        whole, (kept, rows) = self.fingerprint(name, split), part
-        return key(whole=whole, classes=kept, rows=digest({"": torch.from_numpy(rows[split])}))
+        whole, (classes, rows) = self.fingerprint(name, split), part
+        return key(whole=whole, classes=classes, rows=digest({"": torch.from_numpy(rows[split])}))
 
     def read(self, target: str | None, split: Split, network: models.Source) -> Batches:
         """A split as a network sees it, decoded once for all networks that see the same."""
         name = f"{target or f'{self.suite.name} source data'} {split}"
-        return self._once(
+        return self._cached(
             ("split", target, split, type(network), *network.geometry),
             lambda: network.read(self.data(target)[split], name),
         )
 
-    def _network(self, source: models.Source) -> dict[str, Any]:
+    def _network_parts(self, source: models.Source) -> dict[str, Any]:
         """The parts of a key that say which network runs, on what, and how it is computed."""
         return {
-            "network": self._once(
+            "network": self._cached(
                 ("network", source.name, source.fingerprint), lambda: code.of_source(source)
             ),
             "weights": source.fingerprint,
@@ -236,19 +238,19 @@ class Grid:
     def features_entry(
         self, source: models.Source, target: str | None, split: Split = "train"
     ) -> str:
-        """The store's key of these features."""
+        """The store's key of the features that a source extracts from a target's split."""
         return key(
-            **self._network(source),
+            **self._network_parts(source),
             data=self.fingerprint(target, split),
             layers=source.structure.layers,
             precision=self.suite.recipe.precision,
             code=code.of(MAKERS["features"]),
         )
 
-    @_remembered
+    @_memoised
     def features(self, source: str, target: str | None, split: Split = "train") -> Features:
-        """What a source makes of a target's split; of the source data's for None."""
-        (name, part), network = self._part(target), self.source(source)
+        """The features a source extracts from a target's split; from the source data for None."""
+        (name, part), network = self._whole_and_rows(target), self.source(source)
 
         def make() -> Kept:
             samples = self.read(target, split, network)
@@ -256,20 +258,20 @@ class Grid:
                 return extract(network, samples, precision=self.suite.recipe.precision).arrays(), {}
 
         if part:  # rows of the whole
-            kept, rows = part
-            found = self.features(source, name, split).at(torch.from_numpy(rows[split]))
-            return replace(found, labels=torch.searchsorted(torch.tensor(kept), found.labels))
+            classes, rows = part
+            chosen = self.features(source, name, split).at(torch.from_numpy(rows[split]))
+            return replace(chosen, labels=torch.searchsorted(torch.tensor(classes), chosen.labels))
         entry = self.features_entry(network, target, split)
         return Features.of(self.store.get("features", entry, make)[0])
 
-    @_remembered
+    @_memoised
     def signature(self, by: str = "") -> hardness.Signature:
-        """The signature of a network's own source data, their train split; its notes say of what.
+        """The signature of a network on the train split of its source data; its notes name them.
 
-        Of the suite's ``source_data`` a file will do (:func:`signature_paths`), if it is of the
-        same pixels. ``MissingDataError`` where there are neither.
+        For the suite's ``source_data`` a file is enough (:func:`signature_paths`), if made from the
+        same pixels. ``MissingDataError`` where there is neither.
         """
-        network, data = self.source(by), taught_on(by)[1]
+        network, target = self.source(by), taught_on(by)[1]
         notes = {
             "network": network.name,
             "weights": network.fingerprint,
@@ -278,34 +280,34 @@ class Grid:
         }
 
         def make() -> Kept:
-            samples = self.read(data, "train", network)
+            samples = self.read(target, "train", network)
             with threaded(self.suite.recipe.threads):
-                found = signature(network, samples, precision=self.suite.recipe.precision)
-            return found.arrays(), notes | {"data": self.fingerprint(data, "train")}
+                computed = signature(network, samples, precision=self.suite.recipe.precision)
+            return computed.arrays(), notes | {"data": self.fingerprint(target, "train")}
 
-        for path in signature_paths(by) if data is None else ():
+        for path in signature_paths(by) if target is None else ():
             file = hardness.Signature.load(path)
-            of_what = {"network": "another", "weights": "?"} | file.notes
-            if of_what["weights"] != network.fingerprint:
+            recorded = {"network": "another", "weights": "?"} | file.notes
+            if recorded["weights"] != network.fingerprint:
                 raise ValueError(
                     f"{path}: expected the signature of {by} (weights "
-                    f"{network.fingerprint[:12]}), got that of {of_what['network']} "
-                    f"({of_what['weights'][:12]}); remove the file, or write it anew"
+                    f"{network.fingerprint[:12]}), got that of {recorded['network']} "
+                    f"({recorded['weights'][:12]}); remove the file, or write it anew"
                 )
             if file.notes.get("preprocessing") == notes["preprocessing"]:
                 return file
         try:
-            made = code.of(MAKERS["signatures"])
-            entry = key(features=self.features_entry(network, data), code=made)
-            arrays, about = self.store.get("signatures", entry, make)
+            code_hash = code.of(MAKERS["signatures"])
+            entry = key(features=self.features_entry(network, target), code=code_hash)
+            arrays, stored_notes = self.store.get("signatures", entry, make)
         except MissingDataError as error:
             raise MissingDataError(
                 f"no signature of {by}: no file signatures/{by}.safetensors in "
                 f"{suites.folder().parent} or {data_folder()}, and {error}"
             ) from error
-        return replace(hardness.Signature.of(arrays), notes=about)
+        return replace(hardness.Signature.of(arrays), notes=stored_notes)
 
-    @_remembered
+    @_memoised
     def unsigned(self, by: str = "") -> str:
         """Why a network has no class-agnostic hardness here; empty where it has."""
         try:
@@ -314,29 +316,29 @@ class Grid:
             return str(error)
         return ""
 
-    @_remembered
+    @_memoised
     def hardness(self, target: str, split: Split = "train", by: str = "") -> dict[str, Tensor]:
         """The hardness of every sample of a split: ``ca``, ``dot`` and ``cs``; of scenes no ``cs``.
 
         ``ca`` is class-agnostic by the cosine, ``dot`` by the dot product (Eq. 1 as printed);
         neither is there without a signature (:meth:`unsigned` says why).
         """
-        features, found = self.features(by, target, split), {}
+        features, values = self.features(by, target, split), {}
         if not self.unsigned(by):
             layers, signature = list(features.layers.values()), self.signature(by)
-            found["ca"] = hardness.class_agnostic(layers, signature)
-            found["dot"] = hardness.class_agnostic(layers, signature, "dot")
+            values["ca"] = hardness.class_agnostic(layers, signature)
+            values["dot"] = hardness.class_agnostic(layers, signature, "dot")
         if features.sample is None:
-            found["cs"] = hardness.class_specific(
+            values["cs"] = hardness.class_specific(
                 features.embedding, features.labels, self.suite.hardness.covariance
             )
-        return found
+        return values
 
-    @_remembered
+    @_memoised
     def subsets(self, target: str, by: str = "") -> list[Subset]:
         """The rows to score, see :func:`hastelib.scoring.subsets`."""
-        n, told = len(self.features(by, target)), self.suite.hardness
-        return scoring.subsets(n, self.hardness(target, by=by), told.fraction, told.draws)
+        n, settings = len(self.features(by, target)), self.suite.hardness
+        return scoring.subsets(n, self.hardness(target, by=by), settings.fraction, settings.draws)
 
     def _score_entries(
         self, source: str, target: str, names: Sequence[str], by: str
@@ -345,46 +347,43 @@ class Grid:
         rows = {str(i): subset.rows for i, subset in enumerate(self.subsets(target, by))}
         features = self.features_entry(self.source(source), target, "train")
         shared = {"features": features, "rows": digest(rows)}
-        made = {name: code.of(MAKERS["scores"], metrics.METRICS[name]) for name in names}
-        return {name: key(**shared, metric=name, code=made[name]) for name in names}
+        codes = {name: code.of(MAKERS["scores"], metrics.METRICS[name]) for name in names}
+        return {name: key(**shared, metric=name, code=codes[name]) for name in names}
 
     def scores(
         self, source: str, target: str, names: Sequence[str], by: str = ""
     ) -> dict[str, list[dict[str, Any]]]:
-        """The scores of some metrics: of each a line a subset, as the columns of a row.
-
-        Without a signature those of ``ca`` are NaN.
-        """
+        """Metric -> the columns of a row for each subset; ``ca`` is NaN without a signature."""
         for name in names:
             one_of("metric", name, metrics.METRICS)
         entries = self._score_entries(source, target, names, by)
-        made: dict[str, list[dict[str, Any]]] = {}
+        computed: dict[str, list[dict[str, Any]]] = {}
 
         def make(name: str) -> Kept:
-            if name not in made:  # with it all others that are missing: they share much
-                gone = [n for n in names if n == name or not self.store.has("scores", entries[n])]
+            if name not in computed:  # and all others that are missing: they share much
+                absent = [n for n in names if n == name or not self.store.has("scores", entries[n])]
                 features, subsets = self.features(source, target), self.subsets(target, by)
                 with threaded(self.suite.recipe.threads):
-                    made.update(score(gone, features, subsets))
-            return {}, {"scores": made[name]}
+                    computed.update(score(absent, features, subsets))
+            return {}, {"scores": computed[name]}
 
-        lacking = []
+        unscored = []
         if reason := self.unsigned(by):
-            told = {"variant": "ca", "draw": 0, "fraction": 0.0, "samples": 0, "classes": 0.0}
-            told |= {"score": math.nan, "reason": reason}
-            lacking = [told | {"similarity": one} for one in ("cosine", "dot")]
-        found: dict[str, list[dict[str, Any]]] = {}
+            columns = {"variant": "ca", "draw": 0, "fraction": 0.0, "samples": 0, "classes": 0.0}
+            columns |= {"score": math.nan, "reason": reason}
+            unscored = [columns | {"similarity": reading} for reading in ("cosine", "dot")]
+        scores: dict[str, list[dict[str, Any]]] = {}
         for name, entry in entries.items():
-            kept = self.store.get("scores", entry, functools.partial(make, name))[1]["scores"]
-            found[name] = sorted(kept + lacking, key=lambda line: line["variant"] == "cs")
-        return found
+            rows = self.store.get("scores", entry, functools.partial(make, name))[1]["scores"]
+            scores[name] = sorted(rows + unscored, key=lambda row: row["variant"] == "cs")
+        return scores
 
     def outcome_entry(
         self, network: models.Source, target: str, seed: int, recipe: Recipe | None = None
     ) -> str:
-        """The store's key of this outcome."""
+        """The store's key of the outcome of a fine-tuning."""
         return key(
-            **self._network(network),
+            **self._network_parts(network),
             train=self.fingerprint(target, "train"),
             test=self.fingerprint(target, "test"),
             recipe=(recipe or self.suite.recipe_of(network.name)).model_dump(exclude_defaults=True),
@@ -396,21 +395,21 @@ class Grid:
         self, network: models.Source, target: str, seed: int, recipe: Recipe | None, entry: str
     ) -> tuple[Kept, nn.Module]:
         train, test = (self.read(target, split, network) for split in ("train", "test"))
-        how = recipe or self.suite.recipe_of(network.name)
-        made = finetune.finetune(network, train, test, how, seed, store=self.store, entry=entry)
-        assert made.module is not None
-        notes = {"accuracy": made.accuracy, "provenance": made.provenance}
-        return ({"probs": made.probs, "labels": made.labels}, notes), made.module
+        recipe = recipe or self.suite.recipe_of(network.name)
+        tuned = finetune.finetune(network, train, test, recipe, seed, store=self.store, entry=entry)
+        assert tuned.module is not None
+        notes = {"accuracy": tuned.accuracy, "provenance": tuned.provenance}
+        return ({"probs": tuned.probs, "labels": tuned.labels}, notes), tuned.module
 
-    @_remembered
+    @_memoised
     def outcome(
         self, source: str, target: str, seed: int, recipe: Recipe | None = None
     ) -> finetune.Outcome:
-        """What fine-tuning the source on the target leads to, by the suite's recipe for None."""
+        """The outcome of fine-tuning the source on the target, by the suite's recipe for None."""
         network = self.source(source)
         entry = self.outcome_entry(network, target, seed, recipe)
-        tuned = functools.partial(self._finetuned, network, target, seed, recipe, entry)
-        arrays, notes = self.store.get("accuracies", entry, lambda: tuned()[0])
+        train = functools.partial(self._finetuned, network, target, seed, recipe, entry)
+        arrays, notes = self.store.get("accuracies", entry, lambda: train()[0])
         self.store.drop("checkpoints", entry)  # not before the outcome is kept
         return finetune.Outcome(probs=arrays["probs"], labels=arrays["labels"], **notes)
 
@@ -426,41 +425,41 @@ class Grid:
 
         ``names`` are the metrics to score, ``seeds`` those of the fine-tunings; either may be none.
         """
-        ranked_by = {one: (rankers or {}).get(one, self.suite.hardness.source) for one in sources}
-        loaded = dict.fromkeys([*sources, *(ranked_by.values() if names else ())])
-        for source in loaded:
+        ranked_by = {s: (rankers or {}).get(s, self.suite.hardness.source) for s in sources}
+        networks = dict.fromkeys([*sources, *(ranked_by.values() if names else ())])
+        for source in networks:
             self.check(source)
         for name in names:
             one_of("metric", name, metrics.METRICS)
         pairs = paired(sources, targets)
-        asked = dict.fromkeys(target for target, _ in pairs)
-        for target in asked:
+        unique_targets = dict.fromkeys(target for target, _ in pairs)
+        for target in unique_targets:
             self.suite.target(of_classes(target)[0])
         gpus = int(torch.device(default_device()).type == "cuda")
-        found, broken = dict[str, Job](), dict[str, str]()
+        jobs, failures = dict[str, Job](), dict[str, str]()
 
-        def ready(one: str) -> Any:
-            if one in loaded:
-                return self.trained(one) and self.source(one).structure
-            return [self.fingerprint(one, split) for split in SPLITS[: 1 + bool(seeds)]]
+        def open_input(name: str) -> Any:
+            if name in networks:
+                return self.trained(name) and self.source(name).structure
+            return [self.fingerprint(name, split) for split in (SPLITS if seeds else SPLITS[:1])]
 
-        for one in [*loaded, *asked]:
+        for name in [*networks, *unique_targets]:
             try:
-                ready(one)
-            except Exception as error:  # of the jobs that need it, and of no other
-                broken[one] = str(error)
+                open_input(name)
+            except Exception as error:  # fails the jobs that need it, and no other
+                failures[name] = str(error)
 
         def add(name: str, needs: list[str], method: str, source: str, *cell: Any) -> list[str]:
-            """The name of the job; none where the store has its result."""
-            if why := [broken[one] for one in (source, *cell) if one in broken]:
-                found[name] = Job(name, refused, (why[0],))
-            elif needs or not self._has(method, source, *cell):
-                found[name] = Job(name, work, (self, method, source, *cell), tuple(needs), gpus)
-            return [name] if name in found else []
+            """Add a job unless its result is stored; the list of the name to wait for, or none."""
+            if reasons := [failures[part] for part in (source, *cell) if part in failures]:
+                jobs[name] = Job(name, refused, (reasons[0],))
+            elif needs or not self._is_stored(method, source, *cell):
+                jobs[name] = Job(name, work, (self, method, source, *cell), tuple(needs), gpus)
+            return [name] if name in jobs else []
 
         def train(source: str) -> list[str]:
-            base, taught = taught_on(source)
-            if taught is None or source in broken:
+            base, target = taught_on(source)
+            if target is None or source in failures:
                 return []
             return add(f"train {source}", train(base), "source", source)
 
@@ -471,13 +470,13 @@ class Grid:
             if not names:
                 continue
             by, whole, needs = ranked_by[source], of_classes(target)[0], list[str]()
-            for one in (source, by) if broken.keys().isdisjoint((source, target, by)) else ():
-                needs += add(f"extract {one} on {whole}", train(one), "features", one, whole)
+            for model in () if failures.keys() & {source, target, by} else (source, by):
+                needs += add(f"extract {model} on {whole}", train(model), "features", model, whole)
             add(f"score {source} on {target}", needs, "scores", source, target, (*names,), by)
-        return list(found.values())
+        return list(jobs.values())
 
-    def _has(self, method: str, source: str, *cell: Any) -> bool:
-        """Whether the store has what a method keeps there for a cell of a trained source."""
+    def _is_stored(self, method: str, source: str, *cell: Any) -> bool:
+        """Whether the store has the result of a method for a cell of a trained source."""
         if method == "source":
             return self.trained(source)
         network = self.source(source)
@@ -496,14 +495,14 @@ class Grid:
         Raises:
             JobsFailedError: some failed; the others are kept.
         """
-        found = {job.name: job for job in jobs}
-        # A source that is trained on a target by the same recipe is a fine-tuning: not done twice.
-        trained = [] if self.suite.pretraining else [n for n in found if n.startswith("train ")]
-        for name in trained:
+        by_name = {job.name: job for job in jobs}
+        # Training a source on a target by the same recipe is a fine-tuning: not done twice.
+        trainings = [] if self.suite.pretraining else [n for n in by_name if n.startswith("train ")]
+        for name in trainings:
             source, target = taught_on(name.removeprefix("train "))
-            if same := found.get(f"fine-tune {source} on {target}, seed 0"):
-                found[same.name] = replace(same, needs=(*same.needs, name))
-        run(list(found.values()), self.scheduler, name="jobs")
+            if finetuning := by_name.get(f"fine-tune {source} on {target}, seed 0"):
+                by_name[finetuning.name] = replace(finetuning, needs=(*finetuning.needs, name))
+        run(list(by_name.values()), self.scheduler, name="jobs")
 
     def frame(
         self,
@@ -519,13 +518,13 @@ class Grid:
     ) -> pd.DataFrame:
         """The long frame (:data:`hastelib.records.COLUMNS`) of a section, such as ``5.1``.
 
-        ``sources``, ``seeds`` and ``similarity`` are the suite's where they are not given; of no
+        ``sources``, ``seeds`` and ``similarity`` are the suite's where they are not given; without
         seeds, ``()``, the accuracies are NaN. ``similarity`` are the readings of Eq. 1, ``cosine``
         and ``dot``, that have rows of ``ca``; ``static`` adds :func:`static_rows`. A cell that
         fails has NaN scores, with the reason, and the mean accuracy of the seeds there are.
 
         Raises:
-            ValueError: nothing could be computed. A warning names what failed else, and subsets
+            ValueError: nothing could be computed. A warning names what else failed, and subsets
                 with hardly more samples than classes.
         """
         sources = self.suite.sources if sources is None else sources
@@ -537,8 +536,8 @@ class Grid:
         except JobsFailedError as failed:
             errors = failed.errors
 
-        def kept(job: str, read: Callable[..., T], *cell: Any) -> T | None:
-            """What a job has left in the store, or why it has not."""
+        def result(job: str, read: Callable[..., T], *cell: Any) -> T | None:
+            """The stored result of a job; None where it failed, and ``errors`` says why."""
             if job not in errors:
                 try:
                     return read(*cell)
@@ -552,12 +551,12 @@ class Grid:
         cells, threads = [], self.suite.recipe.threads
         for target, source in paired(sources, targets):
             by = (rankers or {}).get(source, self.suite.hardness.source)
-            name, job = f"fine-tune {source} on {target}, seed", f"score {source} on {target}"
-            tuned = [kept(f"{name} {seed}", self.outcome, source, target, seed) for seed in seeds]
-            outcomes = [one.provenance | {"accuracy": one.accuracy} for one in tuned if one]
-            made = pd.DataFrame(outcomes or [untuned])
-            scores = kept(job, self.scores, source, target, metrics, by)
-            lost = not outcomes and not scores  # perhaps not there
+            prefix, job = f"fine-tune {source} on {target}, seed", f"score {source} on {target}"
+            outcomes = [result(f"{prefix} {s}", self.outcome, source, target, s) for s in seeds]
+            records = [o.provenance | {"accuracy": o.accuracy} for o in outcomes if o]
+            runs = pd.DataFrame(records or [untuned])
+            scores = result(job, self.scores, source, target, metrics, by)
+            empty = not (records or scores)  # the data or the source may be missing
             shared = {
                 "schema": SCHEMA,
                 "section": section,
@@ -565,19 +564,19 @@ class Grid:
                 "target": target,
                 "source": source,
                 "hardness_source": by,
-                "accuracy": made["accuracy"].mean(),
-                "accuracy_std": made["accuracy"].std(),
-                "seeds": len(outcomes),
-                "recipe": "; ".join(dict.fromkeys(Recipe(**one).told for one in made["recipe"])),
-                "seconds": made["seconds"].mean(),
-                "data": "" if lost else self.fingerprint(target, "train")[:12],
-                "weights": "" if lost else self.source(source).fingerprint[:12],
-                "device": f"{'; '.join(made['device'].unique())}, threads a job: {threads}",
-                "versions": "; ".join(made["versions"].unique()),
+                "accuracy": runs["accuracy"].mean(),
+                "accuracy_std": runs["accuracy"].std(),
+                "seeds": len(records),
+                "recipe": "; ".join(dict.fromkeys(Recipe(**r).told for r in runs["recipe"])),
+                "seconds": runs["seconds"].mean(),
+                "data": "" if empty else self.fingerprint(target, "train")[:12],
+                "weights": "" if empty else self.source(source).fingerprint[:12],
+                "device": f"{'; '.join(runs['device'].unique())}, threads a job: {threads}",
+                "versions": "; ".join(runs["versions"].unique()),
             }
             cells.append((shared, scores, errors.get(job, "")))
-        lines = {one["target"]: next(iter(scores.values())) for one, scores, _ in cells if scores}
-        if errors and not lines and not any(shared["seeds"] for shared, *_ in cells):
+        by_target = {c["target"]: next(iter(scores.values())) for c, scores, _ in cells if scores}
+        if errors and not by_target and not any(shared["seeds"] for shared, *_ in cells):
             raise ValueError(f"section {section}: nothing could be computed:{summary(errors)}")
         if errors:
             warnings.warn(
@@ -585,22 +584,22 @@ class Grid:
                 f"run makes only these:{summary(errors, len(errors))}",
                 stacklevel=2,
             )
-        # A cell without scores has the lines of another, of the same target if there is one.
-        whole = {"variant": "all", "similarity": "", "draw": 0, "fraction": 1.0}
-        some, rows = next(iter(lines.values()), [whole]), []
+        # A cell without scores has the rows of another, of the same target if there is one.
+        all_samples = {"variant": "all", "similarity": "", "draw": 0, "fraction": 1.0}
+        fallback, rows = next(iter(by_target.values()), [all_samples]), []
         for shared, scores, reason in cells:
             blank = {"score": math.nan, "reason": reason, "samples": 0, "classes": math.nan}
-            blanks = [line | blank for line in lines.get(shared["target"], some)]
-            for metric, several in (scores or dict.fromkeys(metrics, blanks)).items():
-                rows += [shared | line | {"metric": metric} for line in several]
-        found = pd.DataFrame(rows)
-        if found["score"].isna().all():
-            reason = next(filter(None, found["reason"]), "no metric was asked for")
+            blanks = [row | blank for row in by_target.get(shared["target"], fallback)]
+            for metric, scored in (scores or dict.fromkeys(metrics, blanks)).items():
+                rows += [shared | row | {"metric": metric} for row in scored]
+        frame = pd.DataFrame(rows)
+        if frame["score"].isna().all():
+            reason = next(filter(None, frame["reason"]), "no metric was asked for")
             raise ValueError(f"section {section}: there is no score at all: {reason}")
-        found.loc[~found["variant"].isin(HARD), "hardness_source"] = ""
-        found = found[found["similarity"].isin(readings)]
-        few = found[found["samples"] < 2 * found["classes"]].drop_duplicates(["target", "variant"])
-        if len(few) and "cs" in set(found["variant"]):  # of scenes every pixel is a sample
+        frame.loc[~frame["variant"].isin(HARD), "hardness_source"] = ""
+        frame = frame[frame["similarity"].isin(readings)]
+        few = frame[frame["samples"] < 2 * frame["classes"]].drop_duplicates(["target", "variant"])
+        if len(few) and "cs" in set(frame["variant"]):  # in scenes every pixel is a sample
             row = few.iloc[0]
             warnings.warn(
                 f"section {section}: {len(few)} subsets have fewer than two samples a class, and "
@@ -609,7 +608,7 @@ class Grid:
                 "fraction or more samples",
                 stacklevel=2,
             )
-        return check(pd.concat([found, static_rows(found)]) if static else found)
+        return check(pd.concat([frame, static_rows(frame)]) if static else frame)
 
 
 def signature_paths(name: str) -> list[Path]:
@@ -619,17 +618,17 @@ def signature_paths(name: str) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def _bytes(thing: Any) -> int:
-    """The memory of all arrays that a thing of this library holds."""
-    if isinstance(thing, Tensor):
-        return thing.nbytes
-    if isinstance(thing, nn.Module):
-        thing = [*thing.parameters(), *thing.buffers()]
-    elif type(thing).__module__.startswith("hastelib"):
-        thing = getattr(thing, "__dict__", ())
-    if isinstance(thing, dict):
-        thing = [*thing.values()]
-    return sum(map(_bytes, thing)) if isinstance(thing, list | tuple) else 0
+def _bytes(value: Any) -> int:
+    """The bytes of all arrays that an object of this library holds."""
+    if isinstance(value, Tensor):
+        return value.nbytes
+    if isinstance(value, nn.Module):
+        value = [*value.parameters(), *value.buffers()]
+    elif type(value).__module__.startswith("hastelib"):
+        value = getattr(value, "__dict__", ())
+    if isinstance(value, dict):
+        value = [*value.values()]
+    return sum(map(_bytes, value)) if isinstance(value, list | tuple) else 0
 
 
 def static_rows(frame: pd.DataFrame) -> pd.DataFrame:
@@ -639,15 +638,16 @@ def static_rows(frame: pd.DataFrame) -> pd.DataFrame:
         A row of the variant ``static`` for each target, source and metric of a suite's frame. With
         a single target the score is NaN, and the reason says so.
     """
-    one = frame.drop_duplicates(["target", "source", "metric"])
-    wide = one.drop_duplicates(["target", "source"]).pivot_table(
+    cells = frame.drop_duplicates(["target", "source", "metric"])
+    wide = cells.drop_duplicates(["target", "source"]).pivot_table(
         "accuracy", "target", "source", sort=False, dropna=False
     )
     scores = pd.DataFrame(stats.static(wide.to_numpy(float)), wide.index, wide.columns).unstack()
-    found = scores[pd.MultiIndex.from_frame(one[["source", "target"]])].to_numpy()
-    told: dict[str, Any] = {"variant": "static", "similarity": "", "hardness_source": "", "draw": 0}
-    reason = np.where(np.isnan(found), "no accuracy on another target", "")
-    return one.assign(**told, score=found, reason=reason, fraction=0.0, samples=0, classes=0.0)
+    values = scores[pd.MultiIndex.from_frame(cells[["source", "target"]])].to_numpy()
+    columns: dict[str, Any] = {"variant": "static", "similarity": "", "hardness_source": ""}
+    columns |= {"draw": 0, "fraction": 0.0, "samples": 0, "classes": 0.0}
+    reason = np.where(np.isnan(values), "no accuracy on another target", "")
+    return cells.assign(**columns, score=values, reason=reason)
 
 
 def refused(why: str) -> None:
@@ -656,11 +656,11 @@ def refused(why: str) -> None:
 
 
 def work(grid: Grid, method: str, *cell: Any) -> None:
-    """One job: what a method of the grid keeps in the store for a cell."""
+    """One job: a method of the grid, which keeps its result for a cell in the store."""
     getattr(grid, method)(*cell)
 
 
 @functools.lru_cache(1)
-def _there(suite: str, folder: str) -> Grid:
-    """A grid on a worker, which its jobs share: of a suite (JSON), on the store in a folder."""
+def _worker_grid(suite: str, folder: str) -> Grid:
+    """The grid of a suite (JSON) and a store's folder, which all jobs of a worker share."""
     return Grid(Suite.model_validate_json(suite), Store(folder))

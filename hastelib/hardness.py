@@ -33,8 +33,8 @@ COVARIANCES = get_args(Covariance)
 
 def _weighted(
     x: Float[Tensor, "n d"],
-) -> Iterator[tuple[Float64[Tensor, "k d"], Float64[Tensor, "2 k"]]]:
-    """Blocks of rows, float64, with what makes them the embeddings, and what makes their norm 1."""
+) -> Iterator[tuple[Float64[Tensor, "k d"], Float64[Tensor, " k"], Float64[Tensor, " k"]]]:
+    """Blocks of rows, float64, and by what to multiply them: for the raw and for the unit rows."""
     for _, block in linalg.blocks(x):
         norms = block.norm(dim=1)
         scale = torch.ones_like(norms)
@@ -42,8 +42,8 @@ def _weighted(
             largest = block.abs().amax(1)
             scale = torch.where(largest > 0, largest, scale)
             block = block / scale[:, None]
-            norms = block.norm(dim=1).clamp(min=1)  # as it is, but for rows of zeros
-        yield block, torch.stack([scale, 1 / norms])
+            norms = block.norm(dim=1).clamp(min=1)  # changes only those of rows of zeros
+        yield block, scale, 1 / norms
 
 
 @dataclass(eq=False)
@@ -79,22 +79,22 @@ class Signature:
 
     def merge(self, other: Signature, name: str = "other") -> Signature:
         """Add the samples of another signature to this one, and return it."""
-        self._fits(name, other.sums)
-        for mine, more in ((self.sums, other.sums), (self.raw, other.raw)):
-            mine[:] = [a + b.to(a.device) for a, b in zip(mine, more, strict=True)]
+        self._check_widths(name, other.sums)
+        for totals, added in ((self.sums, other.sums), (self.raw, other.raw)):
+            totals[:] = [a + b.to(a.device) for a, b in zip(totals, added, strict=True)]
         self.count += other.count
         return self
 
-    def _fits(self, name: str, layers: list[Tensor]) -> None:
-        expected, widths = ([x.shape[-1] for x in each] for each in (self.sums, layers))
+    def _check_widths(self, name: str, layers: list[Tensor]) -> None:
+        expected, widths = ([x.shape[-1] for x in tensors] for tensors in (self.sums, layers))
         if widths != expected:
             raise checks.refuse(name, f"layers of widths {expected}, as the signature's", widths)
 
     def arrays(self) -> dict[str, Tensor]:
         """Named tensors: ``layer.0``, ``raw.0`` and so on, the sums; ``count``, one int64."""
-        named = {f"layer.{i}": total for i, total in enumerate(self.sums)}
-        named |= {f"raw.{i}": total for i, total in enumerate(self.raw)}
-        return named | {"count": torch.tensor(self.count)}
+        arrays = {f"layer.{i}": total for i, total in enumerate(self.sums)}
+        arrays |= {f"raw.{i}": total for i, total in enumerate(self.raw)}
+        return arrays | {"count": torch.tensor(self.count)}
 
     @classmethod
     def of(cls, arrays: Mapping[str, Tensor], kind: str = "torch") -> Signature:
@@ -136,15 +136,15 @@ def source_signature(layers: Iterable[ArrayLike]) -> Signature:
     """
     values = checks.several("layers", layers)
     tensors = checks.matrices("layers", values)
-    sums = []
+    sums, raw = [], []
     for x in tensors:
-        both = x.new_zeros(2, x.shape[1], dtype=torch.float64)
-        for block, weights in _weighted(x):
-            both.addmm_(weights, block)
-        sums.append(both)
-    raw, units = ([both[i].clone() for both in sums] for i in (0, 1))
+        totals = x.new_zeros(2, x.shape[1], dtype=torch.float64)
+        for block, *weights in _weighted(x):
+            totals.addmm_(torch.stack(weights), block)
+        raw.append(totals[0].clone())
+        sums.append(totals[1].clone())
     kind = "torch" if isinstance(values[0], Tensor) else "numpy"
-    return Signature(units, raw, len(tensors[0]), kind)
+    return Signature(sums, raw, len(tensors[0]), kind)
 
 
 def class_agnostic(
@@ -172,13 +172,13 @@ def class_agnostic(
         raise checks.refuse("signature", "a Signature", checks.describe(signature))
     values = checks.several("layers", layers)
     tensors = checks.matrices("layers", values)
-    signature._fits("layers", tensors)
-    found, cosine = [], similarity == "cosine"
+    signature._check_widths("layers", tensors)
+    similarities, cosine = [], similarity == "cosine"
     for x, total in zip(tensors, signature.sums if cosine else signature.raw, strict=True):
         mean = (total / signature.count).to(x.device)
-        parts = [(block @ mean) * weights[int(cosine)] for block, weights in _weighted(x)]
-        found.append(torch.cat(parts).to(tensors[0].device))
-    return checks.like(values[0], 1 - torch.stack(found).mean(0))
+        parts = [(block @ mean) * (unit if cosine else raw) for block, raw, unit in _weighted(x)]
+        similarities.append(torch.cat(parts).to(tensors[0].device))
+    return checks.like(values[0], 1 - torch.stack(similarities).mean(0))
 
 
 def class_specific(embeddings: Array, labels: ArrayLike, covariance: str = "spherical") -> Array:
@@ -209,30 +209,30 @@ def class_specific(embeddings: Array, labels: ArrayLike, covariance: str = "sphe
     tied = X.new_empty(X.shape if covariance == "tied" else 0, dtype=torch.float64)
     squares = X.new_empty(len(X), dtype=torch.float64)
     for label, rows in zip(data.classes, linalg.groups(data.index, data.counts), strict=True):
-        own = X[rows].double()
-        own = own - own[0]  # which makes identical rows exactly zero
-        own -= own.mean(0)
+        residuals = X[rows].double()
+        residuals = residuals - residuals[0]  # which makes identical rows exactly zero
+        residuals -= residuals.mean(0)
         if covariance == "tied":
-            tied[rows] = own
+            tied[rows] = residuals
         elif covariance == "full":
-            squares[rows] = _full(own, int(label))
+            squares[rows] = _full_squares(residuals, int(label))
         elif covariance == "ledoit_wolf":
-            squares[rows] = _shrunk(own)
+            squares[rows] = _shrunk_squares(residuals)
         else:
-            own.square_()
-            variances = own.mean(0) if covariance == "diagonal" else own.mean()
-            squares[rows] = (own / variances.clamp(min=VARIANCE_FLOOR)).sum(1)
-    squares = _shrunk(tied) if covariance == "tied" else squares
+            residuals.square_()
+            variances = residuals.mean(0) if covariance == "diagonal" else residuals.mean()
+            squares[rows] = (residuals / variances.clamp(min=VARIANCE_FLOOR)).sum(1)
+    squares = _shrunk_squares(tied) if covariance == "tied" else squares
     return checks.like(embeddings, squares.clamp(min=0).sqrt())
 
 
-def _shrunk(residuals: Float64[Tensor, "n d"]) -> Float64[Tensor, " n"]:
+def _shrunk_squares(residuals: Float64[Tensor, "n d"]) -> Float64[Tensor, " n"]:
     """Squared Mahalanobis distances under the Ledoit-Wolf covariance of the residuals."""
-    found = Factors(residuals)  # the distances do not depend on the scale
-    return found.left() ** 2 @ (found.values / found.ledoit_wolf()[1])
+    factors = Factors(residuals)  # the distances do not depend on the scale
+    return factors.left() ** 2 @ (factors.values / factors.ledoit_wolf()[1])
 
 
-def _full(residuals: Float64[Tensor, "n d"], label: int) -> Float64[Tensor, " n"]:
+def _full_squares(residuals: Float64[Tensor, "n d"], label: int) -> Float64[Tensor, " n"]:
     """Squared Mahalanobis distances under the covariance as it is."""
     n, d = residuals.shape
     remedy = "choose another covariance, such as 'ledoit_wolf', or fewer dimensions"
@@ -241,11 +241,11 @@ def _full(residuals: Float64[Tensor, "n d"], label: int) -> Float64[Tensor, " n"
         why = "with so few in general position every sample is at sqrt(N_c - 1) exactly"
         got = f"{n} in class {label}: {why}, which ranks nothing; {remedy}"
         raise checks.refuse("labels", expected, got)
-    found = Factors(residuals)
-    if (rank := len(found.values)) < d:
+    factors = Factors(residuals)
+    if (rank := len(factors.values)) < d:
         got = f"rank {rank} in class {label}, whose covariance has no inverse; {remedy}"
         raise checks.refuse("embeddings", f"rank d = {d} in each class for covariance 'full'", got)
-    return (found.left() ** 2).sum(1) * n
+    return (factors.left() ** 2).sum(1) * n
 
 
 def hardest(scores: Array, fraction: float | int, labels: ArrayLike | None = None) -> Array:
@@ -269,6 +269,6 @@ def hardest(scores: Array, fraction: float | int, labels: ArrayLike | None = Non
     checks.aligned("scores", scores, "labels", labels)
     index, counts, _ = checks.classes("labels", labels, values)
     kept = torch.zeros_like(order, dtype=torch.bool)
-    for own in linalg.groups(index[order], counts):
-        kept[own[: max(1, math.ceil(fraction * len(own) - 1e-9))]] = True
+    for ranks in linalg.groups(index[order], counts):
+        kept[ranks[: max(1, math.ceil(fraction * len(ranks) - 1e-9))]] = True
     return checks.like(scores, order[kept])

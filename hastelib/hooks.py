@@ -16,7 +16,7 @@ from hastelib.checks import refuse
 
 
 def unwrapped(module: Any) -> nn.Module:
-    """The network itself, where it was compiled or made parallel."""
+    """The network itself, taken out of what compiled it or made it parallel."""
     parallel = nn.DataParallel | nn.parallel.DistributedDataParallel
     while hasattr(module, "_orig_mod") or isinstance(module, parallel):
         module = module._orig_mod if hasattr(module, "_orig_mod") else module.module
@@ -27,9 +27,9 @@ def unwrapped(module: Any) -> nn.Module:
 
 def home(module: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Where the first weights of a module are, and the type of its first real ones."""
-    held = itertools.chain(module.parameters(), module.buffers(), [torch.zeros(0)])
-    first = next(held)
-    real = (x.dtype for x in itertools.chain([first], held) if x.is_floating_point())
+    weights = itertools.chain(module.parameters(), module.buffers(), [torch.zeros(0)])
+    first = next(weights)
+    real = (x.dtype for x in itertools.chain([first], weights) if x.is_floating_point())
     return first.device, next(real)
 
 
@@ -44,30 +44,30 @@ def tensor(output: Any) -> Tensor:
     while not isinstance(output, Tensor):
         if isinstance(output, Mapping):
             output = [output.get("logits"), *output.values()]
-        several = output if isinstance(output, list | tuple) else ()
-        if (first := next((x for x in several if x is not None), None)) is None:
+        items = output if isinstance(output, list | tuple) else ()
+        if (first := next((x for x in items if x is not None), None)) is None:
             raise refuse("model", "an output that is or holds a tensor", type(output).__name__)
         output = first
     return output
 
 
 def _ratio(inputs: Any) -> float:
-    """Height by width of the images in a batch; 1 of anything else."""
+    """Height by width of the images in a batch; 1 for anything else."""
     images = isinstance(inputs, Tensor) and inputs.ndim == 4
     return inputs.shape[2] / inputs.shape[3] if images else 1.0
 
 
 def _channels_last(x: Tensor, ratio: float) -> bool:
-    """Whether (n, h, w, d), as Swin has its maps, and not (n, d, h, w)."""
+    """Whether maps are (n, h, w, d), as Swin's are, and not (n, d, h, w)."""
 
-    def places(high: int, wide: int) -> bool:
-        return abs(high - ratio * wide) < max(ratio, 1)  # a stride rounds either
+    def spatial(height: int, width: int) -> bool:
+        return abs(height - ratio * width) < max(ratio, 1)  # strides round both sizes
 
-    return x.ndim == 4 and places(*x.shape[1:3]) and not places(*x.shape[2:])
+    return x.ndim == 4 and spatial(*x.shape[1:3]) and not spatial(*x.shape[2:])
 
 
 def flat(x: Tensor, mask: Tensor | None = None, pool: str = "mean", ratio: float = 1.0) -> Tensor:
-    """(n, d) from maps or tokens: the mean over places; of tokens those in the mask (n, t).
+    """(n, d) from maps or tokens: the mean over positions, of tokens over the mask (n, t).
 
     ``pool="cls"`` takes the first token instead; ``ratio`` is height by width of the image.
     """
@@ -87,8 +87,8 @@ def flat(x: Tensor, mask: Tensor | None = None, pool: str = "mean", ratio: float
 def _tapped(
     module: nn.Module, heads: Iterable[str], layers: Iterable[str], keep: Callable[[Tensor], Any]
 ) -> Iterator[tuple[list[Any], dict[str, Any]]]:
-    """Hooks while the block lasts: name, input and output of the head that ran last, and of each
-    layer what is to be kept of its output, in the order in which they ran."""
+    """Hook a module while the block lasts. Yields name, input and output of the head that ran last,
+    and layer -> ``keep`` of its output, in the order in which they ran."""
     last, kept = list[Any](), dict[str, Any]()
 
     def of_head(name: str, _: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -98,47 +98,47 @@ def _tapped(
     def of_layer(name: str, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         kept[name] = keep(tensor(output))
 
-    with ExitStack() as hooks:
+    with ExitStack() as stack:
         for hook, names in ((of_head, heads), (of_layer, layers)):
             for name in names:
-                told = functools.partial(hook, name)
-                hooks.enter_context(module.get_submodule(name).register_forward_hook(told))
+                named_hook = functools.partial(hook, name)
+                stack.enter_context(module.get_submodule(name).register_forward_hook(named_hook))
         yield last, kept
 
 
-def _logits(module: nn.Module, gave: Tensor, output: Tensor, ratio: float) -> Tensor | None:
-    """A network's output before a softmax, from that of its classifier; None if it is another's."""
-    plain, told = flat(gave, ratio=ratio).float(), output.float()
-    if plain.ndim != 2 or plain.shape != output.shape:
+def _logits(module: nn.Module, head_out: Tensor, output: Tensor, ratio: float) -> Tensor | None:
+    """The logits behind a network's output; None where it does not come from ``head_out``."""
+    logits, expected = flat(head_out, ratio=ratio).float(), output.float()
+    if logits.ndim != 2 or logits.shape != output.shape:
         return None
-    size = 1e-4 * told.nan_to_num(0, 0, 0).abs().amax().item()
+    atol = 1e-4 * expected.nan_to_num(0, 0, 0).abs().amax().item()
 
-    def same(x: Tensor) -> bool:
-        return torch.allclose(x, told, 1e-3, size, equal_nan=True)
+    def matches(x: Tensor) -> bool:
+        return torch.allclose(x, expected, 1e-3, atol, equal_nan=True)
 
-    if same(plain):
+    if matches(logits):
         return output
-    # A ReLU follows SqueezeNet's classifier, which says of how many classes it is, but also layers
-    # of networks whose classifier was taken off.
+    # A ReLU follows the classifier of SqueezeNet, which states its number of classes; but it also
+    # follows layers of networks whose classifier was taken off.
     classes = (getattr(part, "num_classes", None) for part in module.modules())
-    if plain.shape[1] in classes and same(flat(gave.relu(), ratio=ratio).float()):
+    if logits.shape[1] in classes and matches(flat(head_out.relu(), ratio=ratio).float()):
         return output
-    return plain if same(plain.softmax(1)) or same(plain.log_softmax(1)) else None
+    return logits if matches(logits.softmax(1)) or matches(logits.log_softmax(1)) else None
 
 
-def _chosen(given: Tensor, gave: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
-    """Input and output of a classifier; where it ran on every token and the network, as GPT-2 does,
-    took what it gave for one, those of that token."""
-    if gave.ndim == given.ndim == 3 and output.shape == gave.shape[::2]:
-        token = (gave - output[:, None]).abs().amax(2).argmin(1)
+def _at_token(head_in: Tensor, head_out: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
+    """Input and output of a classifier. Where it ran on every token, but the network returned its
+    output for one only, as GPT-2 does, both are of that token."""
+    if head_in.ndim == head_out.ndim == 3 and output.shape == (len(head_out), head_out.shape[2]):
+        token = (head_out - output[:, None]).abs().amax(2).argmin(1)
         at = torch.arange(len(token), device=token.device), token
-        if torch.allclose(gave[at], output.to(gave)):
-            return given[at], gave[at]
-    return given, gave
+        if torch.allclose(head_out[at], output.to(head_out)):
+            return head_in[at], head_out[at]
+    return head_in, head_out
 
 
 class Structure(NamedTuple):
-    """The parts of a network that are read."""
+    """The parts of a network to read."""
 
     head: str | None  # the classifier's name; None where the network's output is the embedding
     layers: tuple[str, ...]  # the modules whose pooled outputs the class-agnostic hardness needs
@@ -155,18 +155,18 @@ class Structure(NamedTuple):
             output = tensor(call(module, inputs))
         if missing := [name for name in self.layers if name not in kept]:
             raise ValueError(f"layers: {', '.join(missing)} did not run on this batch; name others")
-        found = {f"layer.{name}": kept[name] for name in self.layers}
+        layers = {f"layer.{name}": kept[name] for name in self.layers}
         if self.head is None:
-            return {"embedding": pooled(output, mask, pool)} | found
+            return {"embedding": pooled(output, mask, pool)} | layers
         if not last:
             raise ValueError(f"head: {self.head} did not run on this batch; name another")
-        _, given, gave = last
+        _, head_in, head_out = last
         if self.maps:
-            return {"embedding": given, "logits": gave} | found
-        given, gave = _chosen(given, gave, pooled(output))
-        logits: Tensor | None = pooled(gave)
+            return {"embedding": head_in, "logits": head_out} | layers
+        head_in, head_out = _at_token(head_in, head_out, pooled(output))
+        logits: Tensor | None = pooled(head_out)
         if not self.named:
-            logits = _logits(module, gave, pooled(output), _ratio(inputs))
+            logits = _logits(module, head_out, pooled(output), _ratio(inputs))
         if logits is None:
             raise ValueError(
                 f"head: the network's output is not that of {self.head} on this batch (its forward "
@@ -174,33 +174,33 @@ class Structure(NamedTuple):
             )
         if logits.shape[1] == 1:  # a binary classifier: softmax over 0 and this is its sigmoid
             logits = nn.functional.pad(logits, (1, 0))
-        return {"embedding": pooled(given, mask, pool), "logits": logits} | found
+        return {"embedding": pooled(head_in, mask, pool), "logits": logits} | layers
 
 
-def _weights(part: nn.Module) -> int:
-    """How many weight layers it has; GPT-2's linear ones are its Conv1D."""
+def _depth(part: nn.Module) -> int:
+    """How many weight layers a module has; GPT-2's linear ones are its Conv1D."""
     kinds = nn.Linear | nn.Conv2d
     return sum(isinstance(p, kinds) or type(p).__name__ == "Conv1D" for p in part.modules())
 
 
-def _stage(part: nn.Module) -> bool:
-    """Whether its only list is one of several blocks of one class."""
-    lists = [own for own in part.children() if isinstance(own, nn.Sequential | nn.ModuleList)]
+def _is_stage(part: nn.Module) -> bool:
+    """Whether a module holds a single list, of several blocks of one class."""
+    lists = [child for child in part.children() if isinstance(child, nn.Sequential | nn.ModuleList)]
     blocks = [*lists[0]] if len(lists) == 1 else []
-    return len(blocks) > 1 and len({*map(type, blocks)}) == 1 and min(map(_weights, blocks)) > 1
+    return len(blocks) > 1 and len({*map(type, blocks)}) == 1 and min(map(_depth, blocks)) > 1
 
 
 def _blocks(module: nn.Module, least: int, opened: bool = False) -> list[str]:
-    """The outermost modules of a class that recurs, with at least so many weight layers; where
+    """The outermost modules of a class that recurs, with ``least`` weight layers or more; where
     stages are ``opened``, the blocks in them."""
     count = Counter(type(part) for part in module.modules())
-    found: list[str] = []
+    names: list[str] = []
     for name, part in module.named_modules():
-        inside = any(name.startswith(f"{outer}.") for outer in found)
-        plain = isinstance(part, nn.Sequential | nn.ModuleList) or (opened and _stage(part))
-        if name and not inside and not plain and count[type(part)] > 1 and _weights(part) >= least:
-            found.append(name)
-    return found
+        inside = any(name.startswith(f"{outer}.") for outer in names)
+        skipped = isinstance(part, nn.Sequential | nn.ModuleList) or (opened and _is_stage(part))
+        if name and not (inside or skipped) and count[type(part)] > 1 and _depth(part) >= least:
+            names.append(name)
+    return names
 
 
 @torch.no_grad()
@@ -209,9 +209,9 @@ def structure(
 ) -> Structure:
     """The classifier of a network in evaluation mode and the layers to tap, from one batch.
 
-    The classifier is the last linear layer or 1 x 1 convolution that ran, if what it gives is what
-    the network gives (pooled over space or at one token, with a softmax after it or not; a ReLU
-    only where the network says that it has so many classes). The layers: of blocks that give maps
+    The classifier is the last linear layer or 1 x 1 convolution that ran, if its output is that of
+    the network (pooled over space or at one token, with a softmax after it or not; with a ReLU only
+    where the network says that it has so many classes). The layers: of blocks that give maps
     the last one of each resolution but the first, three at most (the paper, A.2); of blocks that
     give tokens those at a half, three quarters and all of the depth; without blocks every pooling
     layer but the first (VGG). A block is an outermost module of a class that recurs, not the
@@ -226,18 +226,18 @@ def structure(
             heads.append(name)
         elif isinstance(part, nn.MaxPool2d):
             pools.append(name)
-    larger = _blocks(module, 2)
-    choices = [larger, _blocks(module, 1), _blocks(module, 2, opened=True)]
-    choices = [pools] if pools and not larger else choices
+    blocks = _blocks(module, 2)
+    choices = [blocks, _blocks(module, 1), _blocks(module, 2, opened=True)]
+    choices = [pools] if pools and not blocks else choices
     ratio = _ratio(inputs)
-    sized = functools.partial(_places, ratio=ratio)
-    with _tapped(module, heads, {*itertools.chain(*choices)}, sized) as (last, ran):
+    map_size = functools.partial(_map_size, ratio=ratio)
+    with _tapped(module, heads, {*itertools.chain(*choices)}, map_size) as (last, sizes):
         output = flat(tensor(call(module, inputs)), ratio=ratio)
     named = head is not None
     if not named and last:
-        name, given, gave = last
-        gave = _chosen(given, gave, output)[1]
-        if _logits(module, gave, output, ratio) is not None:
+        name, head_in, head_out = last
+        head_out = _at_token(head_in, head_out, output)[1]
+        if _logits(module, head_out, output, ratio) is not None:
             head = name
     if head is None and getattr(module, "num_classes", None) == output.shape[1]:  # timm's
         warnings.warn(
@@ -246,33 +246,33 @@ def structure(
             stacklevel=2,
         )
     if layers is None and choices == [pools]:
-        layers = [*ran][1:]
+        layers = [*sizes][1:]
     elif layers is None:
-        ran = {name: places for name, places in ran.items() if name != head}
-        several = [_closing({n: ran[n] for n in ran if n in b}, module) for b in choices]
-        layers = several[0] if len(several[0]) >= 2 else max(several[:2], key=len)
-        if not any(ran[name] for name in ran if name in larger):  # of tokens, as Swin's stages
-            layers = several[2]
+        sizes = {name: size for name, size in sizes.items() if name != head}
+        closing = [_closing({n: sizes[n] for n in sizes if n in c}, module) for c in choices]
+        layers = closing[0] if len(closing[0]) >= 2 else max(closing[:2], key=len)
+        if not any(sizes[name] for name in sizes if name in blocks):  # tokens, as of Swin's stages
+            layers = closing[2]
     if unknown := {*layers, head or ""} - dict(module.named_modules()).keys():
         raise ValueError(f"head, layers: the network has no module {', '.join(sorted(unknown))}")
     return Structure(head, tuple(layers), named)
 
 
-def _places(x: Tensor, ratio: float) -> int:
-    """The size of a map; of tokens 0."""
+def _map_size(x: Tensor, ratio: float) -> int:
+    """The number of positions of a map; 0 for tokens."""
     return math.prod(x.shape[2:]) if x.ndim == 4 and not _channels_last(x, ratio) else 0
 
 
-def _closing(ran: Mapping[str, int], module: nn.Module) -> tuple[str, ...]:
+def _closing(sizes: Mapping[str, int], module: nn.Module) -> tuple[str, ...]:
     """The blocks that close the stages, from the name and the size of each."""
-    names = [*ran]
-    if names and not all(ran.values()):
-        kinds = {name: type(module.get_submodule(name)) for name in names}
-        count = Counter(kinds.values())  # the MLP at the end of SigLIP's pooling is like no other
-        names = [name for name in names if count[kinds[name]] > 1] or names
-        steps = [-(-len(names) * k // 4) - 1 for k in (2, 3, 4)]
-        return tuple(dict.fromkeys(names[step] for step in steps))
-    last = {places: name for name, places in ran.items() if places > 1}
+    names = [*sizes]
+    if names and not all(sizes.values()):
+        types = {name: type(module.get_submodule(name)) for name in names}
+        count = Counter(types.values())  # the MLP at the end of SigLIP's pooling is like no other
+        names = [name for name in names if count[types[name]] > 1] or names
+        places = [-(-len(names) * k // 4) - 1 for k in (2, 3, 4)]
+        return tuple(dict.fromkeys(names[i] for i in places))
+    last = {size: name for name, size in sizes.items() if size > 1}
     closing = [name for name in names if name in last.values()]
     return tuple(closing[1:][-3:])
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from hastelib import checks
 from hastelib.checks import ArrayLike
 
-Index = Int64[Tensor, " n"]  # of each sample the class, renumbered from 0
+Index = Int64[Tensor, " n"]  # each sample's class, renumbered from 0
 Counts = Int64[Tensor, " c"]  # the classes' sizes
 Pairs = tuple[Float64[Tensor, " r"], Float64[Tensor, "m r"]]  # eigenvalues and eigenvectors
 Blocks = Iterator[tuple[slice, Float64[Tensor, "k d"]]]  # which rows, and the rows
@@ -26,14 +26,14 @@ CLASSES = 64  # whose indicators are dense at a time
 
 
 def blocks(x: Float[Tensor, "n d"], step: int = BLOCK, own: bool = False) -> Blocks:
-    """Some rows after the others, as float64, valid until the next; ``own`` may be changed."""
+    """The rows in blocks, as float64, valid until the next; with ``own`` they may be changed."""
     step = step if x.device.type == "cpu" else 64 * step
     size = (min(step, len(x)), x.shape[1])
-    room = x.new_empty(size, dtype=torch.float64) if own or x.dtype != torch.float64 else None
+    buffer = x.new_empty(size, dtype=torch.float64) if own or x.dtype != torch.float64 else None
     for start in range(0, len(x), step):
         block = x[start : start + step]
         rows = slice(start, start + len(block))
-        yield rows, block if room is None else room[: len(block)].copy_(block)
+        yield rows, block if buffer is None else buffer[: len(block)].copy_(block)
 
 
 def class_sums(x: Float64[Tensor, "n d"], index: Index, classes: int) -> Float64[Tensor, "c d"]:
@@ -47,7 +47,7 @@ def groups(index: Index, counts: Counts) -> tuple[Tensor, ...]:
 
 
 def eigenpairs(gram: Float64[Tensor, "m m"], shape: tuple[int, int]) -> Pairs:
-    """Those above max(n, d) eps times the largest, the numerical rank, ascending."""
+    """Eigenvalues above max(n, d) eps times the largest, ascending, and their eigenvectors."""
     values, vectors = torch.linalg.eigh(gram)
     keep = values > max(shape) * torch.finfo(torch.float64).eps * values[-1]
     return values[keep], vectors[:, keep]
@@ -56,10 +56,10 @@ def eigenpairs(gram: Float64[Tensor, "m m"], shape: tuple[int, int]) -> Pairs:
 class Factors:
     """A matrix F (n, d) of any float type, and what follows from its smaller Gram matrix.
 
-    Meant is X = (F - offset) / scale, with the largest absolute entry of F as the scale, or 1
-    where that is 0, so that nothing over- or underflows. Where n <= d it is ``wide``. With the
-    ``centred`` factors of F the Gram matrix is theirs and the mean's share: nothing cancels, nor
-    do the last digits depend on what was asked for before.
+    ``X`` is (F - offset) / scale, with the largest absolute entry of F as the scale, or 1 where
+    that is 0, so that nothing over- or underflows. It is ``wide`` where n <= d. Given the
+    ``centred`` factors of F, the Gram matrix is theirs plus the mean's share: nothing cancels, and
+    the last digits do not depend on what was asked for before.
     """
 
     def __init__(
@@ -114,8 +114,8 @@ class Factors:
         mean = self.centred.offset / self.scale
         if not self.wide:
             return self.centred.gram + len(self.F) * torch.outer(mean, mean)
-        along = self.centred.X @ mean
-        return self.centred.gram + (along[:, None] + along + mean @ mean)
+        dots = self.centred.X @ mean
+        return self.centred.gram + (dots[:, None] + dots + mean @ mean)
 
     @functools.cached_property
     def pairs(self) -> Pairs:
@@ -148,21 +148,21 @@ class Factors:
     def rest(
         self, index: Index, counts: Counts, energies: Float64[Tensor, "c r"]
     ) -> Float64[Tensor, " c"]:
-        """Squared norms of what the column space leaves of the indicators."""
+        """Squared norms of the indicators' parts outside the column space."""
         values, vectors = self.pairs
-        found = counts - energies.sum(1)
+        rest = counts - energies.sum(1)
         if len(values) == len(self.F):
-            return torch.zeros_like(found)
-        # Next to nothing is not taken as the difference of squares, which would leave eps where
-        # there is nothing, but as a least squares residual, refined once: eps squared.
-        for classes in (found < 1e-5 * counts).nonzero()[:, 0].split(CLASSES):
+            return torch.zeros_like(rest)
+        # Where next to nothing is left, the difference of squares is only rounding, about eps: it
+        # is computed as a least squares residual, refined once, which is good to eps squared.
+        for classes in (rest < 1e-5 * counts).nonzero()[:, 0].split(CLASSES):
             Y = (index[:, None] == classes).double()
             for _ in range(2):
                 inner = vectors.T @ (Y if self.wide else self.transposed_times(Y))
                 weights = vectors @ (inner / values[:, None])
                 Y -= self.times(self.X.T @ weights if self.wide else weights)
-            found[classes] = Y.square_().sum(0)
-        return found
+            rest[classes] = Y.square_().sum(0)
+        return rest
 
     def ledoit_wolf(self) -> tuple[float, Float64[Tensor, " r"]]:
         """The shrinkage of X'X/n, X centred, and its shrunk eigenvalues (Ledoit and Wolf 2004).
@@ -202,7 +202,7 @@ class Embedded:
 
     @functools.cached_property
     def centred(self) -> Factors:
-        """Those of F less its mean, which makes identical rows exactly zero."""
+        """The factors of F less its mean, which makes identical rows exactly zero."""
         first = self.F[0].double()
         total = torch.zeros_like(first)
         for _, block in blocks(self.F):

@@ -40,14 +40,14 @@ three published cases (weighted tau .754 for .735), see the book's page *What to
 COLUMNS = ["metric", "variant", "draw", "score", "samples", "reason"]
 
 
-def _one_class(values: Any, where: str) -> tuple[Tensor, list[Any]]:
+def _encoded(values: Any, where: str) -> tuple[Tensor, list[Any]]:
     """Labels as integers from 0, and what each class is called: a name, or its own number."""
     if np.ma.is_masked(values):
         raise checks.refuse(where, "a class for each sample", "masked ones; remove them")
     try:
         array = np.asarray(values if hasattr(values, "dtype") else np.array(values, object))
-        whole = array.dtype == object and array.flat  # of several kinds NumPy would make words
-        if whole and len({int if isinstance(x, Integral) else type(x) for x in whole}) == 1:
+        objects = array.dtype == object and array.flat  # of mixed types NumPy would make strings
+        if objects and len({int if isinstance(x, Integral) else type(x) for x in objects}) == 1:
             array = np.asarray(array.tolist())
     except ValueError:  # lists of several lengths
         array = np.empty((1, 2))
@@ -56,21 +56,21 @@ def _one_class(values: Any, where: str) -> tuple[Tensor, list[Any]]:
     if array.dtype.kind in "iu":
         checks.labels(where, array.ravel())  # no -1 and no 255 for a sample without a class
     if array.ndim != 1 or array.dtype.kind not in "iubUS":
-        what = f"values of type {', '.join(sorted({type(one).__name__ for one in array.flat}))}"
+        kind = f"values of type {', '.join(sorted({type(x).__name__ for x in array.flat}))}"
         if array.ndim != 1 or array.dtype.kind == "f":
-            what = "several labels a sample" if array.ndim > 1 else "real numbers"
-        got = f"{what}; no transferability score is defined for that here"
+            kind = "several labels a sample" if array.ndim > 1 else "real numbers"
+        got = f"{kind}; no transferability score is defined for that here"
         raise checks.refuse(where, "one class a sample", got)
     names, index = np.unique(array, return_inverse=True)
     return torch.from_numpy(index.astype(np.int64)), names.tolist()
 
 
 def _read(data: Any, labels: Any) -> tuple[Any, Tensor, list[Any]]:
-    """What holds the samples, their classes (n,), and the names of the classes."""
+    """The data set, its labels as integers (n,), and the names of their classes."""
     if data is None and labels is None:
         raise ValueError("data: expected a folder, a data set or a DataLoader, or labels=")
     if data is None:
-        return None, *_one_class(labels, "labels")
+        return None, *_encoded(labels, "labels")
     if labels is not None:
         raise ValueError("labels: expected none beside data, which has its own")
     if isinstance(data, str | Path):
@@ -87,7 +87,7 @@ def _read(data: Any, labels: Any) -> tuple[Any, Tensor, list[Any]]:
             got = f"{', '.join(columns)}; rename them with rename_columns"
             raise checks.refuse("data", "the columns image or text, and label", got)
         if not isinstance(data.features["label"], datasets.ClassLabel):
-            y, names = _one_class(data["label"][:], "data, column label")
+            y, names = _encoded(data["label"][:], "data, column label")
             data = relabelled(data, y.numpy(), [*map(str, names)])
         y = torch.from_numpy(labels_of(data))
         if (y < 0).any():
@@ -95,50 +95,47 @@ def _read(data: Any, labels: Any) -> tuple[Any, Tensor, list[Any]]:
         return data, y, class_names(data)
     if isinstance(data, DataLoader):
         in_order("data", data)
-        several = [parted(batch)[1] for batch in data]
-        return data, *_one_class(torch.cat([torch.zeros(0, dtype=torch.int64), *several]), "data")
+        labels = [parted(batch)[1] for batch in data]
+        return data, *_encoded(torch.cat([torch.zeros(0, dtype=torch.int64), *labels]), "data")
     sized = hasattr(data, "__getitem__") and hasattr(data, "__len__") and len(data)
-    table = isinstance(data, Mapping | pd.DataFrame)
-    if sized and not table and isinstance(data[0], tuple | list) and len(data[0]) > 1:
-        found: Any = getattr(data, "targets", None)
-        some = range(0, len(data), len(data) // 9 or 1)
-        usable = isinstance(found, list | np.ndarray | Tensor) and len(found) == len(data)
-        if not usable or any(not np.array_equal(found[i], data[i][1]) for i in some):
-            found = [data[i][1] for i in range(len(data))]  # as with a target_transform
-        y, names = _one_class(found, "data")
-        known = getattr(data, "classes", None)  # perhaps of more than there are samples of
-        if isinstance(known, list | tuple) and all(isinstance(name, int) for name in names):
-            if (last := max(names)) >= len(known):
-                raise checks.refuse("data", f"a name for class {last} in classes", known)
-            names = [str(known[number]) for number in names]
+    tabular = isinstance(data, Mapping | pd.DataFrame)
+    if sized and not tabular and isinstance(data[0], tuple | list) and len(data[0]) > 1:
+        targets: Any = getattr(data, "targets", None)
+        probes = range(0, len(data), len(data) // 9 or 1)
+        usable = isinstance(targets, list | np.ndarray | Tensor) and len(targets) == len(data)
+        if not (usable and all(np.array_equal(targets[i], data[i][1]) for i in probes)):
+            targets = [data[i][1] for i in range(len(data))]  # as with a target_transform
+        y, names = _encoded(targets, "data")
+        classes = getattr(data, "classes", None)  # some of them perhaps without samples
+        if isinstance(classes, list | tuple) and all(isinstance(name, int) for name in names):
+            if (last := max(names)) >= len(classes):
+                raise checks.refuse("data", f"a name for class {last} in classes", classes)
+            names = [str(classes[i]) for i in names]
         return data, y, names
     expected = "a folder of class folders, a datasets.Dataset, a torch Dataset of pairs (image, "
     expected += "label) or a DataLoader"
     raise checks.refuse("data", expected, type(data).__name__)
 
 
-def _order(labels: Tensor, seed: int) -> Tensor:
-    """The samples in a random order whose every beginning has the classes in their shares."""
+def _stratified(labels: Tensor, seed: int) -> Tensor:
+    """The samples in a random order of which every beginning is a stratified sample."""
     generator = torch.Generator().manual_seed(seed)
-    place = torch.empty(len(labels), dtype=torch.float64)
-    for name in labels.unique():
-        own = (labels == name).nonzero()[:, 0]
-        steps = torch.randperm(len(own), generator=generator).double()
+    position = torch.empty(len(labels), dtype=torch.float64)
+    for label in labels.unique():
+        rows = (labels == label).nonzero()[:, 0]
+        steps = torch.randperm(len(rows), generator=generator).double()
         start = torch.rand(1, generator=generator, dtype=torch.float64)
-        place[own] = (steps + start) / len(own)
-    return place.argsort(stable=True)
+        position[rows] = (steps + start) / len(rows)
+    return position.argsort(stable=True)
 
 
 @dataclass(frozen=True)
 class _Task:
-    """The samples, and what is asked of every model.
-
-    ``fingerprint`` is that of the data where features are to be kept, else empty.
-    """
+    """The samples, and the settings by which every model is scored."""
 
     data: Any
     labels: Tensor
-    fingerprint: str
+    fingerprint: str  # of the data; empty where features are not to be kept
     metrics: tuple[str, ...]
     hard: tuple[str, ...]
     fraction: float
@@ -147,56 +144,59 @@ class _Task:
     seed: int
 
     def measure(
-        self, name: str, model: Any, parts: list[Tensor], signature: Signature | None, leaves: str
+        self, name: str, model: Any, parts: list[Tensor], signature: Signature | None, dropped: str
     ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-        """A model's part of the long frame, half-samples too, and its hardness by variant.
+        """A model's rows of the long frame, half-samples too, and its hardness by variant.
 
         Each of the ``parts`` of the samples has its own entry in the store, for the next round of
-        successive halving. Where ``leaves`` says why, all samples alone are scored.
+        successive halving. Where ``dropped`` gives a reason, only the set of all samples is scored.
         """
         plugins.load()
         start = time.perf_counter()
-        opened = self.open(name, model)
-        found = [self.features(opened, rows) for rows in parts]
-        whole = found[0]
-        if len(found) > 1:
-            arrays = [some.arrays() for some in found]
-            whole = Features.of({n: torch.cat([some[n] for some in arrays]) for n in arrays[0]})
-            whole = whole.at(torch.cat(parts).argsort())
-        hard = dict[str, Tensor]()
-        missing = self.missing(["random", *self.hard], leaves) if leaves else []
-        for variant in () if leaves else self.hard:
+        source = self.open(name, model)
+        by_part = [self.features(source, rows) for rows in parts]
+        joined = by_part[0]
+        if len(parts) > 1:
+            arrays = [part.arrays() for part in by_part]
+            joined = Features.of({n: torch.cat([part[n] for part in arrays]) for n in arrays[0]})
+            joined = joined.at(torch.cat(parts).argsort())
+        hard, missing = dict[str, Tensor](), list[dict[str, Any]]()
+        variants, draws, halves = self.hard, DRAWS, HALVES
+        if dropped:
+            missing = self.missing(["random", *self.hard], dropped)
+            variants, draws, halves = (), 0, 0
+        for variant in variants:
             try:
                 if variant == "cs":
-                    hard[variant] = hardness.class_specific(whole.embedding, whole.labels)
+                    hard[variant] = hardness.class_specific(joined.embedding, joined.labels)
                 elif signature is None:
                     raise ValueError("ca needs a signature of its source data: signature={...}")
-                elif not whole.layers:
+                elif not joined.layers:
                     raise ValueError("ca needs the layers of a network; this has none")
-                elif isinstance(opened, models.Source) and (
-                    signature.notes.get("weights") not in (None, opened.fingerprint)
+                elif isinstance(source, models.Source) and (
+                    signature.notes.get("weights") not in (None, source.fingerprint)
                 ):
                     raise ValueError(f"its signature is of {signature.notes.get('network')}")
                 else:
-                    hard[variant] = hardness.class_agnostic([*whole.layers.values()], signature)
+                    hard[variant] = hardness.class_agnostic([*joined.layers.values()], signature)
             except ValueError as error:
                 missing += self.missing([variant], str(error))
-        n, draws = len(whole), 0 if leaves else DRAWS
-        subsets = scoring.subsets(n, hard, self.fraction, draws, self.seed)
-        for draw in range(0 if leaves else HALVES):
-            half = _order(whole.labels, self.seed + draw)[: min(math.ceil(n / 2), HALF_MOST)]
+        subsets = scoring.subsets(len(joined), hard, self.fraction, draws, self.seed)
+        size = min(math.ceil(len(joined) / 2), HALF_MOST)
+        for draw in range(halves):
+            half = _stratified(joined.labels, self.seed + draw)[:size]
             subsets.append(scoring.Subset("half", half.sort()[0], draw=draw))
-        scores = scoring.score(self.metrics, whole, subsets).items()
-        lines = [line | {"metric": metric} for metric, several in scores for line in several]
+        scores = scoring.score(self.metrics, joined, subsets).items()
+        rows = [row | {"metric": metric} for metric, by_subset in scores for row in by_subset]
         prior = models.prior(model) if isinstance(model, str) else math.nan
-        frame = pd.DataFrame(lines + missing, columns=COLUMNS)
-        values = {f"{variant}|{name}": some.numpy() for variant, some in hard.items()}
-        return frame.assign(seconds=time.perf_counter() - start, prior=prior), values
+        frame = pd.DataFrame(rows + missing, columns=COLUMNS)
+        columns = {f"{variant}|{name}": values.numpy() for variant, values in hard.items()}
+        return frame.assign(seconds=time.perf_counter() - start, prior=prior), columns
 
     def missing(self, variants: Sequence[str], why: str) -> list[dict[str, Any]]:
-        """Lines of the frame for what has no score."""
-        told = {"draw": 0, "score": math.nan, "samples": 0, "reason": why}
-        return [told | {"metric": m, "variant": v} for v in variants for m in self.metrics]
+        """Rows of the frame for what has no score."""
+        row = {"draw": 0, "score": math.nan, "samples": 0, "reason": why}
+        return [row | {"metric": m, "variant": v} for v in variants for m in self.metrics]
 
     def open(self, name: str, model: Any) -> Features | models.Source:
         """A model as a source, or its features where they are given; modules are not changed."""
@@ -221,8 +221,8 @@ class _Task:
         if transform is None and images and hasattr(module, "pretrained_cfg"):
             transform = models.timm_transform(module)
         if transform is None:
-            what = "transform" if images else "tokenizer"
-            raise ValueError(f"which {what} does it want? Give a pair (module, {what})")
+            kind = "transform" if images else "tokenizer"
+            raise ValueError(f"which {kind} does it want? Give a pair (module, {kind})")
         return models.yours(name, module, transform)
 
     def features(self, source: Features | models.Source, rows: Tensor) -> Features:
@@ -230,21 +230,21 @@ class _Task:
             return source.at(rows)
         if not isinstance(self.data, datasets.Dataset):
             batches = self.batches(source.preprocessing, rows)
-            made = features(source.module, batches, device=self.device)
-            now, first = (checks.classes("y", y)[0] for y in (made.labels, self.labels[rows]))
+            result = features(source.module, batches, device=self.device)
+            now, first = (checks.classes("y", y)[0] for y in (result.labels, self.labels[rows]))
             if not now.equal(first):
                 raise ValueError("the data come in another order each time; turn shuffling off")
-            return made
+            return result
 
-        def make() -> Features:
-            what = "text" if isinstance(source, language.TextSource) else "image"
-            if what not in self.data.column_names:
-                raise ValueError(f"it reads {what}s; the data have none")
+        def compute() -> Features:
+            column = "text" if isinstance(source, language.TextSource) else "image"
+            if column not in self.data.column_names:
+                raise ValueError(f"it reads {column}s; the data have none")
             split = source.read(self.data.select(rows.numpy()), "your data")
             return extract(source, split, batch_size=self.batch_size, device=self.device)
 
         if not self.fingerprint:
-            return make()
+            return compute()
         entry = key(
             weights=source.fingerprint,
             network=code.of_source(source),
@@ -254,25 +254,25 @@ class _Task:
             numbers=[torch.get_num_threads(), torch.get_float32_matmul_precision()],
             code=code.of(extract),
         )
-        return Features.of(Store().get("features", entry, lambda: (make().arrays(), {}))[0])
+        return Features.of(Store().get("features", entry, lambda: (compute().arrays(), {}))[0])
 
     def batches(self, transform: Any, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Some samples of a torch data set as a network wants them, or all that a loader gives."""
         if isinstance(self.data, DataLoader):
             yield from self.data
             return
-        for some in rows.split(self.batch_size):
-            images = [self.data[row][0] for row in some.tolist()]
+        for chunk in rows.split(self.batch_size):
+            images = [self.data[row][0] for row in chunk.tolist()]
             prepared = isinstance(images[0], Tensor)
             if transform is None and not prepared:
                 raise ValueError("which transform does it want? Give a pair (module, transform)")
             if transform is not None and prepared:
-                told = "the samples are tensors, used without a model's own preprocessing"
-                warnings.warn(told, stacklevel=2)
-            batch = torch.stack(images if prepared else [transform(rgb(one)) for one in images])
+                message = "the samples are tensors, used without a model's own preprocessing"
+                warnings.warn(message, stacklevel=2)
+            batch = torch.stack(images if prepared else [transform(rgb(x)) for x in images])
             if isinstance(transform, Preprocessing) and not prepared:
                 batch = transform.normalise(batch)
-            yield batch, self.labels[some]
+            yield batch, self.labels[chunk]
 
 
 def rank(
@@ -335,7 +335,7 @@ def rank(
     checks.positive("fraction", fraction, most=1)
     seed = checks.whole("seed", seed, 0)
     batch_size = checks.whole("batch_size", batch_size, 1)
-    default_device(device)  # which refuses what is none
+    default_device(device)  # which refuses what is no device
     if max_samples is not None:
         checks.whole("max_samples", max_samples, 1)
     if isinstance(models, str) or not all(isinstance(name, str) for name in models):
@@ -346,78 +346,78 @@ def rank(
     if budget not in (None, "halving"):
         raise ValueError(f"budget: expected None or halving, got {budget!r}")
     signatures = {
-        name: one if isinstance(one, Signature) else Signature.load(one)
-        for name, one in (signature or {}).items()
+        name: value if isinstance(value, Signature) else Signature.load(value)
+        for name, value in (signature or {}).items()
     }
-    known = {} if prior is None else dict(prior)
-    for name in (*known, *signatures):
+    priors = {} if prior is None else dict(prior)
+    for name in (*priors, *signatures):
         one_of("model in prior or signature", name, named)
-    if not np.isfinite([*map(float, known.values())]).all():
-        raise checks.refuse("prior", "finite numbers", known)
+    if not np.isfinite([*map(float, priors.values())]).all():
+        raise checks.refuse("prior", "finite numbers", priors)
     if isinstance(data, DataLoader) and (max_samples is not None or budget):
         raise ValueError("data: a DataLoader is used as it is; leave max_samples and budget out")
     data, y, classes = _read(data, labels)
     if not len(y):
         raise checks.refuse("data", "at least one sample", "none")
-    table = isinstance(data, datasets.Dataset)
-    asked = metrics, hard, fraction, batch_size, device, seed
-    task = _Task(data, y, fingerprint(data) if table and cache else "", *asked)
-    order = _order(y, seed)[:max_samples]
+    tabular = isinstance(data, datasets.Dataset)
+    kept = fingerprint(data) if tabular and cache else ""
+    settings = dict[str, Any](fraction=fraction, batch_size=batch_size, device=device, seed=seed)
+    task = _Task(data, labels=y, fingerprint=kept, metrics=metrics, hard=hard, **settings)
+    order = _stratified(y, seed)[:max_samples]
     steps = [len(order)]
     while budget and len(named) > 1 and steps[0] > LEAST * len(order) + 1:
         steps.insert(0, math.ceil(steps[0] / 2))
     parts = [part.sort()[0] for part in order.split(np.diff([0, *steps]).tolist())]
     frames, hardnesses = dict[str, pd.DataFrame](), dict[str, np.ndarray]()
-    left = [*named]
+    active = [*named]
     for round_ in range(1, len(steps) + 1):
-        leaves = f"left after round {round_} of {len(steps)}" if round_ < len(steps) else ""
-        given = {name: (parts[:round_], signatures.get(name), leaves) for name in left}
-        jobs = [engine.Job(n, task.measure, (n, named[n], *rest)) for n, rest in given.items()]
+        dropped = f"left after round {round_} of {len(steps)}" if round_ < len(steps) else ""
+        arguments = {n: (n, named[n], parts[:round_], signatures.get(n), dropped) for n in active}
+        jobs = [engine.Job(name, task.measure, args) for name, args in arguments.items()]
         try:
             results, errors = engine.run(jobs, name="models"), {}
         except engine.JobsFailedError as error:
             results, errors = error.results, error.errors
-        for name in left:
+        for name in active:
             if name in errors:
-                nothing = task.missing(["all", "random", *hard], errors[name])
-                frame = pd.DataFrame(nothing, columns=COLUMNS).assign(seconds=np.nan, prior=np.nan)
+                missing = task.missing(["all", "random", *hard], errors[name])
+                frame = pd.DataFrame(missing, columns=COLUMNS).assign(seconds=np.nan, prior=np.nan)
             else:
-                frame, found = results[name]
-                hardnesses |= found
+                frame, columns = results[name]
+                hardnesses |= columns
             if name in frames:
                 frame["seconds"] += frames[name]["seconds"].iloc[0]
             frames[name] = frame
-        scores = pd.Series({name: frames[name]["score"].iloc[0] for name in left}, dtype=float)
+        scores = pd.Series({name: frames[name]["score"].iloc[0] for name in active}, dtype=float)
         better = scores.drop([*errors]).sort_values(ascending=False, kind="stable").index
-        left = [*better[: max(2, round(2 / 3 * len(left)))]]  # the first places are often close
+        active = [*better[: max(2, round(2 / 3 * len(active)))]]  # the best are often close
     frame = pd.concat(frames, names=["model"]).reset_index("model")
-    frame["prior"] = frame["model"].map(known).astype(float).fillna(frame["prior"])
+    frame["prior"] = frame["model"].map(priors).astype(float).fillna(frame["prior"])
     halves = frame["variant"] == "half"
     rows = order.sort()[0].numpy()
-    about: dict[str, Any] = {"class": np.array(classes)[y[rows].numpy()]}
-    if table:
-        own = data.select(rows)
-        images = "image" in data.column_names
-        texts = () if images else own["text"]
-        about |= {"path": paths(own)} if images else {"text": [(x or "")[:80] for x in texts]}
+    samples: dict[str, Any] = {"class": np.array(classes)[y[rows].numpy()]}
+    if tabular and "image" in data.column_names:
+        samples["path"] = paths(data.select(rows))
+    elif tabular:
+        samples["text"] = [(text or "")[:80] for text in data.select(rows)["text"]]
     return Ranking(
         frame[~halves].reset_index(drop=True),
         frame.loc[halves, ["model", "metric", "draw", "score"]].reset_index(drop=True),
-        pd.DataFrame(about | hardnesses, index=rows),
+        pd.DataFrame(samples | hardnesses, index=rows),
         metrics,
     )
 
 
 @dataclass
 class Ranking:
-    """What :func:`rank` found.
+    """The result of :func:`rank`.
 
     Attributes:
         frame: long: model, metric, variant (``all``, ``random``, ``cs``, ``ca``), draw, score,
             samples, reason, seconds, prior; NaN with the reason where there is no score.
         halves: the scores on each half-sample: model, metric, draw, score.
         samples: index, class, path or text, and hardness by variant and model.
-        metrics: the first sorts.
+        metrics: the table is sorted by the first.
     """
 
     frame: pd.DataFrame
@@ -426,7 +426,7 @@ class Ranking:
     metrics: tuple[str, ...]
 
     def scores(self) -> pd.DataFrame:
-        """Model by (metric, variant): the scores, of random subsets their mean."""
+        """Model by (metric, variant): the score, over random subsets the mean score."""
         wide = self.frame.groupby(["model", "metric", "variant"], sort=False)["score"].mean()
         return wide.unstack(["metric", "variant"]).loc[self.frame["model"].unique()]
 
@@ -440,37 +440,37 @@ class Ranking:
         why, and ties. Models that left a round of successive halving stand below those that stayed;
         they have fewer samples.
         """
-        scores, one = self.scores(), self.frame.drop_duplicates("model").set_index("model")
+        scores, rows = self.scores(), self.frame.drop_duplicates("model").set_index("model")
         hard = [v for v in scores.columns.unique("variant") if v not in ("all", "random")]
-        ends = {"all": ""} | {variant: f"-{variant}" for variant in hard}
-        found, first = one[["prior"]].copy(), self.metrics[0]
-        if found["prior"].notna().sum() > 1:
+        suffixes = {"all": ""} | {variant: f"-{variant}" for variant in hard}
+        table, first = rows[["prior"]].copy(), self.metrics[0]
+        if table["prior"].notna().sum() > 1:
             stayed = scores[first, "all"].where(self._stayed())
-            found["combined"] = _standard(found["prior"]) + PRIOR_WEIGHT * _standard(stayed)
+            table["combined"] = _standardised(table["prior"]) + PRIOR_WEIGHT * _standardised(stayed)
         for metric in self.metrics:
-            for variant, end in ends.items():
-                found[f"{metric}{end}"] = scores[metric, variant]
-        for variant, end in ends.items():
-            standing = scores[first, variant].rank() + one["samples"] * len(one)  # by round first
-            found[f"rank{end}"] = standing.rank(ascending=False, method="min")
-        found["stability"] = self.stability()
-        found[["seconds", "samples"]] = one[["seconds", "samples"]].round(1)
-        found["reason"] = [self._reason(name, found["rank"]) for name in found.index]
-        return found.sort_values("rank", kind="stable")
+            for variant, suffix in suffixes.items():
+                table[f"{metric}{suffix}"] = scores[metric, variant]
+        for variant, suffix in suffixes.items():
+            standing = scores[first, variant].rank() + rows["samples"] * len(rows)  # by round first
+            table[f"rank{suffix}"] = standing.rank(ascending=False, method="min")
+        table["stability"] = self.stability()
+        table[["seconds", "samples"]] = rows[["seconds", "samples"]].round(1)
+        table["reason"] = [self._reason(name, table["rank"]) for name in table.index]
+        return table.sort_values("rank", kind="stable")
 
     def _reason(self, model: str, ranks: pd.Series) -> str:
-        own = self.frame[self.frame["model"] == model]
-        failed = own[own["score"].isna()].groupby("reason", sort=False)["metric"].unique()
-        told = [
+        rows = self.frame[self.frame["model"] == model]
+        failed = rows[rows["score"].isna()].groupby("reason", sort=False)["metric"].unique()
+        reasons = [
             str(reason) if len(names) == len(self.metrics) else f"{', '.join(names)}: {reason}"
             for reason, names in failed.items()
         ]
-        same = ranks.index[(ranks == ranks[model]) & (ranks.index != model)]
-        told += [f"tied with {', '.join(same)}"] if len(same) else []
-        return "; ".join(told)
+        tied = ranks.index[(ranks == ranks[model]) & (ranks.index != model)]
+        reasons += [f"tied with {', '.join(tied)}"] if len(tied) else []
+        return "; ".join(reasons)
 
     def _stayed(self) -> pd.Series:
-        """By model whether it has all samples: it left no round of successive halving."""
+        """By model, whether it stayed to the last round of successive halving: on all samples."""
         samples = self.frame.groupby("model", sort=False)["samples"].first()
         return samples == samples.max()
 
@@ -479,10 +479,10 @@ class Ranking:
 
         ``ValueError`` where the metric was not asked for, or no model has a score.
         """
-        own = self.scores()[self._metric(metric), "all"].where(self._stayed())
-        if own.isna().all():
+        scores = self.scores()[self._metric(metric), "all"].where(self._stayed())
+        if scores.isna().all():
             raise ValueError("no model has a score; table() has the reasons")
-        return str(own.idxmax())
+        return str(scores.idxmax())
 
     def _metric(self, metric: str | None) -> str:
         one_of("metric of this ranking", metric or self.metrics[0], self.metrics)
@@ -492,11 +492,11 @@ class Ranking:
         """The share of 100 stratified half-samples in which each model is first.
 
         They are drawn without replacement (repeated samples would distort class-specific hardness
-        and LogME) and hold at most 1,000 samples, so that of more data the order is surer than it
+        and LogME) and hold at most 1,000 samples, so that with more data the order is surer than it
         looks. Equal models share a first place; one that left a round or failed has NaN.
         """
-        own = self.halves[self.halves["metric"] == self._metric(metric)]
-        scores = own.pivot_table("score", "draw", "model")
+        halves = self.halves[self.halves["metric"] == self._metric(metric)]
+        scores = halves.pivot_table("score", "draw", "model")
         first = scores.eq(scores.max(axis=1), axis=0)
         shares = first.div(first.sum(axis=1), axis=0).mean()
         return shares.reindex(self.frame["model"].unique()).rename("stability")
@@ -514,14 +514,14 @@ class Ranking:
             remedy = f"ask rank for hard=[{variant!r}], or see the reason in table()"
             raise ValueError(f"variant: {name} has no hardness {variant!r}; {remedy}")
         checks.whole("k", k, 1)
-        found = self.samples.filter(["path", "text", "class"]).assign(hardness=self.samples[column])
-        return found.sort_values("hardness", ascending=False, kind="stable").head(k)
+        table = self.samples.filter(["path", "text", "class"]).assign(hardness=self.samples[column])
+        return table.sort_values("hardness", ascending=False, kind="stable").head(k)
 
     def plot(self) -> Figure:
         """Every metric's score, standardised over the models, the best model on top."""
         import matplotlib.pyplot as plt
 
-        scores = self.table().loc[::-1, [*self.metrics]].apply(_standard)
+        scores = self.table().loc[::-1, [*self.metrics]].apply(_standardised)
         figure, axes = plt.subplots(figsize=(7, 1 + 0.35 * len(scores)), layout="constrained")
         axes.plot(scores, range(len(scores)), "o", label=self.metrics, alpha=0.8)
         axes.set_yticks(range(len(scores)), scores.index)
@@ -543,25 +543,25 @@ class Ranking:
         Raises:
             ValueError: an unknown model, or fewer than two.
         """
-        known = pd.Series(dict(accuracies), dtype=float)
-        if unknown := sorted(set(known.index) - set(self.frame["model"])):
+        truth = pd.Series(dict(accuracies), dtype=float)
+        if unknown := sorted(set(truth.index) - set(self.frame["model"])):
             raise ValueError(f"accuracies: expected models of the ranking, got {unknown}")
         scores = self.scores()[self._stayed()].copy()
         scores["prior", "all"] = self.frame.groupby("model")["prior"].first()
-        known = known.reindex(scores.index)  # of equal scores the first counts, as in best()
-        names = [f"{name}{end}" for name in ("tau_w", "pearson") for end in ("", "_low", "_high")]
-        names += ["regret", "models"]
-        lines = {}
-        for cell in scores:
-            both = pd.DataFrame({"score": scores[cell], "accuracy": known}).dropna()
+        truth = truth.reindex(scores.index)  # of equal scores the first counts, as in best()
+        statistics = [f"{x}{end}" for x in ("tau_w", "pearson") for end in ("", "_low", "_high")]
+        statistics += ["regret", "models"]
+        rows = {}
+        for column in scores:
+            both = pd.DataFrame({"score": scores[column], "accuracy": truth}).dropna()
             if len(both) < 2:
                 continue
             pair = both.to_numpy().T
-            missed = both["accuracy"].max() - both["accuracy"].iloc[both["score"].argmax()]
-            lines[cell] = *stats.weighted_kendall(*pair), *stats.pearson(*pair), missed, len(both)
-        if not lines:
+            regret = both["accuracy"].max() - both["accuracy"].iloc[both["score"].argmax()]
+            rows[column] = *stats.weighted_kendall(*pair), *stats.pearson(*pair), regret, len(both)
+        if not rows:
             raise ValueError("accuracies: expected at least two models that have a score")
-        return pd.DataFrame(lines, names).T.rename_axis(["metric", "variant"])
+        return pd.DataFrame(rows, statistics).T.rename_axis(["metric", "variant"])
 
     def save(self, path: str | Path) -> None:
         """Write the ranking as JSON; :meth:`load` reads it."""
@@ -572,14 +572,14 @@ class Ranking:
     def load(cls, path: str | Path) -> Ranking:
         """Read what :meth:`save` wrote; ``ValueError`` for another file."""
         try:
-            told: dict[str, Any] = json.loads(Path(path).read_text())
-            tables = {n: pd.DataFrame(**told[n]) for n in ("frame", "halves", "samples")}
-            return cls(**tables, metrics=tuple(told["metrics"]))
+            saved: dict[str, Any] = json.loads(Path(path).read_text())
+            tables = {n: pd.DataFrame(**saved[n]) for n in ("frame", "halves", "samples")}
+            return cls(**tables, metrics=tuple(saved["metrics"]))
         except (KeyError, TypeError, ValueError) as error:
             raise checks.refuse("path", "a file of Ranking.save", f"{path} ({error})") from error
 
 
-def _standard(values: pd.Series) -> pd.Series:
-    """Less the mean, over the standard deviation; zeros where all are equal."""
+def _standardised(values: pd.Series) -> pd.Series:
+    """The values less their mean, over their standard deviation; zeros where all are equal."""
     spread = values.std(ddof=0)
     return (values - values.mean()) / (spread if spread > 0 else 1.0)

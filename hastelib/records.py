@@ -26,43 +26,43 @@ COLUMNS = {
 
 KEYS = [*COLUMNS][1:11]
 """The columns that tell the rows apart."""
-WORDS = [name for name, kind in COLUMNS.items() if kind == "str"]
+WORDS = [name for name, dtype in COLUMNS.items() if dtype == "str"]
 CSV_BYTES = 1_500_000
 """A longer table is written as Parquet."""
 
 
 def check(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame, its columns in order and of their types; ``ValueError`` where it breaks a rule."""
-    again = "run the notebook that makes it again"
+    hint = "run the notebook that makes it again"
     if missing := [name for name in COLUMNS if name not in frame]:
-        told = f"the columns of schema {SCHEMA}, missing {', '.join(missing)}; {again}"
-        raise ValueError(f"frame: expected {told}")
-    if other := sorted(set(frame["schema"]) - {SCHEMA}):
-        told = f"schema {SCHEMA}, got {', '.join(map(str, other))}; {again}"
-        raise ValueError(f"frame: expected {told}, or use the hastelib named in its versions")
-    own = [name for name in frame if name not in COLUMNS]
-    frame = frame[[*COLUMNS, *own]].astype(COLUMNS | dict.fromkeys(WORDS, "object"))
+        wanted = f"the columns of schema {SCHEMA}, missing {', '.join(missing)}; {hint}"
+        raise ValueError(f"frame: expected {wanted}")
+    if versions := sorted(set(frame["schema"]) - {SCHEMA}):
+        wanted = f"schema {SCHEMA}, got {', '.join(map(str, versions))}; {hint}"
+        raise ValueError(f"frame: expected {wanted}, or use the hastelib named in its versions")
+    extra = [name for name in frame if name not in COLUMNS]
+    frame = frame[[*COLUMNS, *extra]].astype(COLUMNS | dict.fromkeys(WORDS, "object"))
     frame = frame.reset_index(drop=True).fillna(dict.fromkeys(WORDS, ""))
     score, measured = frame["score"], frame["accuracy"].notna()
-    lost = (score.isna() == (frame["reason"] == "")) | (score.abs() == math.inf)
-    odd = measured & ~frame["accuracy"].between(0, 1) | (measured != (frame["seeds"] > 0))
-    for wrong, columns, expected in (
+    unsound = (score.isna() == (frame["reason"] == "")) | (score.abs() == math.inf)
+    bad_accuracy = measured & ~frame["accuracy"].between(0, 1) | (measured != (frame["seeds"] > 0))
+    for invalid, columns, expected in (
         # A section's own column may tell rows apart too, such as the bucket of 5.6.
-        (frame.duplicated([*KEYS, *own]), KEYS, "each row once, got several of"),
-        (lost, ["metric", "score", "reason"], "a finite score, or nan and the reason why, got"),
-        (odd, ["accuracy", "seeds"], "accuracies in [0, 1] of at least one seed, got"),
+        (frame.duplicated([*KEYS, *extra]), KEYS, "each row once, got several of"),
+        (unsound, ["metric", "score", "reason"], "a finite score, or nan and the reason why, got"),
+        (bad_accuracy, ["accuracy", "seeds"], "accuracies in [0, 1] of at least one seed, got"),
     ):
-        if wrong.any():
-            first = frame.loc[wrong, columns].iloc[0].to_dict()
+        if invalid.any():
+            first = frame.loc[invalid, columns].iloc[0].to_dict()
             raise ValueError(f"frame: expected {expected} {first}")
     return frame
 
 
 def write(frame: pd.DataFrame, stem: str | Path) -> Path:
-    """Write a frame as ``stem.csv``, or as ``stem.parquet`` where that would be too long a CSV.
+    """Write a frame as ``stem.csv``, or as ``stem.parquet`` where the CSV would be too long.
 
-    The file, whose path is returned, is there whole or not at all, and every number reads back as
-    it was. A file of the other kind, from an earlier run, goes.
+    The file, whose path is returned, is written whole or not at all, and every number reads back
+    as it was. A file of the other kind, from an earlier run, goes.
 
     Raises:
         PermissionError: the folder cannot be written to.
@@ -81,12 +81,12 @@ def write(frame: pd.DataFrame, stem: str | Path) -> Path:
 
 
 def read(path: str | Path) -> pd.DataFrame:
-    """Read what :func:`write` wrote; ``ValueError`` as of :func:`check`, or it is cut short."""
+    """Read what :func:`write` wrote; ``ValueError`` as of :func:`check`, or if cut short."""
     path = Path(path)
     try:
         if path.suffix == ".parquet":
             return check(pd.read_parquet(path))
-        kinds = dict.fromkeys(WORDS, str)
-        return check(pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=["nan"]))
+        types = dict.fromkeys(WORDS, str)
+        return check(pd.read_csv(path, dtype=types, keep_default_na=False, na_values=["nan"]))
     except (ValueError, pd.errors.ParserError) as error:
         raise ValueError(f"{path}: {error}") from error

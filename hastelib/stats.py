@@ -4,7 +4,7 @@ pick, and the paper's headline.
 Every correlation comes as (value, low, high), with the 95% percentile interval from resampling the
 units, which are pairs of a score and an accuracy in the same order. They must be independent: the
 sources or targets, not ensembles that share members. Where an input is constant all three are NaN,
-with a warning; with fewer than five units, or where :func:`interval` says so, its ends are.
+with a warning; low and high are with fewer than five units, or where :func:`interval` says so.
 Shapes that are wrong or disagree, NaN or infinity, no unit or no resample raise ``ValueError``.
 """
 
@@ -71,13 +71,13 @@ def weighted_kendall(
 def _correlation(
     statistic: str, scores: ArrayLike, accuracies: ArrayLike, resamples: int, seed: int
 ) -> tuple[float, float, float]:
-    found = replicates(statistic, scores, accuracies, resamples, seed)
-    if np.isnan(found[0]):
+    values = replicates(statistic, scores, accuracies, resamples, seed)
+    if np.isnan(values[0]):
         warnings.warn(
             f"{statistic}: scores or accuracies are all the same, so there is no correlation",
             stacklevel=3,
         )
-    return interval(found)
+    return interval(values)
 
 
 def relative_improvement(base: ArrayLike, modified: ArrayLike) -> float:
@@ -109,14 +109,14 @@ def static(accuracies: ArrayLike) -> Float64[ndarray, "t s"]:
     >>> static([[0.5, 0.7], [0.2, 0.1]]).round(3).tolist()
     [[1.0, -1.0], [-1.0, 1.0]]
     """
-    given = checks.stored("accuracies", accuracies, "(t, s)", finite=False).double().cpu().numpy()
-    if np.isinf(given).any():
+    values = checks.stored("accuracies", accuracies, "(t, s)", finite=False).double().cpu().numpy()
+    if np.isinf(values).any():
         raise checks.refuse("accuracies", "finite numbers, or NaN", "infinity")
-    a = np.ma.masked_invalid(given)
+    a = np.ma.masked_invalid(values)
     centred, spread = a - a.mean(1, keepdims=True), a.std(1, keepdims=True)
     spread[np.ma.ptp(a, axis=1) == 0] = 0  # which rounding may leave above it
     z = np.ma.divide(centred, spread).filled(0.0)  # 0 too where all are equally good
-    others = a.count(0) - ~np.ma.getmaskarray(a)
+    others = a.count(0) - np.isfinite(values)
     return np.ma.divide(z.sum(0) - z, others).filled(np.nan)
 
 
@@ -147,12 +147,12 @@ def replicates(
     checks.choice("statistic", statistic, STATISTICS)
     x, y = _pair("scores", scores, "accuracies", accuracies)
     resamples, n = checks.whole("resamples", resamples, 1), len(x)
-    units, which = drawn(n, resamples, checks.whole("seed", seed, 0))
+    units, inverse = drawn(n, resamples, checks.whole("seed", seed, 0))
     varied = (np.ptp(x[units], axis=1) > 0) & (np.ptp(y[units], axis=1) > 0)
     varied |= statistic == "regret"
     values = np.full(len(units), np.nan)
-    values[varied] = _values(statistic, x, y, units[varied])
-    values = values[which]
+    values[varied] = _evaluate(statistic, x, y, units[varied])
+    values = values[inverse]
     if n < FEWEST:
         values[1:] = np.nan
     return values
@@ -160,10 +160,10 @@ def replicates(
 
 @functools.lru_cache(16)
 def drawn(n: int, resamples: int, seed: int) -> tuple[Int64[ndarray, "u n"], Int64[ndarray, " b"]]:
-    """The distinct resamples of n units, and which of them each is; the first is the whole.
+    """The distinct resamples of n units, and which of them each is; the first has each unit once.
 
-    Of so few units that ``resamples`` are twice as many each comes as often as it is likely, and
-    the seed decides on the order alone.
+    Where ``resamples`` are at least twice as many as all distinct ones, each comes as often as it
+    is likely, and the seed decides on the order alone.
 
     >>> drawn(2, resamples=3, seed=0)
     (array([[0, 0],
@@ -173,14 +173,14 @@ def drawn(n: int, resamples: int, seed: int) -> tuple[Int64[ndarray, "u n"], Int
     generator, whole = np.random.default_rng(seed), np.arange(n)
     if 2 * math.comb(2 * n - 1, n) <= resamples:  # seven units have 1,716
         units = np.array([*itertools.combinations_with_replacement(range(n), n)])
-        often = (units[:, :, None] == whole).sum(1).tolist()
-        likely = np.cumsum([1 / math.prod(map(math.factorial, line)) for line in often])
-        places = (np.arange(resamples) + 0.5) / resamples * likely[-1]
-        which = generator.permutation(np.searchsorted(likely, places))
-        return units, np.concatenate([np.flatnonzero((units == whole).all(1)), which])
+        counts = (units[:, :, None] == whole).sum(1).tolist()
+        cumulative = np.cumsum([1 / math.prod(map(math.factorial, row)) for row in counts])
+        levels = (np.arange(resamples) + 0.5) / resamples * cumulative[-1]
+        inverse = generator.permutation(np.searchsorted(cumulative, levels))
+        return units, np.concatenate([np.flatnonzero((units == whole).all(1)), inverse])
     units = np.sort(generator.integers(n, size=(resamples, n)), axis=1)
-    units, which = np.unique(np.concatenate([whole[None], units]), axis=0, return_inverse=True)
-    return units, which.ravel()
+    units, inverse = np.unique(np.concatenate([whole[None], units]), axis=0, return_inverse=True)
+    return units, inverse.ravel()
 
 
 def interval(sample: Float64[ndarray, " b"]) -> tuple[float, float, float]:
@@ -192,15 +192,15 @@ def interval(sample: Float64[ndarray, " b"]) -> tuple[float, float, float]:
     >>> [round(x, 2) for x in interval(np.array([0.5, 0.1, 0.5, 0.9]))]
     [0.5, 0.12, 0.88]
     """
-    there = sample[1:][~np.isnan(sample[1:])]
-    none = np.isnan(sample[0]) or len(there) < max(1, len(sample[1:]) / 2)
-    if none or np.ptp(there) <= ROUNDING:
+    valid = sample[1:][~np.isnan(sample[1:])]
+    missing = np.isnan(sample[0]) or len(valid) < max(1, len(sample[1:]) / 2)
+    if missing or np.ptp(valid) <= ROUNDING:
         return float(sample[0]), math.nan, math.nan
-    low, high = np.quantile(there, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(valid, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(sample[0]), float(low), float(high)
 
 
-def _values(
+def _evaluate(
     statistic: str, x: ndarray, y: ndarray, units: Int64[ndarray, "b n"]
 ) -> Float64[ndarray, " b"]:
     if statistic == "pearson":
@@ -214,43 +214,43 @@ def _values(
         return y[units].max(1) - (y[units] * top).sum(1) / top.sum(1)
 
     def summed(values: ndarray) -> ndarray:
-        """Of each resample and each unit the sum of the values that stand at its draws."""
-        found = np.zeros((len(units), len(x)))
-        np.add.at(found, (np.arange(len(units))[:, None], units), values)
-        return found
+        """For each resample and unit, the sum of the values at the draws of the unit."""
+        sums = np.zeros((len(units), len(x)))
+        np.add.at(sums, (np.arange(len(units))[:, None], units), values)
+        return sums
 
-    often = summed(np.ones(units.shape))
+    counts = summed(np.ones(units.shape))
     if statistic == "kendall":
-        return _concordance(x, y, often, often)
-    found = np.zeros(len(units))
+        return _concordance(x, y, counts, counts)
+    tau = np.zeros(len(units))
     for first, second in ((x, y), (y, x)):  # ranked by one, then by the other
         ranks = np.lexsort((-second[units], -first[units])).argsort(1)
-        found += _concordance(x, y, often, summed(1 / (1 + ranks))) / 2
-    return found
+        tau += _concordance(x, y, counts, summed(1 / (1 + ranks))) / 2
+    return tau
 
 
 def _pearson(x: Float64[ndarray, "b n"], y: Float64[ndarray, "b n"]) -> Float64[ndarray, " b"]:
     """Pearson's correlation of each row of x with the same row of y."""
 
-    def standard(values: ndarray) -> ndarray:
+    def normalised(values: ndarray) -> ndarray:
         values = values - values.mean(1, keepdims=True)
         values = values / np.abs(values).max(1, keepdims=True)  # against underflow
         return values / np.linalg.norm(values, axis=1, keepdims=True)
 
-    return np.clip((standard(x) * standard(y)).sum(1), -1, 1)
+    return np.clip((normalised(x) * normalised(y)).sum(1), -1, 1)
 
 
 def _concordance(
-    x: ndarray, y: ndarray, often: Float64[ndarray, "b u"], weight: Float64[ndarray, "b u"]
+    x: ndarray, y: ndarray, counts: Float64[ndarray, "b u"], weight: Float64[ndarray, "b u"]
 ) -> Float64[ndarray, " b"]:
-    """Kendall's tau of each resample, the pair of units i and j counted w_i o_j + o_i w_j times.
+    """Kendall's tau of each resample, the pair of units i and j counted w_i c_j + c_i w_j times.
 
-    Sums over pairs are quadratic forms in how often a unit is drawn and its sum of weights.
+    Sums over pairs are quadratic forms in a unit's count of draws and its sum of weights.
     """
     sign_x, sign_y = (np.sign(v[:, None] - v) for v in (x, y))
 
     def pairs(matrix: ndarray) -> ndarray:
-        return ((weight @ matrix) * often).sum(1)
+        return ((weight @ matrix) * counts).sum(1)
 
     untied = np.sqrt(pairs(np.abs(sign_x))) * np.sqrt(pairs(np.abs(sign_y)))
     return np.clip(pairs(sign_x * sign_y) / untied, -1, 1)

@@ -72,7 +72,7 @@ def writing(path: Path, elsewhere: str = ELSEWHERE) -> Iterator[Path]:
     ``PermissionError`` where the folder cannot be written to; ``elsewhere`` ends its message.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with _writable(path.parent, elsewhere), FileLock(temporary):  # which says that its writer lives
+    with _writable(path.parent, elsewhere), FileLock(temporary):  # held while its writer lives
         try:
             yield temporary
             os.replace(temporary, path)
@@ -84,7 +84,7 @@ _swept: set[Path] = set()
 
 
 class Store:
-    """The cache under one folder, :func:`cache_folder` where it is not given."""
+    """The cache under one folder, :func:`cache_folder` by default."""
 
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = Path(folder) if folder is not None else cache_folder()
@@ -109,8 +109,8 @@ class Store:
     ) -> None:
         """Write an entry."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in arrays.items()}
-        named = {"name": f"{kind}/{entry}", "notes": json.dumps(notes)}  # metadata: strings only
-        metadata = named | {"sha256": digest(tensors, named)}
+        header = {"name": f"{kind}/{entry}", "notes": json.dumps(notes)}  # metadata: strings only
+        metadata = header | {"sha256": digest(tensors, header)}
         with writing(self.path(kind, entry)) as temporary:
             temporary.write_bytes(save(tensors, metadata))
 
@@ -125,8 +125,8 @@ class Store:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            told = metadata.pop("sha256")
-            if digest(arrays, metadata) != told:
+            checksum = metadata.pop("sha256")
+            if digest(arrays, metadata) != checksum:
                 raise ValueError("its checksum does not fit its contents")
             if metadata["name"] != f"{kind}/{entry}":
                 raise ValueError(f"it is {metadata['name']}, under another name")
@@ -139,7 +139,7 @@ class Store:
                 DamagedEntryWarning,
                 stacklevel=2,
             )
-            with suppress(OSError):  # where nothing can be written, writing it anew says so
+            with suppress(OSError):  # where this fails, writing it anew says why
                 path.unlink()
             return None
         return arrays, notes
@@ -149,22 +149,22 @@ class Store:
 
         Two processes that want the same entry wait for each other: one makes it, both read it.
         """
-        if found := self.read(kind, entry):
-            return found
-        lock = self.path(kind, entry).with_suffix(".lock")
-        with _writable(lock.parent):  # the system lets go of the lock when this process dies
-            held = FileLock(lock).acquire()
-        with held:
+        if stored := self.read(kind, entry):
+            return stored
+        lock_path = self.path(kind, entry).with_suffix(".lock")
+        with _writable(lock_path.parent):  # the system lets go of the lock when this process dies
+            lock = FileLock(lock_path).acquire()
+        with lock:
             try:
-                found = self.read(kind, entry)  # another process may have made it meanwhile
-                if found is None:
-                    found = make()
-                    self.write(kind, entry, *found)
+                stored = self.read(kind, entry)  # another process may have made it meanwhile
+                if stored is None:
+                    stored = make()
+                    self.write(kind, entry, *stored)
             finally:
-                lock.unlink(missing_ok=True)  # who waits for it notices, and takes the next
-        return found
+                lock_path.unlink(missing_ok=True)  # who waits for it notices, and takes the next
+        return stored
 
     def drop(self, kind: str, entry: str) -> None:
         """Remove an entry, if it is there."""
-        if self.has(kind, entry):  # else a cache that is read only would be written to
+        if self.has(kind, entry):  # else a read-only cache would be written to
             self.path(kind, entry).unlink(missing_ok=True)

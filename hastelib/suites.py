@@ -26,7 +26,7 @@ DataSpec = Annotated[
     Field(discriminator="kind"),
 ]
 Part = Literal["segmentation", "language"]
-MOST = 24  # choices in a message; of more those that are spelt alike
+MOST = 24  # choices in a message; if there are more, those spelt alike
 
 
 class Recipe(Strict):
@@ -54,13 +54,13 @@ class Recipe(Strict):
 
     @property
     def told(self) -> str:
-        """In words."""
+        """The recipe in words."""
         parts = [
             f"SGD with momentum {self.momentum:g}" if self.optimiser == "sgd" else "Adam",
             f"weight decay {self.weight_decay:g}" if self.weight_decay else "",
             f"gradient norms up to {self.clip:g}" if self.clip else "",
             self.precision if self.precision != "float32" else "",
-            f"{self.epochs} epoch{'s' * (self.epochs > 1)}",
+            f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}",
             f"learning rate {self.learning_rate:g} ({self.schedule})",
             f"batches of {self.batch_size}",
             "flips" if self.flips else "",
@@ -84,7 +84,7 @@ class Hardness(Strict):
 
 
 class Selection(Strict):
-    """Target selection (the paper, Sec. 5.2): sources meet up to so many ``subsets`` of targets.
+    """Target selection (the paper, Sec. 5.2): sources meet at most ``subsets`` subsets a target.
 
     ``recipe`` is how they are fine-tuned here, where it is not the suite's.
     """
@@ -109,9 +109,9 @@ class Ensembles(Strict):
 class Suite(Strict):
     """One suite: see ``params/suites/*.yaml`` for examples.
 
-    A network sees squares of ``image_size`` pixels, or at most so many ``tokens`` of a text.
-    ``source_data`` are what the sources were trained on, or ``source_share`` of each class of it;
-    not needed where all are trained on targets, by ``pretraining`` (the recipe for None).
+    A network sees squares of ``image_size`` pixels, or at most ``tokens`` tokens of a text.
+    The sources were trained on ``source_data``, or on ``source_share`` of each of its classes;
+    it is not needed where all are trained on targets, by ``pretraining`` (the recipe for None).
     ``rates`` are learning rates of some sources, and of those trained from them, in place of the
     recipe's. ``segmentation`` and ``language`` are suites of their own, for sections 5.3 and 5.5.
     """
@@ -136,36 +136,36 @@ class Suite(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _named(cls, values: Any) -> Any:
+    def _name_parts(cls, values: Any) -> Any:
         """The parts have the suite's name, and its description unless they have their own."""
         if not isinstance(values, dict):
             return values
         shared = {name: values[name] for name in ("name", "about") if name in values}
         parts = {part: values.get(part) for part in get_args(Part)}
-        return values | {p: shared | own for p, own in parts.items() if isinstance(own, dict)}
+        return values | {p: shared | v for p, v in parts.items() if isinstance(v, dict)}
 
     @model_validator(mode="after")
-    def _one_size(self) -> Suite:
+    def _check_size(self) -> Suite:
         if (self.image_size is None) == (self.tokens is None):
             raise ValueError("expected either image_size or tokens")
         return self
 
     @property
     def size(self) -> int:
-        """Of what a network sees, in pixels or tokens."""
+        """The size of what a network sees, in pixels or tokens."""
         return self.image_size or self.tokens or 0
 
     @field_validator("targets")
     @classmethod
-    def _plain(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Class subsets and trained sources put ``#`` and ``+`` behind a target's name."""
-        if odd := [name for name in values if not name.strip() or {*name} & {*"#+,|/"}]:
-            raise ValueError(f"expected names without # + , | / and not empty, not {odd[0]!r}")
+    def _check_names(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Class subsets and trained sources add ``#`` and ``+`` to a target's name."""
+        if refused := [name for name in values if not name.strip() or {*name} & {*"#+,|/"}]:
+            raise ValueError(f"expected names without # + , | / and not empty, not {refused[0]!r}")
         return values
 
     @field_validator("sources", "seeds")
     @classmethod
-    def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _check_distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(set(values)) < len(values):
             raise ValueError("expected each of them once")
         return values
@@ -180,15 +180,15 @@ class Suite(Strict):
         one_of("target", name, self.targets)
         return self.targets[name]
 
-    def _of_source_data(self, source: str) -> None:
+    def _check_ranker(self, source: str) -> None:
         """Refuse a ranker that was not trained on the suite's source data, as far as names say."""
 
         def data(name: str) -> str:
             return re.split("[_/]", name.partition("@")[2])[0]
 
-        known = {data(one) for one in (*self.sources, self.hardness.source) if "+" not in one}
-        told = "." not in source and "+" not in source  # a file's name says nothing
-        if self.source_data and told and data(source) not in known:
+        known = {data(s) for s in (*self.sources, self.hardness.source) if "+" not in s}
+        comparable = "." not in source and "+" not in source  # a file's name says nothing
+        if self.source_data and comparable and data(source) not in known:
             raise ValueError(
                 f"hardness_source: the source data of suite {self.name} are not what {source!r} "
                 f"was trained on; choose a network of {', '.join(sorted(known))}, one trained on a "
@@ -205,8 +205,8 @@ class Suite(Strict):
         name, or a value that the field does not admit.
         """
         values = self.model_dump()
-        own = (values["selection"] or {}).get("recipe")
-        parts = values["recipe"], values["pretraining"] or {}, own or {}, values["hardness"]
+        selection_recipe = (values["selection"] or {}).get("recipe") or {}
+        parts = values["recipe"], values["pretraining"] or {}, selection_recipe, values["hardness"]
         for name, value in changes.items():
             if value is None:
                 continue
@@ -215,7 +215,7 @@ class Suite(Strict):
             field = "source" if name == "hardness_source" else name
             one_of("parameter", field, itertools.chain(values, *parts))
             if name == "hardness_source":
-                self._of_source_data(value)
+                self._check_ranker(value)
             for part in [part for part in parts if field in part] or [values]:
                 part[field] = value
             if field == "learning_rate":
@@ -230,19 +230,19 @@ def one_of(what: str, name: Any, choices: Iterable[str]) -> None:
     """Refuse a name that is not among the choices, listing them."""
     choices = sorted(set(choices))
     if name not in choices:
-        near = difflib.get_close_matches(str(name), choices, MOST, 0.5) or choices[:MOST]
-        told, more = (choices, "") if len(choices) <= MOST else (near, f", ... ({len(choices)})")
-        raise ValueError(f"unknown {what} {name!r}; choose one of: {', '.join(told)}{more}")
+        close = difflib.get_close_matches(str(name), choices, MOST, 0.5) or choices[:MOST]
+        shown, more = (choices, "") if len(choices) <= MOST else (close, f", ... ({len(choices)})")
+        raise ValueError(f"unknown {what} {name!r}; choose one of: {', '.join(shown)}{more}")
 
 
 class _Loader(yaml.SafeLoader):
-    """A key that stands twice is refused; YAML's own would take the last."""
+    """Refuses a repeated key, of which YAML's own loader would take the last."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := [key for key in keys if keys.count(key) > 1]:
-            problem = f"the key {twice[0]!r} stands twice"
+        if repeated := [key for key in keys if keys.count(key) > 1]:
+            problem = f"the key {repeated[0]!r} stands twice"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         return node
 
@@ -252,11 +252,11 @@ def _validated(values: Any, where: str) -> Suite:
         return Suite.model_validate(values)
     except ValidationError as error:
         lines = []
-        for found in error.errors()[:2]:
-            place = ".".join(map(str, found["loc"]))
-            message = "unknown key" if found["type"] == "extra_forbidden" else found["msg"]
-            # A whole repr of a few lines with aliases may be of any length.
-            lines.append(f"  {place}: {message}, got {reprlib.repr(found['input'])}"[:200])
+        for mistake in error.errors()[:2]:
+            place = ".".join(map(str, mistake["loc"]))
+            message = "unknown key" if mistake["type"] == "extra_forbidden" else mistake["msg"]
+            # The full repr of a few lines with aliases can be of any length.
+            lines.append(f"  {place}: {message}, got {reprlib.repr(mistake['input'])}"[:200])
         more = f" {error.error_count()} mistakes, such as" if error.error_count() > 2 else ""
         raise ValueError("\n".join([f"{where} is not valid:{more}", *lines])) from None
 
@@ -269,8 +269,8 @@ def folder() -> Path:
 
 def names() -> list[str]:
     """The suites there are; ``ValueError`` where there is none."""
-    if found := sorted(path.stem for path in folder().glob("*.yaml")):
-        return found
+    if stems := sorted(path.stem for path in folder().glob("*.yaml")):
+        return stems
     raise ValueError(f"no suites in {folder()}; set HASTE_PARAMS to the folder params of a clone")
 
 
@@ -288,10 +288,10 @@ def load(name: str, part: Part | None = None) -> Suite:
     suite = _validated(values, str(path))
     if suite.name != name:
         raise ValueError(f"{path} says name: {suite.name}; write name: {name}")
-    found: Suite | None = getattr(suite, part) if part else suite
-    if found is None:
+    chosen: Suite | None = getattr(suite, part) if part else suite
+    if chosen is None:
         raise ValueError(f"suite {name} has no part {part}; add it to {path}, or choose another")
-    return found
+    return chosen
 
 
 def find(suite: str | None = None, target: str | None = None, part: Part | None = None) -> Suite:
@@ -300,25 +300,25 @@ def find(suite: str | None = None, target: str | None = None, part: Part | None 
     ``ValueError`` for an unknown suite or target, or a target that several suites have.
     """
     if suite or not target:
-        found = load(suite or "glyphs", part)
+        loaded = load(suite or "glyphs", part)
         if target:
-            found.target(target)
-        return found
-    whole, broken = list[Suite](), list[ValueError]()
+            loaded.target(target)
+        return loaded
+    suites, errors = list[Suite](), list[ValueError]()
     for name in names():
         try:
-            whole.append(load(name))
-        except ValueError as error:  # of that file alone, if the target is in another
-            broken.append(error)
-    every = [one for one in (getattr(s, part) if part else s for s in whole) if one]
-    having = [one for one in every if target in one.targets]
-    if not having and broken:
-        raise broken[0]
-    if not having:
-        one_of("target", target, [t for one in every for t in one.targets])
-    if len(having) > 1:
+            suites.append(load(name))
+        except ValueError as error:  # matters only if no other file has the target
+            errors.append(error)
+    candidates = [c for c in (getattr(s, part) if part else s for s in suites) if c]
+    matches = [c for c in candidates if target in c.targets]
+    if not matches and errors:
+        raise errors[0]
+    if not matches:
+        one_of("target", target, [t for c in candidates for t in c.targets])
+    if len(matches) > 1:
         raise ValueError(
-            f"target {target!r} is in several suites ({', '.join(s.name for s in having)}); "
+            f"target {target!r} is in several suites ({', '.join(s.name for s in matches)}); "
             "say which with suite"
         )
-    return having[0]
+    return matches[0]

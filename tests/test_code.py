@@ -140,7 +140,7 @@ def test_where_a_checkout_lies_does_not_count(
 
 def test_versions_count_where_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     def all_of() -> list[str]:
-        code._whole.cache_clear()
+        code._library_hash.cache_clear()
         reached = (METRICS["leep"],), (METRICS["linear_probe"],), (extract, models.Source)
         return [code.of(*things) for things in reached]
 

@@ -142,7 +142,7 @@ def test_batches_cover_each_text_once(
     tokenizer = copy.deepcopy(source.preprocessing.tokenizer)
     tokenizer.__class__ = type("Own", (type(tokenizer),), {"padding_side": side})  # as XLNet's
     own = replace(source.preprocessing, tokenizer=tokenizer)
-    split = networks.Texts(tweets["train"], own, "tweets")
+    split = networks.TokenBatches(tweets["train"], own, "tweets")
     assert _bytes(split) >= 8 * int(split.lengths.sum())  # a grid's memory counts its tokens
     generator = torch.Generator().manual_seed(3) if shuffled else None
     seen, counts = [], []
@@ -160,7 +160,7 @@ def test_batches_cover_each_text_once(
     some = source.read(tweets["train"].select(range(13)), "tweets")
     assert [len(y) for _, y in some.batches(4, shuffle=generator)] == [4, 4, 4, 1][: 4 - shuffled]
     short = replace(source.preprocessing, tokens=6)
-    assert networks.Texts(tweets["train"], short, "tweets").lengths.max() == 6
+    assert networks.TokenBatches(tweets["train"], short, "tweets").lengths.max() == 6
 
     def lengths(seed: int) -> list[list[int]]:
         batches = split.batches(8, shuffle=torch.Generator().manual_seed(seed))

@@ -154,7 +154,7 @@ def test_published_weights_come_with_their_preprocessing(folder: Path, monkeypat
         torch.save(torchvision.models.resnet18().state_dict(), path)
         return path
 
-    monkeypatch.setattr("hastelib.models.source.fetch", fetch)
+    monkeypatch.setattr("hastelib.models.files.fetch", fetch)
     source = models.load("torchvision/resnet18")
     assert asked == [(weights.url, "sha256:f37072fd")]
     assert (folder / "resnet18-f37072fd.pth").exists()

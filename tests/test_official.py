@@ -20,7 +20,7 @@ from torchvision.datasets import Cityscapes
 from hastelib import suites
 from hastelib.data import base as data
 from hastelib.data import images
-from hastelib.data.official import SETS, Official, Scenes
+from hastelib.data.official import SETS, MaskLayout, Official
 from hastelib.data.scenes import IGNORE
 from hastelib.store import Store
 
@@ -70,7 +70,7 @@ def test_a_set_is_read_from_its_published_files(official, name: str):
         assert spread < 10 < apart
 
 
-@pytest.mark.parametrize("name", [name for name, of in SETS.items() if isinstance(of.read, Scenes)])
+@pytest.mark.parametrize("name", [n for n, of in SETS.items() if isinstance(of.read, MaskLayout)])
 def test_scenes_are_read_from_their_published_files(official, tmp_path: Path, name: str):
     official.add(name, images_per_class=2)
     store, of = Store(tmp_path / "store"), SETS[name]
@@ -263,16 +263,16 @@ def test_camvid_is_split_as_is_usual(official):
 def test_the_tables_of_ids_and_colours_are_whole():
     ids = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
     cityscapes, suim = SETS["cityscapes"].read, SETS["suim"].read
-    assert isinstance(cityscapes, Scenes)
+    assert isinstance(cityscapes, MaskLayout)
     mask = cityscapes.decode(ids)[0]
     assert sorted(mask[mask != IGNORE]) == list(range(19))
     known = {one.name: one.id for one in Cityscapes.classes if 0 <= one.train_id < IGNORE}
     assert cityscapes.values == known  # without the licence plates, id -1
-    assert isinstance(suim, Scenes)
+    assert isinstance(suim, MaskLayout)
     drawn = Image.fromarray(np.array([[[255, 0, 255], [0, 0, 255], [9, 250, 1]]], np.uint8))
     assert [[*suim.values][i] for i in suim.decode(drawn)[0]] == ["reef", "diver", "plant"]
     camvid = SETS["camvid"].read
-    assert isinstance(camvid, Scenes)
+    assert isinstance(camvid, MaskLayout)
     colours = " ".join(map(str, camvid.values.values())).split()
     assert len(set(colours)) == len(colours) == 31  # the 32nd is void
 

@@ -241,7 +241,7 @@ def test_halving_passes_fewer_samples_and_tells_who_left():
 
 def test_a_stratified_sample_has_the_classes_in_their_shares():
     labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
-    order = ranking._order(labels, 0)
+    order = ranking._stratified(labels, 0)
     assert sorted(order.tolist()) == list(range(100))
     for k in (10, 25, 50):
         counts = torch.bincount(labels[order[:k]], minlength=3)

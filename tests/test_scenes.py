@@ -12,7 +12,7 @@ from hastelib.data import images
 from hastelib.data.base import MissingDataError, class_names, load
 from hastelib.data.images import table
 from hastelib.data.published import Masks
-from hastelib.data.scenes import IGNORE, NO_CLASS, Pictures
+from hastelib.data.scenes import IGNORE, NO_CLASS, SceneBatches
 
 
 def _parquet(folder: Path, masks: list[np.ndarray]) -> None:
@@ -55,7 +55,7 @@ def test_parquet_masks_are_read_and_the_void_ignored(tmp_path: Path, monkeypatch
     damaged = whole.remove_columns("mask").add_column("mask", broken)
     damaged = damaged.cast_column("mask", datasets.Image())
     with pytest.raises(ValueError, match="mask 1 of streets cannot be decoded"):
-        list(Pictures(damaged, 8, "bilinear", "streets").batches(2))
+        list(SceneBatches(damaged, 8, "bilinear", "streets").batches(2))
 
 
 def _split(shapes: list[tuple[int, int]]) -> datasets.Dataset:
@@ -71,7 +71,7 @@ def _split(shapes: list[tuple[int, int]]) -> datasets.Dataset:
 
 
 def test_image_and_mask_are_resized_and_cut_together() -> None:
-    split = Pictures(_split([(60, 80), (90, 90), (40, 160)]), 24, "bilinear")
+    split = SceneBatches(_split([(60, 80), (90, 90), (40, 160)]), 24, "bilinear")
     assert split.shape == (24, 32)
     (images, labels), *rest = split.batches(8)
     assert not rest
@@ -83,12 +83,12 @@ def test_image_and_mask_are_resized_and_cut_together() -> None:
     assert ((labels == 1) | (labels == NO_CLASS)).all()
     assert (white == kept).float().mean() > 0.96  # but for the column where they meet
     assert split.labels.unique().tolist() == [1, IGNORE]
-    assert Pictures(_split([(80, 60)]), 24, "bilinear").shape == (32, 24)
+    assert SceneBatches(_split([(80, 60)]), 24, "bilinear").shape == (32, 24)
 
 
 def test_scenes_come_in_order_shuffled_or_without_a_single_one(monkeypatch) -> None:
     data = _split([(8, 8)] * 5)
-    split = Pictures(data, 8, "bilinear")
+    split = SceneBatches(data, 8, "bilinear")
     split.everything = (
         torch.arange(5)[:, None, None, None].expand(5, 3, 8, 8).byte(),
         split.labels,
@@ -104,7 +104,7 @@ def test_scenes_come_in_order_shuffled_or_without_a_single_one(monkeypatch) -> N
     # A split too large to keep is decoded in every pass, to the same batches.
     monkeypatch.setattr(images, "IN_MEMORY", 0)
     monkeypatch.setattr(images, "cores", lambda: 0)
-    kept, lazy = Pictures(data, 8, "bilinear"), Pictures(data, 8, "bilinear")
+    kept, lazy = SceneBatches(data, 8, "bilinear"), SceneBatches(data, 8, "bilinear")
     kept.kept = True
     assert not lazy.kept
     for one, other in zip(kept.batches(2), lazy.batches(2), strict=True):

@@ -94,7 +94,7 @@ def test_the_papers_fcn_loads_from_torchvisions_files(tmp_path, monkeypatch):
     whole = fcn_resnet50(weights=None, weights_backbone=None, num_classes=21, aux_loss=True)
     path = tmp_path / "fcn.pth"
     torch.save(whole.state_dict(), path)
-    monkeypatch.setattr("hastelib.models.source.fetch", lambda *_, **__: path)
+    monkeypatch.setattr("hastelib.models.files.fetch", lambda *_, **__: path)
     found = models.load("fcn_resnet50@COCO_WITH_VOC_LABELS_V1")
     assert (found.preprocessing.resize, found.classifies) == (520, True)
     assert found.structure.layers == tuple(f"backbone.layer{i}" for i in (2, 3, 4))

@@ -8,7 +8,7 @@ share no unit, not even by way of others, are resampled independently.
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,14 +54,13 @@ def bootstrap(
         statistic: ``pearson``, ``spearman``, ``kendall``, ``weighted_kendall`` or ``regret``.
         members: stands between the members' names where the units are ensembles, such as ``|``.
             The members are resampled then (:func:`ensemble_weights`), the statistic is Pearson's.
-        resamples: how many; for 0 those of up to ten units are 20,000, else chance would decide on
-            which side of 0 an interval ends, and of more units or ensembles 2,000.
+        resamples: how many; for 0 they are 2,000, but of up to ten units, no ensembles, 20,000:
+            else chance would decide on which side of 0 an interval ends.
 
     Returns:
-        ``1 + resamples`` rows, a column for each cell, its levels named as ``by``. Of several
-        draws it is the mean of their statistics. Where cells lack some of each other's units, only
-        Pearson's resamples are the same by name, others' by place. NaN where fewer than three units
-        are left.
+        ``1 + resamples`` rows, a column for each cell, its levels named as ``by``: the mean of the
+        statistic over the draws that have it. Where cells lack some of each other's units, only
+        Pearson's resamples are the same by name, others' by place. NaN for fewer than three units.
 
     Raises:
         ValueError: no rows, a column that is not there, or a (cell, unit, draw) that stands twice.
@@ -74,83 +73,87 @@ def bootstrap(
         raise ValueError(f"by: expected {within!r} (the argument within) among {by}")
     if frame.empty:
         raise ValueError("frame: expected rows, got none")
-    if (twice := frame.duplicated(keys)).any():
+    if (doubled := frame.duplicated(keys)).any():
         raise ValueError(
-            f"frame: expected each cell, {unit} and draw once, got {twice.sum()} rows again, the "
-            f"first {frame.loc[twice, keys].iloc[0].to_dict()}; name what tells them apart in "
+            f"frame: expected each cell, {unit} and draw once, got {doubled.sum()} rows again, the "
+            f"first {frame.loc[doubled, keys].iloc[0].to_dict()}; name what tells them apart in "
             "`by`, or choose one of them"
         )
-    rest = [name for name in by if name != within]
+    outer = [name for name in by if name != within]
     frame = frame[[*dict.fromkeys([*keys, x, y])]]  # each other column costs time in each cell
     cells: dict[tuple, tuple[list[Any], pd.DataFrame, pd.Series]] = {}
-    pools: list[dict[Any, None]] = []  # the names of units that share cells
-    for key, group in frame.groupby(rest, sort=False, dropna=False) if rest else [((), frame)]:
+    for key, group in frame.groupby(outer, sort=False, dropna=False) if outer else [((), frame)]:
         truth = group.groupby(unit, sort=False)[y].first()
         scores = group.set_index([unit, within, "draw"])[x].unstack([within, "draw"], sort=False)
         scores = scores.reindex(truth.index).loc[:, scores.notna().any()]
         kept = scores.notna().all(axis=1) & truth.notna()
         cells[key] = [*group[within].unique()], scores[kept], truth[kept]
-        touched = [pool for pool in pools if not pool.keys().isdisjoint(truth.index[kept])]
-        pools = [pool for pool in pools if pool not in touched]
-        pools.append(dict.fromkeys(itertools.chain(*touched, truth.index[kept])))
+    pools = _pools(truth.index for _, _, truth in cells.values())
     resamples = resamples or (2000 if members or max(map(len, pools)) > 10 else 20_000)
-    found: dict[tuple, Float64[ndarray, " b"]] = {}
-    for key, (names, scores, truth) in cells.items():
+    columns: dict[tuple, Float64[ndarray, " b"]] = {}
+    for key, (variants, scores, truth) in cells.items():
         seed, pool = next((i, p) for i, p in enumerate(pools) if p.keys() >= {*truth.index})
-        order = [name for name in pool if name in truth.index]
-        scores, accuracies = scores.loc[order], truth[order].to_numpy(float)
+        units = [name for name in pool if name in truth.index]
+        scores, accuracies = scores.loc[units], truth[units].to_numpy(float)
         if members:
-            weights, which = ensemble_weights(order, members, resamples), np.arange(1 + resamples)
+            weights, inverse = ensemble_weights(units, members, resamples), np.arange(1 + resamples)
         elif statistic == "pearson":  # how often each unit is in each resample
-            units, which = stats.drawn(len(pool), resamples, seed)
-            weights = np.zeros((len(units), len(pool)))
-            np.add.at(weights, (np.arange(len(units))[:, None], units), 1)
+            drawn, inverse = stats.drawn(len(pool), resamples, seed)
+            weights = np.array([np.bincount(row, minlength=len(pool)) for row in drawn], float)
             weights = weights[:, [name in truth.index for name in pool]]
-        for name in names:
+        for name in variants:
             values = np.full((1, 1 + resamples), np.nan)
             if len(scores) >= FEWEST and name in scores:
                 draws = scores[name].to_numpy(float).T
                 if members or statistic == "pearson":
-                    few = FEWEST if members else 2
-                    values = _weighted_pearson(draws, accuracies, weights, few)[:, which]
+                    fewest = FEWEST if members else 2
+                    values = _weighted_pearson(draws, accuracies, weights, fewest)[:, inverse]
                 else:
-                    told = accuracies, resamples, seed
-                    values = np.array([stats.replicates(statistic, draw, *told) for draw in draws])
+                    args = accuracies, resamples, seed
+                    values = np.array([stats.replicates(statistic, draw, *args) for draw in draws])
                 if not members and len(accuracies) < stats.FEWEST:
                     values[:, 1:] = np.nan
-            average = np.ma.masked_invalid(values).mean(axis=0)  # of the draws that have a value
-            found[*key, name] = average.filled(np.nan)
-    columns = pd.MultiIndex.from_tuples(found, names=[*rest, within]).reorder_levels(by)
-    result = pd.DataFrame(dict(enumerate(found.values())))
-    # a single level's column is called by its name alone
-    return result.set_axis(columns if rest else columns.get_level_values(0), axis=1)
+            columns[*key, name] = np.ma.masked_invalid(values).mean(axis=0).filled(np.nan)
+    labels = pd.MultiIndex.from_tuples(columns, names=[*outer, within]).reorder_levels(by)
+    axis = labels if outer else labels.get_level_values(0)  # a single level's are plain names
+    return pd.DataFrame(dict(enumerate(columns.values()))).set_axis(axis, axis=1)
+
+
+def _pools(cells: Iterable[pd.Index]) -> list[dict[Any, None]]:
+    """The units of all cells; those that share a cell, if by way of others, are in one pool."""
+    pools: list[dict[Any, None]] = []
+    for units in cells:
+        apart = [pool for pool in pools if pool.keys().isdisjoint(units)]
+        joined = [pool for pool in pools if pool not in apart]
+        pools = [*apart, dict.fromkeys(itertools.chain(*joined, units))]
+    return pools
 
 
 def _weighted_pearson(
     draws: Float64[ndarray, "d n"],
     y: Float64[ndarray, " n"],
     weights: Float64[ndarray, "b n"],
-    few: int,
+    fewest: int,
 ) -> Float64[ndarray, "d b"]:
     """Pearson's r of each draw with y, the units counted as often as the weights say.
 
-    NaN where fewer than ``few`` units are there, or either side is constant.
+    NaN where fewer than ``fewest`` units have a weight, or either side is constant.
     """
-    there = (weights > 0).sum(1) >= few
-    total = np.where(there, weights.sum(1), np.nan)
+    enough = (weights > 0).sum(1) >= fewest
+    total = np.where(enough, weights.sum(1), np.nan)
 
     def moments(values: ndarray) -> tuple[ndarray, ndarray, ndarray]:
         values = (values - values.mean()) / (values.std() or 1.0)
-        first = weights @ values / total
-        return values, first, weights @ values**2 / total - first**2
+        mean = weights @ values / total
+        return values, mean, weights @ values**2 / total - mean**2
 
     y, mean_y, var_y = moments(y)
-    found = []
+    correlations = []
     for draw in draws:
         x, mean_x, var_x = moments(draw)
-        varied = np.where((var_x > 1e-12) & (var_y > 1e-12), var_x * var_y, np.nan)
-        found.append((weights @ (x * y) / total - mean_x * mean_y) / np.sqrt(varied))
-    return np.clip(found, -1, 1)
+        product = np.where((var_x > 1e-12) & (var_y > 1e-12), var_x * var_y, np.nan)
+        correlations.append((weights @ (x * y) / total - mean_x * mean_y) / np.sqrt(product))
+    return np.clip(correlations, -1, 1)
 
 
 def ensemble_weights(
@@ -161,18 +164,18 @@ def ensemble_weights(
     With :math:`m_i` copies of member i in a resample there are so many ways to put together the
     ensemble e without two copies of one member. The first row is 1.
     """
-    held = pd.Series(ensembles).str.get_dummies(members)
-    names = dict.fromkeys(one for name in ensembles for one in name.split(members))
+    membership = pd.Series(ensembles).str.get_dummies(members)
+    names = dict.fromkeys(member for ensemble in ensembles for member in ensemble.split(members))
     generator, p = np.random.default_rng(0), len(names)
-    often = generator.multinomial(p, np.full(p, 1 / p), size=resamples)
-    often = np.concatenate([np.ones((1, p)), often])
-    return np.stack([often[:, line].prod(1) for line in held[[*names]].to_numpy(bool)], axis=1)
+    counts = generator.multinomial(p, np.full(p, 1 / p), size=resamples)
+    counts = np.concatenate([np.ones((1, p)), counts])
+    return np.stack([counts[:, row].prod(1) for row in membership[[*names]].to_numpy(bool)], axis=1)
 
 
 def summary(boot: pd.DataFrame) -> pd.DataFrame:
-    """Of every column the value, and low and high end of its :func:`hastelib.stats.interval`."""
-    found = [stats.interval(boot[column].to_numpy(float)) for column in boot]
-    return pd.DataFrame(found, _used(boot.columns), columns=["value", "low", "high"])
+    """Each column's value, and low and high end of its :func:`hastelib.stats.interval`."""
+    intervals = [stats.interval(boot[column].to_numpy(float)) for column in boot]
+    return pd.DataFrame(intervals, _used(boot.columns), columns=["value", "low", "high"])
 
 
 def against(boot: pd.DataFrame, other: str, level: str = "variant") -> pd.DataFrame:
@@ -193,7 +196,7 @@ def _without(columns: pd.Index, level: str) -> pd.Index:
 
 
 def _used(columns: pd.Index) -> pd.Index:
-    """Without names that no column has: by pandas' unstack(sort=False) they take others' places."""
+    """Without unused names, which in pandas' unstack(sort=False) take the places of others."""
     return columns.remove_unused_levels() if isinstance(columns, pd.MultiIndex) else columns
 
 
@@ -202,10 +205,10 @@ def mean(boot: pd.DataFrame, over: str = "target") -> pd.DataFrame:
 
     A cell without a value is left out; a resample in which another one has none is NaN.
     """
-    there, places = boot.iloc[0].notna().to_numpy(), _without(boot.columns, over)
-    cells = places.unique()
-    found = [boot.loc[:, there & (places == cell)].mean(axis=1, skipna=False) for cell in cells]
-    return pd.DataFrame(dict(enumerate(found))).set_axis(cells, axis=1)
+    present, labels = boot.iloc[0].notna().to_numpy(), _without(boot.columns, over)
+    cells = labels.unique()
+    means = [boot.loc[:, present & (labels == cell)].mean(axis=1, skipna=False) for cell in cells]
+    return pd.DataFrame(dict(enumerate(means))).set_axis(cells, axis=1)
 
 
 def averaged(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -223,13 +226,13 @@ def spread(frame: pd.DataFrame) -> pd.DataFrame:
         over the sources), times (how often it goes into the range), and verdict: ``nothing to
         predict`` where that is less than three. A target with one seed has no deviation.
     """
-    one = frame.drop_duplicates(["target", "source"]).groupby("target", sort=False)
-    found = pd.DataFrame(one["accuracy"].agg(low="min", high="max"))
-    found["range"] = found["high"] - found["low"]
-    found["deviation"] = one["accuracy_std"].agg(lambda std: np.sqrt((std.dropna() ** 2).mean()))
-    found["times"] = found["range"] / found["deviation"].where(found["deviation"] > 0)
-    found["verdict"] = np.where(found["times"] < 3, "nothing to predict", "")
-    return found
+    groups = frame.drop_duplicates(["target", "source"]).groupby("target", sort=False)
+    table = pd.DataFrame(groups["accuracy"].agg(low="min", high="max"))
+    table["range"] = table["high"] - table["low"]
+    table["deviation"] = groups["accuracy_std"].agg(lambda std: np.sqrt((std.dropna() ** 2).mean()))
+    table["times"] = table["range"] / table["deviation"].where(table["deviation"] > 0)
+    table["verdict"] = np.where(table["times"] < 3, "nothing to predict", "")
+    return table
 
 
 def verify(
@@ -258,11 +261,11 @@ def verify(
     if failed:
         raise ValueError("these claims do not hold:\n  " + "\n  ".join(failed))
 
-    def told(value: float) -> str:
+    def text(value: float) -> str:
         if isinstance(value, bool | np.bool_):
             return "yes" if value else "no"
         return f"{value:.6g}".replace("-", tables.MINUS)
 
-    rows = {claim: [*map(told, pair), "✓"] for claim, pair in claims.items()}
-    found = pd.DataFrame.from_dict(rows, orient="index", columns=["expected", "got", "match"])
-    return tables.plain(found.rename_axis("Claim"), caption)
+    rows = {claim: [*map(text, pair), "✓"] for claim, pair in claims.items()}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["expected", "got", "match"])
+    return tables.plain(table.rename_axis("Claim"), caption)

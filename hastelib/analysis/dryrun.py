@@ -20,8 +20,8 @@ from hastelib.features import autocast, default_device, kernels
 from hastelib.finetune import describe, optimiser_of
 from hastelib.grid import Grid, signature_paths
 from hastelib.hooks import call, placed, tensor
+from hastelib.models.files import needed
 from hastelib.models.language import TextClassifier
-from hastelib.models.source import needed
 from hastelib.suites import Suite
 
 PROBE = 4  # samples in a batch of the probe on a processor; on a GPU it is the recipe's
@@ -31,8 +31,7 @@ def plan(grid: Grid, pairs: Mapping[str, Sequence[str]], subsets: int = 0) -> No
     """Print what a section would do, and end its notebook well (``SystemExit``).
 
     Nothing is downloaded. Time and memory are estimated with a few batches of noise in every
-    network, with random weights, on this machine. Reading and decoding come on top; what is in the
-    cache is counted all the same.
+    network, with random weights, on this machine: without reading, as if nothing were cached.
 
     Args:
         grid: of the section.
@@ -40,60 +39,60 @@ def plan(grid: Grid, pairs: Mapping[str, Sequence[str]], subsets: int = 0) -> No
         subsets: class subsets of a target, of the mean size; 0 for the whole target.
     """
     suite, device = grid.suite, default_device()
-    often, share = len(suite.seeds) * (subsets or 1), (1 + LEAST) / 2 if subsets else 1.0
-    work: list[tuple[str, str, int, float, int]] = []
+    tunings, share = len(suite.seeds) * (subsets or 1), (1 + LEAST) / 2 if subsets else 1.0
+    rows: list[tuple[str, str, int, float, int]] = []
     for source, targets in pairs.items():
         network, *taught = source.split("+")
         epochs = (suite.pretraining or suite.recipe).epochs
-        work += [(network, one, 1, 1.0, epochs) for one in taught]
-        work += [(network, one, often, often * share, suite.recipe.epochs) for one in targets]
+        rows += [(network, name, 1, 1.0, epochs) for name in taught]
+        rows += [(network, name, tunings, tunings * share, suite.recipe.epochs) for name in targets]
     ranker, signature = suite.hardness.source, "of each source's own set"
     if "+" not in ranker and not all("+" in source for source in pairs):
         signature = next(map(str, signature_paths(ranker)), "")
-        if not signature and not _set(grid, "")[0]:
+        if not signature and not _sizes(grid, "")[0]:
             signature = f"made of the source data by {ranker}"
-            work.append((ranker, "", 0, 0.0, 0))
+            rows.append((ranker, "", 0, 0.0, 0))
 
-    cells = pd.DataFrame(work, columns=["network", "data", "tunings", "wholes", "epochs"])
+    cells = pd.DataFrame(rows, columns=["network", "data", "tunings", "wholes", "epochs"])
     names = cells["data"].unique()
-    sets = pd.DataFrame([_set(grid, name) for name in names], names, ["missing", "train", "test"])
+    sets = pd.DataFrame([_sizes(grid, name) for name in names], names, ["missing", "train", "test"])
     cells = cells.join(sets, on="data")
     cells["trained"] = cells["train"] * cells["wholes"] * cells["epochs"]
     cells["forward"] = cells["train"] + cells["test"] * cells["wholes"]
-    found = cells.groupby("network", sort=False)[["tunings", "trained", "forward"]].sum()
-    found[["trained/s", "forward/s", "GiB"]] = [_probe(one, suite, device) for one in found.index]
-    hours = found["trained"] / found["trained/s"] + found["forward"] / found["forward/s"]
-    found["hours"] = hours / 3600
+    table = cells.groupby("network", sort=False)[["tunings", "trained", "forward"]].sum()
+    table[["trained/s", "forward/s", "GiB"]] = [_probe(name, suite, device) for name in table.index]
+    seconds = table["trained"] / table["trained/s"] + table["forward"] / table["forward/s"]
+    table["hours"] = seconds / 3600
     sets = sets.rename({"": "source data"})
     data = [f"{name} {missing}" for name, missing in sets["missing"].items() if missing]
     unknown = sets.index[sets["train"].isna()]
-    weights = [one for one in map(_weights, found.index) if one]
+    weights = [file for file in map(_weights_file, table.index) if file]
     print(  # noqa: T201
         f"Plan of suite {suite.name} (a dry run: nothing is done)",
         f"data to download: {', '.join(data) or 'none'}",
         f"weights to download: {', '.join(weights) or 'none'}",
         f"signature: {signature or 'none, so CA has no scores'}",
-        f"{found['tunings'].sum():,.0f} fine-tunings, about {found['hours'].sum():,.2f} h on "
+        f"{table['tunings'].sum():,.0f} fine-tunings, about {table['hours'].sum():,.2f} h on "
         f"{describe(device)}, without reading and decoding; memory for batches of "
-        f"{suite.recipe.batch_size}: {found['GiB'].max():.1f} GiB",
+        f"{suite.recipe.batch_size}: {table['GiB'].max():.1f} GiB",
         f"not counted, since their sizes are unknown: {', '.join(unknown) or 'none'}",
-        found.to_string(formatters=[*["{:,.0f}".format] * 3, *["{:,.1f}".format] * 4]),
+        table.to_string(formatters=[*["{:,.0f}".format] * 3, *["{:,.1f}".format] * 4]),
         sep="\n",
     )
     raise SystemExit(0)
 
 
-def _set(grid: Grid, target: str) -> tuple[str, float, float]:
-    """What is to be fetched of a target, empty where it is here or drawn; its splits' samples.
+def _sizes(grid: Grid, target: str) -> tuple[str, float, float]:
+    """What to download of a target, empty for nothing, and the samples of its two splits.
 
     They are NaN where they are unknown. The target "" is the source data.
     """
     spec: Any = grid.suite.target(target) if target else grid.suite.source_data
     official = SETS[spec.name] if isinstance(spec, Official) else None
-    kept: Any = official.read if official else spec
+    reader: Any = official.read if official else spec
     missing = "" if spec else "named by no suite"
-    if hub := getattr(kept, "hub", None):
-        missing = "" if matching(kept.train) else f"from {hub}"
+    if hub := getattr(reader, "hub", None):
+        missing = "" if matching(reader.train) else f"from {hub}"
     elif official:
         files = [file for file in official.files if file.missing(spec.root)]
         if files or not spec.root.is_dir():
@@ -110,13 +109,13 @@ def _set(grid: Grid, target: str) -> tuple[str, float, float]:
     return missing, math.nan, math.nan
 
 
-def _weights(network: str) -> str:
+def _weights_file(network: str) -> str:
     """The file of a network's published weights, and how large it is; empty where it is there."""
     architecture, weights = models.parse(network)
     with suppress(KeyError, ValueError):  # torchvision has no such network, or no such weights
-        chosen = torchvision.models.get_model_weights(architecture)[weights]
-        file = models.weights_folder() / chosen.url.rpartition("/")[2]
-        return "" if file.exists() else f"{file.name} {chosen.meta['_file_size']:.0f} MB"
+        published = torchvision.models.get_model_weights(architecture)[weights]
+        file = models.weights_folder() / published.url.rpartition("/")[2]
+        return "" if file.exists() else f"{file.name} {published.meta['_file_size']:.0f} MB"
     return "from the hub" if weights == "hub" else ""
 
 
@@ -127,8 +126,8 @@ def untrained(network: str, size: int) -> nn.Module:
         options = {"weights_backbone": None} if architecture.startswith("fcn_") else {}
         return torchvision.models.get_model(architecture, weights=None, **options)
     if weights == "hub":
-        of = needed("transformers", "language")
-        return TextClassifier(of.BertModel(of.BertConfig()), "pooler", 2)
+        transformers = needed("transformers", "language")
+        return TextClassifier(transformers.BertModel(transformers.BertConfig()), "pooler", 2)
     return models.load(network, size).module
 
 
@@ -138,16 +137,16 @@ def _probe(network: str, suite: Suite, device: str) -> tuple[float, float, float
     count = min(PROBE, recipe.batch_size) if device == "cpu" else recipe.batch_size
     with torch.random.fork_rng(devices=[]), kernels(recipe.precision, deterministic=True):
         module = placed(untrained(network, size), device).train()
-        wide = round(size * 16 / 9 / STEP) * STEP if network.startswith("fcn_") else size
-        inputs: Any = torch.rand(count, 3, size, wide, device=device)
+        width = round(size * 16 / 9 / STEP) * STEP if network.startswith("fcn_") else size
+        inputs: Any = torch.rand(count, 3, size, width, device=device)
         if suite.tokens:
             ids = torch.randint(0, 50, (count, size), device=device)
             inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        optimiser, own = optimiser_of(module, recipe), [*module.parameters()]
-        held = {x.untyped_storage().data_ptr(): 0 for x in own}
+        optimiser, parameters = optimiser_of(module, recipe), [*module.parameters()]
+        saved = {x.untyped_storage().data_ptr(): 0 for x in parameters}
 
         def keep(x: Tensor) -> Tensor:
-            held.setdefault(x.untyped_storage().data_ptr(), x.untyped_storage().nbytes())
+            saved.setdefault(x.untyped_storage().data_ptr(), x.untyped_storage().nbytes())
             return x
 
         def loss() -> Tensor:
@@ -167,6 +166,6 @@ def _probe(network: str, suite: Suite, device: str) -> tuple[float, float, float
         with torch.inference_mode():
             forward = min(timeit.repeat(lambda: loss().item(), number=1, repeat=3))
     # Weights, their gradients, the momentum (of Adam two), and what the backward pass needs.
-    weights = sum(x.nbytes for x in own) * (3 if recipe.optimiser == "sgd" else 4)
-    memory = weights + sum(held.values()) * recipe.batch_size / count
+    weights = sum(x.nbytes for x in parameters) * (3 if recipe.optimiser == "sgd" else 4)
+    memory = weights + sum(saved.values()) * recipe.batch_size / count
     return count / trained, count / forward, memory / 2**30

@@ -25,10 +25,10 @@ from hastelib.metrics import METRICS
 from hastelib.store import key
 
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
-_CHANGES = {*suites.Recipe.model_fields, *suites.Hardness.model_fields, "hardness_source"}
-_CHANGES |= {"sources", "pool", "taught", "rankers", "subsets", "image_size", "tokens"}
-"""Parameters that are told in the name of a file of rows where they are not 0 or empty."""
-_UNTOLD = {"suite", "target", "output", "dry_run", "other"}
+_NAMED = {*suites.Recipe.model_fields, *suites.Hardness.model_fields, "hardness_source"}
+_NAMED |= {"sources", "pool", "taught", "rankers", "subsets", "image_size", "tokens"}
+"""Parameters that stand in the name of a file of rows where they are not 0 or empty."""
+_UNNAMED = {"suite", "target", "output", "dry_run", "other"}
 
 
 class Given(dict[str, Any]):
@@ -46,8 +46,8 @@ def parameters(namespace: Mapping[str, Any]) -> Given:
         ValueError: a name that the parameters cell does not define, or a value of another type.
     """
     # Read in the cells: Python 3.14 keeps the annotation of the last statement alone.
-    told = re.findall(r"(?m)^(\w+): (.+?) = (.+?)(?:  #.*)?$", "\n".join(namespace["In"]))
-    annotations = {name: kind for name, kind, _ in told}
+    definitions = re.findall(r"(?m)^(\w+): (.+?) = (.+?)(?:  #.*)?$", "\n".join(namespace["In"]))
+    annotations = {name: kind for name, kind, _ in definitions}
     for name, value in namespace.items():
         if not (name.startswith("_") or name in _IPYTHON or isinstance(value, ModuleType)):
             suites.one_of("parameter", name, annotations)
@@ -60,18 +60,20 @@ def parameters(namespace: Mapping[str, Any]) -> Given:
         model = create_model("Parameters", __config__=ConfigDict(strict=True), **fields)
         checked = model(**{name: namespace[name] for name in fields})
     except ValidationError as error:
-        raw = "; papermill's -r passes it on as it is written, -p as a number or a truth value"
+        hint = "; papermill's -r passes it on as it is written, -p as a number or a truth value"
         problems = [
-            f"{e['loc'][0]}: {e['msg']}, got {e['input']!r}{raw * (e['type'] == 'string_type')}"
+            f"{e['loc'][0]}: {e['msg']}, got {e['input']!r}"
+            + (hint if e["type"] == "string_type" else "")
             for e in error.errors()
         ]
         raise ValueError("wrong parameters:\n  " + "\n  ".join(problems)) from None
-    found = Given(checked.model_dump())
-    found.changed = set(found)
-    for name, _, own in told:
-        with suppress(ValueError, SyntaxError):  # no literal, so that nobody knows
-            found.changed -= {name} if ast.literal_eval(own) == found[name] else set()
-    return found
+    given = Given(checked.model_dump())
+    given.changed = set(given)
+    for name, _, default in definitions:
+        with suppress(ValueError, SyntaxError):  # no literal: it counts as changed
+            if ast.literal_eval(default) == given[name]:
+                given.changed.discard(name)
+    return given
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -89,8 +91,8 @@ def start(
 
     The grid is of the suite's ``part``, if one is named; its number of threads holds from here on.
     A parameter that is a field of the suite, of its recipes or of its hardness replaces it, unless
-    it is 0 or empty; ``output``, ``dry_run`` and those in ``own`` are left to the notebook. One
-    that cannot do without class-agnostic hardness is ``signed``.
+    it is 0 or empty; ``output``, ``dry_run`` and those in ``own`` are left to the notebook, which
+    is ``signed`` if it needs class-agnostic hardness.
 
     Raises:
         ValueError: an unknown suite, target, source or metric (lists the choices), or a value
@@ -98,23 +100,23 @@ def start(
         OSError: the folder ``output`` cannot be made, or there are no source data to be signed.
     """
     plugins.load()
-    rest = {name: value or None for name, value in given.items() if name not in (*own, "dry_run")}
-    suite = suites.find(rest.pop("suite", None), rest.pop("target", None), part)
-    if "metrics" in rest:
-        for metric in words(rest.pop("metrics") or "") or ("",):
+    settings = {k: value or None for k, value in given.items() if k not in (*own, "dry_run")}
+    suite = suites.find(settings.pop("suite", None), settings.pop("target", None), part)
+    if "metrics" in settings:
+        for metric in words(settings.pop("metrics") or "") or ("",):
             suites.one_of("metric", metric, METRICS)
-    if output := rest.pop("output", None):
+    if output := settings.pop("output", None):
         Path(output).mkdir(parents=True, exist_ok=True)
-    if (seeds := rest.pop("seeds", None)) and seeds < 1:
+    if (seeds := settings.pop("seeds", None)) and seeds < 1:
         raise ValueError(f"seeds: expected the number of fine-tunings, at least 1, got {seeds}")
-    chosen, targets = suite.select(
+    selected, targets = suite.select(
         targets=given.get("target") or None,
-        sources=words(rest.pop("sources", None) or "") or None,
+        sources=words(settings.pop("sources", None) or "") or None,
         seeds=tuple(range(seeds)) if seeds else None,
-        **rest,
+        **settings,
     )
-    torch.set_num_threads(chosen.recipe.threads)
-    grid = Grid(chosen)
+    torch.set_num_threads(selected.recipe.threads)
+    grid = Grid(selected)
     if signed:
         grid.signature()
     return grid, targets
@@ -143,7 +145,7 @@ def named(stem: str, given: Given) -> str:
 
     As in ``5_1_source-glyphs-greek-epochs=1``; of long values it has a hash.
     """
-    for parameter in sorted((_CHANGES & given.keys() | given.changed) - _UNTOLD):
+    for parameter in sorted(((_NAMED & given.keys()) | given.changed) - _UNNAMED):
         if value := given[parameter]:
             text = re.sub(r"[^\w.+@-]", "_", f"{value}")
             stem += f"-{parameter}={text if len(text) <= 30 else key(value=value)[:6]}"
@@ -154,9 +156,9 @@ def save(frame: pd.DataFrame, stem: str, given: Given) -> None:
     """Write the frame (:func:`hastelib.records.write`), and link to the file from the page."""
     from IPython.display import Markdown, display  # belongs to the book's extra
 
-    name, one = records.write(frame, named(stem, given)).name, frame.iloc[0]
-    told = f"[`{name}`]({name}) has the {len(frame):,} rows of this page. Measured on: "
-    display(Markdown(f"{told}{one['device']}; fine-tuned by {one['versions']}."))
+    name, first = records.write(frame, named(stem, given)).name, frame.iloc[0]
+    text = f"[`{name}`]({name}) has the {len(frame):,} rows of this page. Measured on: "
+    display(Markdown(f"{text}{first['device']}; fine-tuned by {first['versions']}."))
 
 
 def outcomes(grid: Grid, targets: Sequence[str]) -> pd.DataFrame:
@@ -169,9 +171,9 @@ def outcomes(grid: Grid, targets: Sequence[str]) -> pd.DataFrame:
     for target in targets:
         hardness = {name: h.numpy() for name, h in grid.hardness(target, "test").items()}
         for source in grid.suite.sources:
-            made = grid.outcome(source, target, grid.suite.seeds[0])
-            part = pd.DataFrame({"label": made.labels.numpy(), **hardness})
-            part["correct"] = made.probs.argmax(1).numpy() == part["label"]
+            outcome = grid.outcome(source, target, grid.suite.seeds[0])
+            part = pd.DataFrame({"label": outcome.labels.numpy(), **hardness})
+            part["correct"] = outcome.probs.argmax(1).numpy() == part["label"]
             parts.append(part.assign(target=target, source=source, sample=part.index))
     return pd.concat(parts, ignore_index=True)
 
@@ -182,7 +184,7 @@ def hardness_bins(samples: pd.DataFrame, variant: str, bins: int = 5) -> pd.Data
     Bins are equally large, but for the first ones, which have a sample more where the number does
     not divide; of equally hard samples the one of lower index counts as harder.
     """
-    per = samples.groupby(["target", "source"], sort=False)[variant]
-    place, size = per.rank(method="first", ascending=False) - 1, per.transform("size")
+    groups = samples.groupby(["target", "source"], sort=False)[variant]
+    place, size = groups.rank(method="first", ascending=False) - 1, groups.transform("size")
     early, late = place // (size // bins + 1), (place - size % bins) // (size // bins)
     return samples.assign(bin=np.maximum(early, late).astype(int) + 1)

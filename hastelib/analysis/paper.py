@@ -31,8 +31,8 @@ def read(*tables: int) -> pd.DataFrame:
         )
     if unknown := sorted(set(tables) - set(files)):
         raise ValueError(f"tables: expected numbers from 1 to {max(files)}, got {unknown}")
-    how: dict[str, Any] = {"dtype": {"section": str}, "keep_default_na": False}
-    return pd.concat([pd.read_csv(files[n], **how) for n in tables or files], ignore_index=True)
+    options: dict[str, Any] = {"dtype": {"section": str}, "keep_default_na": False}
+    return pd.concat([pd.read_csv(files[n], **options) for n in tables or files], ignore_index=True)
 
 
 def row(ours: pd.DataFrame, printed: pd.DataFrame, target: str, units: int) -> pd.DataFrame:
@@ -45,8 +45,8 @@ def row(ours: pd.DataFrame, printed: pd.DataFrame, target: str, units: int) -> p
         units: how many models, or class subsets, the printed ones are correlated over.
     """
     names = [re.sub(r"[^a-z0-9]|pets", "", name.lower()) for name in (*printed["target"], target)]
-    told = pd.Series(names).replace("oxfordiiit", "oxford")
-    theirs = printed[told[:-1].to_numpy() == told.iloc[-1]]
+    keys = pd.Series(names).replace("oxfordiiit", "oxford")
+    theirs = printed[keys[:-1].to_numpy() == keys.iloc[-1]]
     value = theirs.set_index(["metric", "variant"])["value"]
     value = value[value.index.isin(ours.index)]
     low, high = fisher(value.clip(-0.9995, 0.9995), units)

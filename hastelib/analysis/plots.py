@@ -83,31 +83,31 @@ def forest(
         ax.text(0.5, 0.5, "no value", ha="center")
         ax.set_axis_off()
         return fig
-    heads, names, marks = (list(dict.fromkeys(table[n])) for n in ("metric", rows, "variant"))
-    columns = min(4, len(heads))
-    lines = -(-len(heads) // columns)
-    size = (WIDTH, 0.8 + lines * (0.4 + len(names) * (0.12 + 0.075 * len(marks))))
+    metrics, names, variants = (list(dict.fromkeys(table[n])) for n in ("metric", rows, "variant"))
+    columns = min(4, len(metrics))
+    lines = -(-len(metrics) // columns)
+    size = (WIDTH, 0.8 + lines * (0.4 + len(names) * (0.12 + 0.075 * len(variants))))
     fig, axes = plt.subplots(lines, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
-    reach = min(0.36, 0.12 * (len(marks) - 1))
-    steps = dict(zip(marks, np.linspace(-reach, reach, len(marks)), strict=True))
-    for ax in axes.flat[len(heads) :]:
+    spread = min(0.36, 0.12 * (len(variants) - 1))
+    offsets = dict(zip(variants, np.linspace(-spread, spread, len(variants)), strict=True))
+    for ax in axes.flat[len(metrics) :]:
         ax.remove()
-    for head, ax in zip(heads, axes.flat, strict=False):
-        for name, part in table[table["metric"] == head].groupby("variant", sort=False):
-            colour, marker = LOOKS.get(str(name), ("#cc78bc", "X"))
-            heights = [names.index(one) + steps[name] for one in part[rows]]
+    for metric, ax in zip(metrics, axes.flat, strict=False):
+        for variant, part in table[table["metric"] == metric].groupby("variant", sort=False):
+            colour, marker = LOOKS.get(str(variant), ("#cc78bc", "X"))
+            heights = [names.index(row) + offsets[variant] for row in part[rows]]
             ax.hlines(heights, part["low"], part["high"], color=colour, linewidth=1.2)
-            told = label(name) if head == heads[0] else None
-            ax.plot(part["value"], heights, marker, color=colour, markersize=3.5, label=told)
+            entry = label(variant) if metric == metrics[0] else None
+            ax.plot(part["value"], heights, marker, color=colour, markersize=3.5, label=entry)
         ax.axvline(0, color="#888888", linewidth=0.8)
-        ax.set_title(label(head))
+        ax.set_title(label(metric))
         ax.set_yticks(range(len(names)), [label(name) for name in names])
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.grid(visible=False, axis="y")
         for border in range(1, len(names)):
             ax.axhline(border - 0.5, color="#e4e4e4", linewidth=0.7)
     fig.supxlabel(xlabel, fontsize=10)
-    fig.legend(loc="outside upper center", ncols=len(marks))
+    fig.legend(loc="outside upper center", ncols=len(variants))
     return fig
 
 

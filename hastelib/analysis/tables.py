@@ -14,11 +14,11 @@ NONE = "–"
 """Stands where there is no number."""
 SUMMARY = ("value", "low", "high")
 
-_SHOUTED = ("leep", "nce", "gbc", "ca", "cs", "haste")
-_CAPITAL = ("all", "random", "static", "regret", "value", "target", "source", "metric")
+_UPPER = ("leep", "nce", "gbc", "ca", "cs", "haste")
+_CAPITALISED = ("all", "random", "static", "regret", "value", "target", "source", "metric")
 NAMES = {
-    **{name: name.upper() for name in _SHOUTED},
-    **{name: name.capitalize() for name in _CAPITAL},
+    **{name: name.upper() for name in _UPPER},
+    **{name: name.capitalize() for name in _CAPITALISED},
     "logme": "LogME",
     "logme_fixed_point": "LogME, fixed point",
     "h_score": "H-score",
@@ -109,39 +109,38 @@ def plain(
     last = frame.columns.get_level_values(-1)
     joined = {*SUMMARY} <= {*last}
     shown = frame.loc[:, ~last.isin(SUMMARY[1:])] if joined else frame
-    several = joined and frame.columns.nlevels > 1
-    heads = shown.droplevel(-1, axis=1).columns if several else shown.columns
-    columns, kinds = [], []  # words alone stand left
+    grouped = joined and frame.columns.nlevels > 1
+    heads = shown.droplevel(-1, axis=1).columns if grouped else shown.columns
+    columns, classes = [], []  # words alone stand left
     for i, title in enumerate(heads.get_level_values(-1).map(str)):
-        column, name, words = shown.iloc[:, i], shown.columns[i], False
+        column, name, wordy = shown.iloc[:, i], shown.columns[i], False
         *head, end = name if isinstance(name, tuple) else [name]
-        spans = joined and end == SUMMARY[0]
-        places = digits if isinstance(digits, int) else digits.get(title, 3)
+        spanned = joined and end == SUMMARY[0]
+        decimals = digits if isinstance(digits, int) else digits.get(title, 3)
         sign = signed if isinstance(signed, bool) else title in signed
-        kind = "f" if spans else column.dtype.kind
+        kind = "f" if spanned else column.dtype.kind
         if kind in "fiu":
-            cells = [number(value, places if kind == "f" else 0, sign) for value in column]
+            cells = [number(value, decimals if kind == "f" else 0, sign) for value in column]
         else:
             cells = [*column.astype(str).where(column.notna(), NONE)]
             texts = [cell.removeprefix("<b>").split("<")[0] for cell in cells]
-            words = any(len(one) > 24 for one in texts)
-            words = words or not any(re.match(r"\W*\d", one) for one in texts)
-        if spans:
+            wordy = any(len(x) > 24 for x in texts) or not any(re.match(r"\W*\d", x) for x in texts)
+        if spanned:
             low, high = (frame[(*head, bound) if head else bound] for bound in SUMMARY[1:])
-            ends = [interval(*pair, min(places, 3), sign) for pair in zip(low, high, strict=True)]
-            cells = [*map(_with, cells, ends)]
-        kinds.append("text" if words else "")
+            ends = [interval(*pair, min(decimals, 3), sign) for pair in zip(low, high, strict=True)]
+            cells = [*map(_with_interval, cells, ends)]
+        classes.append("text" if wordy else "")
         columns.append(cells)
-    found = pd.DataFrame(dict(enumerate(columns)), frame.index).set_axis(heads, axis=1)
-    found = found.rename(index=label, columns=label)
+    table = pd.DataFrame(dict(enumerate(columns)), frame.index).set_axis(heads, axis=1)
+    table = table.rename(index=label, columns=label)
     # Over the row labels stands their own name, not that of the columns.
-    found.columns.names = [*[None] * (heads.nlevels - 1), NAMES.get(str(found.index.names[-1]))]
-    style = Styler(found, caption=escape(caption) or None, uuid_len=0, cell_ids=False)
+    table.columns.names = [*[None] * (heads.nlevels - 1), NAMES.get(str(table.index.names[-1]))]
+    style = Styler(table, caption=escape(caption) or None, uuid_len=0, cell_ids=False)
     style = style.set_table_attributes('class="haste"').hide(names=True)
-    return style.set_td_classes(pd.DataFrame([kinds] * len(found), found.index, found.columns))
+    return style.set_td_classes(pd.DataFrame([classes] * len(table), table.index, table.columns))
 
 
-def _with(text: str, ends: str) -> str:
+def _with_interval(text: str, ends: str) -> str:
     return f"{text}<br><small>{short(ends)}</small>" if ends else text
 
 
@@ -178,11 +177,11 @@ def wide(
     cells = cells.sort_values("metric", key=lambda names: names.factorize()[0], kind="stable")
     base = cells[cells["variant"] == "all"].set_index(["metric", rows])["value"].rename("base")
     texts = []
-    for *_, name, value, low, high, least in cells.join(base, ["metric", rows]).itertuples():
+    for *_, name, value, low, high, base_value in cells.join(base, ["metric", rows]).itertuples():
         text = number(value)
-        if name in bold and round(value, 3) > round(least, 3):
+        if name in bold and round(value, 3) > round(base_value, 3):
             text = f"<b>{text}</b>"
-        texts.append(_with(text, interval(low, high)))
+        texts.append(_with_interval(text, interval(low, high)))
     frame = cells.assign(text=texts).set_index(keys)["text"].unstack(sort=False)
     frame = frame[table["variant"].unique()].rename_axis(columns=None)
     if across:
@@ -196,5 +195,5 @@ def beside(*tables: Styler) -> Any:
     """Tables next to each other, such as ours and the paper's, which wrap on a narrow screen."""
     from IPython.display import HTML  # belongs to the book's extra, not to the library
 
-    parts = "".join(f'<div class="haste-part">{one.to_html()}</div>' for one in tables)
+    parts = "".join(f'<div class="haste-part">{table.to_html()}</div>' for table in tables)
     return HTML(f'<div class="haste-beside">{parts}</div>')

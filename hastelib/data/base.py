@@ -52,16 +52,16 @@ def load(spec: Spec, store: Store | None = None, whole: bool = False) -> dataset
         MissingDataError: the data are neither there nor to be had.
         ValueError: the data are there, but not in the form that the specification describes.
     """
-    found = spec.load(store or Store())
-    if whole and "test" not in found:
-        return datasets.DatasetDict(found)
-    train = found["train"]
+    splits = spec.load(store or Store())
+    if whole and "test" not in splits:
+        return datasets.DatasetDict(splits)
+    train = splits["train"]
     if len(names := class_names(train)) < 2:
         raise ValueError(f"{spec}: expected at least two classes, got {names}")
-    if empty := [split for split, data in found.items() if not len(data)]:
+    if empty := [split for split, data in splits.items() if not len(data)]:
         raise ValueError(f"{spec}: the {empty[0]} split is empty")
-    if "test" in found:
-        return datasets.DatasetDict(found)
+    if "test" in splits:
+        return datasets.DatasetDict(splits)
     try:
         if single := [names[i] for i in np.flatnonzero(np.bincount(labels_of(train)) == 1)]:
             raise ValueError(f"one sample in {single[:10]}")
@@ -98,27 +98,26 @@ def undecoded(split: datasets.Dataset) -> datasets.Dataset:
 def fingerprint(split: datasets.Dataset) -> str:
     """Hexadecimal SHA-256 of a split's class names and samples, in their order.
 
-    Of images and masks the encoded files count, of texts their UTF-8, of labels the number.
+    It covers the encoded files of images and masks, the UTF-8 of texts, and the labels' numbers.
     """
-    total = hashlib.sha256(json.dumps(class_names(split)).encode())
+    hasher = hashlib.sha256(json.dumps(class_names(split)).encode())
     columns = [name for name in ("image", "mask", "text") if name in split.features]
-    single = isinstance(split.features["label"], datasets.ClassLabel)
+    one_label = isinstance(split.features["label"], datasets.ClassLabel)
     for rows in undecoded(split).iter(256):
         for label, *contents in zip(*(rows[name] for name in ("label", *columns)), strict=True):
             for content in contents:
                 if content is None:
-                    raise ValueError(
-                        f"a sample of class {label} has no {'/'.join(columns)}; remove it"
-                    )
+                    missing = "/".join(columns)
+                    raise ValueError(f"a sample of class {label} has no {missing}; remove it")
                 if isinstance(content, dict):  # an image or a mask
                     stored = content["bytes"]
                     content = Path(content["path"]).read_bytes() if stored is None else stored
                 else:
                     content = content.encode()
-                total.update(hashlib.sha256(content).digest())
-            if single:  # of a mask the classes are in it
-                total.update(int(label).to_bytes(8, "little"))
-    return total.hexdigest()
+                hasher.update(hashlib.sha256(content).digest())
+            if one_label:  # a mask holds its classes
+                hasher.update(int(label).to_bytes(8, "little"))
+    return hasher.hexdigest()
 
 
 def relabelled(data: datasets.Dataset, labels: np.ndarray, names: list[str]) -> datasets.Dataset:
@@ -140,25 +139,25 @@ def class_subsets(classes: int, seed: int = 0) -> Iterator[tuple[int, ...]]:
         raise ValueError(f"classes: expected at least 2, got {classes}")
     random, seen = np.random.default_rng(seed), set[tuple[int, ...]]()
     sizes = range(max(2, math.ceil(LEAST * classes - 1e-9)), classes + 1)
-    left = {size: math.comb(classes, size) for size in sizes}
-    while open_sizes := [size for size in sizes if left[size]]:
+    remaining = {size: math.comb(classes, size) for size in sizes}
+    while open_sizes := [size for size in sizes if remaining[size]]:
         size = int(random.choice(open_sizes))
-        # Of a size with few sets left they are listed; else one is drawn until it is new.
-        if left[size] <= 20 and math.comb(classes, size) <= 10_000:
-            others = [s for s in itertools.combinations(range(classes), size) if s not in seen]
-            drawn = others[random.integers(len(others))]
+        # Where few sets of a size remain, one is drawn from their list; else until it is new.
+        if remaining[size] <= 20 and math.comb(classes, size) <= 10_000:
+            unseen = [s for s in itertools.combinations(range(classes), size) if s not in seen]
+            drawn = unseen[random.integers(len(unseen))]
         else:
             drawn = tuple(sorted(random.choice(classes, size, replace=False).tolist()))
         if drawn not in seen:
             seen.add(drawn)
-            left[size] -= 1
+            remaining[size] -= 1
             yield drawn
 
 
 def subset_classes(data: datasets.DatasetDict) -> Iterator[tuple[int, ...]]:
     """The classes of subset 0, 1, 2, ... of a data set.
 
-    Of two classes both, without end: what is drawn is then 40% to 100% of the train samples, each
+    Of two classes always both, without end: 40% to 100% of the train samples are drawn then, each
     share as likely. (The paper does not say what the subsets of IMDB are, Table 5.)
     """
     classes = len(class_names(data["train"]))
@@ -184,10 +183,10 @@ def subset_rows(
 def subset(
     data: datasets.DatasetDict, kept: Sequence[int], rows: Mapping[Split, np.ndarray]
 ) -> datasets.DatasetDict:
-    """Some rows of a data set, those of the classes ``kept``, renumbered, in its order."""
-    found = datasets.DatasetDict()
-    for split, some in rows.items():
-        names, part = class_names(data[split]), data[split].select(some)
-        labels = np.searchsorted(kept, labels_of(part))
-        found[split] = relabelled(part, labels, [names[i] for i in kept])
-    return found
+    """The ``rows`` of a data set, in its order; their classes ``kept`` are renumbered."""
+    splits = datasets.DatasetDict()
+    for split, indices in rows.items():
+        names, chosen = class_names(data[split]), data[split].select(indices)
+        labels = np.searchsorted(kept, labels_of(chosen))
+        splits[split] = relabelled(chosen, labels, [names[i] for i in kept])
+    return splits

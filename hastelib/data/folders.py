@@ -18,7 +18,7 @@ from hastelib.data.images import table
 from hastelib.store import Store
 
 _STUBS = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}  # recognised by Pillow, not read
-_SILENT = {".DS_Store", "Thumbs.db", "desktop.ini"}
+_SYSTEM_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 class Folder(Spec):
@@ -36,12 +36,12 @@ class Folder(Spec):
     def load(self, store: Store) -> Splits:
         """The splits, with ``image`` and ``label``."""
         root = Path(str(self))
-        halves = _halves(root) or {"train": root}
-        found: Splits = {split: image_folder(halves[split]) for split in SPLITS if split in halves}
-        names = [{*class_names(data)} for data in found.values()]
-        if odd := names[0] ^ names[-1]:
-            raise ValueError(f"{root}: train and test differ in the classes {sorted(odd)}")
-        return found
+        folders = _split_folders(root) or {"train": root}
+        splits: Splits = {name: image_folder(folders[name]) for name in SPLITS if name in folders}
+        classes = [{*class_names(data)} for data in splits.values()]
+        if different := classes[0] ^ classes[-1]:
+            raise ValueError(f"{root}: train and test differ in the classes {sorted(different)}")
+        return splits
 
 
 def image_folder(path: str | Path) -> datasets.Dataset:
@@ -56,57 +56,58 @@ def image_folder(path: str | Path) -> datasets.Dataset:
         MissingDataError: there is no such folder.
         ValueError: it has no class folders, or one has no image.
     """
-    root = _halves(root := Path(path).expanduser()).get("train", root)
-    known = Image.registered_extensions()
-    readable = {end for end, kind in known.items() if kind in Image.OPEN and kind not in _STUBS}
-    base, seen, left = os.path.realpath(root), set[str](), Counter[str]()
-    taken, folders = dict[str, list[Path]](), [root]
+    root = Path(path).expanduser()
+    root = _split_folders(root).get("train", root)
+    formats = Image.registered_extensions()
+    readable = {suffix for suffix, kind in formats.items() if kind in Image.OPEN.keys() - _STUBS}
+    base, seen, omitted = os.path.realpath(root), set[str](), Counter[str]()
+    images, folders = dict[str, list[Path]](), [root]
     for folder in folders:  # which grows
         if (real := os.path.realpath(folder)) in seen:  # links elsewhere may lead in a loop
-            left["linked twice"] += 1
+            omitted["linked twice"] += 1
             continue
         seen.add(real)
-        for one in sorted(one for one in folder.iterdir() if one.name not in _SILENT):
-            of_class = one.relative_to(root).parts[0]
-            if _hidden(one.name):
-                left["hidden"] += 1
-            elif one.is_symlink() and Path(os.path.realpath(one)).is_relative_to(base):
-                left["linked within the folder"] += 1
-            elif one.is_dir():
-                folders.append(one)
-                taken.setdefault(of_class, [])
+        for entry in sorted(e for e in folder.iterdir() if e.name not in _SYSTEM_FILES):
+            class_name = entry.relative_to(root).parts[0]
+            if _hidden(entry.name):
+                omitted["hidden"] += 1
+            elif entry.is_symlink() and Path(os.path.realpath(entry)).is_relative_to(base):
+                omitted["linked within the folder"] += 1
+            elif entry.is_dir():
+                folders.append(entry)
+                images.setdefault(class_name, [])
             elif folder == root:
-                left["beside the class folders"] += 1
-            elif (suffix := one.suffix.lower()) in readable:
-                taken[of_class].append(one)
+                omitted["beside the class folders"] += 1
+            elif (suffix := entry.suffix.lower()) in readable:
+                images[class_name].append(entry)
             else:
-                left[f"*{suffix}" if suffix else "without a suffix"] += 1
-    said = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
-    said = f"; left out: {said}" if said else ""
-    if (empty := [name for name, files in taken.items() if not files]) or not taken:
+                omitted[f"*{suffix}" if suffix else "without a suffix"] += 1
+    note = ", ".join(f"{count} {reason}" for reason, count in sorted(omitted.items()))
+    note = f"; left out: {note}" if note else ""
+    if (empty := [name for name, files in images.items() if not files]) or not images:
         what = f"no image in {empty[:10]}" if empty else "there is none"
-        raise ValueError(f"{root} should hold one folder of images per class: {what}{said}")
-    files = [file for some in taken.values() for file in sorted(some, key=os.path.split)]
-    if said:
-        warnings.warn(f"{root}: {len(files)} images taken{said}", stacklevel=2)
+        raise ValueError(f"{root} should hold one folder of images per class: {what}{note}")
+    files = [file for paths in images.values() for file in sorted(paths, key=os.path.split)]
+    if note:
+        warnings.warn(f"{root}: {len(files)} images taken{note}", stacklevel=2)
     try:
-        labels = [label for label, some in enumerate(taken.values()) for _ in some]
-        return table(files, labels, [*taken])
+        labels = [label for label, paths in enumerate(images.values()) for _ in paths]
+        return table(files, labels, [*images])
     except UnicodeEncodeError as error:
         raise ValueError(f"{root}: a name is not UTF-8 ({error.object!r}); rename it") from error
 
 
-def _halves(root: Path) -> dict[str, Path]:
+def _split_folders(root: Path) -> dict[str, Path]:
     """The folders of the train and the test split, in any case; none where there are no splits."""
     if not root.is_dir():
-        wanted = "one folder of images per class (or train/ and test/ with such folders)"
-        raise MissingDataError(f"no folder {root.absolute()}. It should hold {wanted}.")
-    inside = [one for one in root.iterdir() if one.is_dir() and not _hidden(one.name)]
-    halves = {one.name.casefold(): one for one in inside if one.name.casefold() in SPLITS}
-    if halves and (len(halves) < 2 or len(inside) > 2):
+        layout = "one folder of images per class (or train/ and test/ with such folders)"
+        raise MissingDataError(f"no folder {root.absolute()}. It should hold {layout}.")
+    folders = [d for d in root.iterdir() if d.is_dir() and not _hidden(d.name)]
+    splits = {d.name.casefold(): d for d in folders if d.name.casefold() in SPLITS}
+    if splits and (len(splits) < 2 or len(folders) > 2):
         expected = "one folder per class, or exactly train and test; rename or move the others"
-        raise ValueError(f"{root}: expected {expected} of {sorted(d.name for d in inside)[:10]}")
-    return halves
+        raise ValueError(f"{root}: expected {expected} of {sorted(d.name for d in folders)[:10]}")
+    return splits
 
 
 def _hidden(name: str) -> bool:

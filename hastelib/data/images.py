@@ -23,7 +23,7 @@ from tqdm import tqdm
 from hastelib.data.base import class_names, labels_of, undecoded
 
 IN_MEMORY = 2 << 30  # bytes; a larger split is decoded anew in every pass, by worker processes
-SLIVER = 500  # times its width, or height; longer images would fill the memory once resized
+SLIVER = 500  # the largest ratio of the sides; longer images would fill the memory once resized
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -48,7 +48,7 @@ class Preprocessing:
         return self.resize, self.crop, self.interpolation
 
     def at(self, size: int) -> Self:
-        """The same at another size, at which nothing is cropped from a square image."""
+        """A copy for another size, at which nothing is cropped from a square image."""
         return replace(self, resize=size, crop=size)
 
     def __call__(self, image: Image.Image) -> Tensor:
@@ -63,10 +63,10 @@ class Preprocessing:
             ValueError: the pixels are no bytes; floats may be scaled already.
         """
         if pixels.dtype != torch.uint8:
-            kind = str(pixels.dtype).removeprefix("torch.")
-            raise ValueError(f"pixels: expected bytes (uint8) from 0 to 255, got {kind}")
-        laid = pixels.contiguous(memory_format=torch.channels_last)  # while they are bytes
-        return tvf.normalize(laid.float().div_(255), [*self.mean], [*self.std], inplace=True)
+            dtype = str(pixels.dtype).removeprefix("torch.")
+            raise ValueError(f"pixels: expected bytes (uint8) from 0 to 255, got {dtype}")
+        pixels = pixels.contiguous(memory_format=torch.channels_last)  # while they are bytes
+        return tvf.normalize(pixels.float().div_(255), [*self.mean], [*self.std], inplace=True)
 
 
 class Batches(Protocol):
@@ -100,8 +100,8 @@ def cores() -> int:
     """
     if multiprocessing.current_process().daemon:
         return 0
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (there or 1) // int(os.environ.get("HASTE_WORKERS", "1")))
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (count or 1) // int(os.environ.get("HASTE_WORKERS", "1")))
 
 
 def encoded(pixels: np.ndarray, kind: str = "PPM") -> bytes:
@@ -115,11 +115,11 @@ def table(
     images: Iterable[Any], labels: Iterable[Any], names: Sequence[str], masks: Any = None
 ) -> datasets.Dataset:
     """A split of images (paths, files, pixels) and labels, which list the classes of ``masks``."""
-    kind: Any = datasets.ClassLabel(names=[*names])
+    feature: Any = datasets.ClassLabel(names=[*names])
     columns = {"image": images}
     if masks is not None:
-        columns["mask"], kind = masks, datasets.List(kind)
-    features = datasets.Features(dict.fromkeys(columns, datasets.Image()) | {"label": kind})
+        columns["mask"], feature = masks, datasets.List(feature)
+    features = datasets.Features(dict.fromkeys(columns, datasets.Image()) | {"label": feature})
     for name, files in columns.items():
         files = (encoded(x) if isinstance(x, np.ndarray) else x for x in files)
         columns[name] = [str(x) if isinstance(x, Path) else x for x in files]
@@ -127,7 +127,7 @@ def table(
 
 
 def paths(split: datasets.Dataset) -> list[str | None]:
-    """The file of each image of a split; None where there is none, as in Parquet files."""
+    """The path of each image of a split; None where it has none, as in Parquet files."""
     return [file and file["path"] for file in undecoded(split)["image"]]
 
 
@@ -233,13 +233,14 @@ class Images(Dataset[tuple[Tensor, ...]]):
         self, size: int, device: torch.device | str = "cpu", shuffle: torch.Generator | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The split in batches on a device, see :class:`Batches`."""
-        order = RandomSampler(self, generator=shuffle) if shuffle else SequentialSampler(self)
-        rows = BatchSampler(order, size, drop_last=bool(shuffle) and len(self) % size == 1)
-        workers, on_gpu = 0 if self.kept else cores(), torch.device(device).type == "cuda"
-        loader = DataLoader(self, None, sampler=rows, num_workers=workers, pin_memory=on_gpu)
+        sampler = RandomSampler(self, generator=shuffle) if shuffle else SequentialSampler(self)
+        batches = BatchSampler(sampler, size, drop_last=bool(shuffle) and len(self) % size == 1)
+        workers = 0 if self.kept else cores()
+        on_gpu = torch.device(device).type == "cuda"
+        loader = DataLoader(self, None, sampler=batches, num_workers=workers, pin_memory=on_gpu)
         try:
             for inputs, labels in loader:
                 yield inputs.to(device, non_blocking=on_gpu), labels.to(device, non_blocking=on_gpu)
-        except ValueError as error:  # of a worker's traceback the last line says it
-            last = str(error).rstrip().splitlines()[-1]
-            raise ValueError(last.removeprefix("ValueError: ")) from error
+        except ValueError as error:  # a worker's is a traceback that ends in the message
+            message = str(error).rstrip().splitlines()[-1]
+            raise ValueError(message.removeprefix("ValueError: ")) from error

@@ -33,7 +33,7 @@ Found = tuple[list[str], dict[Split, list[tuple[Any, Any]]]]
 """The classes' names; the image files of each split, with their labels or their mask files."""
 
 
-class File(Strict):
+class OfficialFile(Strict):
     """A file of a data set, and what it becomes in the set's folder.
 
     ``makes`` has the paths that are there once it is unpacked, each put there in one step, and
@@ -56,20 +56,20 @@ class File(Strict):
         path = fetch(self.url or self.name, root / self.name, self.checksum, self.size)
         if not self.makes:
             return
-        shutil.rmtree(fresh := root / ".unpacking", ignore_errors=True)  # of a killed process
+        shutil.rmtree(unpacked := root / ".unpacking", ignore_errors=True)  # of a killed process
         try:
-            unpack(path, fresh)
-            for made, inside in self.makes.items():
-                if not (root / made).exists():
-                    if not (fresh / inside).exists():
-                        raise DownloadError(f"{path} holds no {inside}; delete it, and try again")
-                    (root / made).parent.mkdir(parents=True, exist_ok=True)
-                    (fresh / inside).rename(root / made)
+            unpack(path, unpacked)
+            for target, source in self.makes.items():
+                if not (root / target).exists():
+                    if not (unpacked / source).exists():
+                        raise DownloadError(f"{path} holds no {source}; delete it, and try again")
+                    (root / target).parent.mkdir(parents=True, exist_ok=True)
+                    (unpacked / source).rename(root / target)
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(unpacked, ignore_errors=True)
 
 
-class Scenes(Strict):
+class MaskLayout(Strict):
     """How scenes lie on disk, and what a mask file says.
 
     ``images`` and ``masks`` are patterns: NAME is what an image and its mask have in common,
@@ -96,35 +96,36 @@ class Scenes(Strict):
         if self.above is not None:
             pixels = np.where(pixels > self.above, 255, 0)
         classes = np.full(1 << 24, IGNORE, np.uint8)
-        for index, of in enumerate(self.values.values()):
-            classes[[int(c, 16) for c in of.split()] if isinstance(of, str) else of] = index
+        for index, value in enumerate(self.values.values()):
+            codes = [int(c, 16) for c in value.split()] if isinstance(value, str) else value
+            classes[codes] = index
         return classes[pixels @ np.array([1 << 16, 1 << 8, 1]) if colours else pixels]
 
     def pairs(self, root: Path, split: Split) -> list[tuple[Path, Path]]:
         """The images and masks of a split, whether they are there or not."""
-        images, masks, listed = (
-            pattern.replace("SPLIT", self.splits[split == "test"])
+        images, masks, names_file = (
+            pattern.replace("SPLIT", self.splits[SPLITS.index(split)])
             for pattern in (self.images, self.masks, self.names)
         )
-        found = {pattern: _matches(root, pattern) for pattern in (images, masks)}
-        names = sorted({*found[images], *found[masks]})
-        if listed:
-            names = (root / listed).read_text("utf-8").split()
+        matches = {pattern: _matches(root, pattern) for pattern in (images, masks)}
+        names = sorted({*matches[images], *matches[masks]})
+        if names_file:
+            names = (root / names_file).read_text("utf-8").split()
         elif "SPLIT" not in self.images:
             names = _of_camvid(names, split)
-        both = (
+        paths = (
             [files.get(name, root / pattern.replace("NAME", name)) for name in names]
-            for pattern, files in found.items()
+            for pattern, files in matches.items()
         )
-        return sorted(zip(*both, strict=True))
+        return sorted(zip(*paths, strict=True))
 
 
 def _matches(root: Path, pattern: str) -> dict[str, Path]:
-    """The files of a pattern by NAME."""
+    """NAME -> the file of the pattern."""
     start, end = pattern.split("NAME")
-    base, mark = root / start.partition("*")[0], end.partition("*")[0]
-    there = root.glob(f"{start}*{end}")
-    return {path.relative_to(base).as_posix().rpartition(mark)[0]: path for path in there}
+    base, suffix = root / start.partition("*")[0], end.partition("*")[0]
+    paths = root.glob(f"{start}*{end}")
+    return {path.relative_to(base).as_posix().rpartition(suffix)[0]: path for path in paths}
 
 
 def _of_camvid(names: list[str], split: Split) -> list[str]:
@@ -132,22 +133,22 @@ def _of_camvid(names: list[str], split: Split) -> list[str]:
     dusk = [name for name in names if name.startswith("0001TP_")]
     test = {*dusk[len(dusk) // 2 :], *(name for name in names if name.startswith("Seq05VD_"))}
     validation = {f"0016E5_{number:05}" for number in range(7959, 8160)}
-    return [n for n in names if (n in test) == (split == "test") and n not in validation]
+    return sorted(test if split == "test" else {*names} - test - validation)
 
 
 def _decoded(
-    of: Scenes, pairs: Sequence[tuple[Path, Path]], store: Store, name: str
+    layout: MaskLayout, pairs: Sequence[tuple[Path, Path]], store: Store, name: str
 ) -> datasets.Dataset:
-    """The split of these images and mask files, decoded once: of a large set that takes minutes."""
+    """The split of these images and mask files, decoded once, as it may take minutes."""
 
     def make() -> Kept:
         files, classes = {}, []
         for row, (image, path) in enumerate(tqdm(pairs, f"decoding masks of {name}", leave=False)):
             try:
                 with Image.open(path) as file, Image.open(image) as picture:
-                    if file.size != picture.size and not of.stretched:
+                    if file.size != picture.size and not layout.stretched:
                         raise ValueError(f"size {file.size}, its image {image} {picture.size}")
-                    mask = of.decode(file.resize(picture.size, Image.Resampling.NEAREST))
+                    mask = layout.decode(file.resize(picture.size, Image.Resampling.NEAREST))
             except (OSError, SyntaxError, ValueError) as error:
                 raise ValueError(f"cannot read {path} ({error}); fetch the set again") from error
             files[str(row)] = torch.frombuffer(bytearray(encoded(mask, "PNG")), dtype=torch.uint8)
@@ -156,32 +157,32 @@ def _decoded(
 
     states = [(str(path), path.stat()) for _, path in pairs]
     masks = [[path, state.st_size, state.st_mtime_ns] for path, state in states]
-    files, notes = store.get("masks", key(masks=masks, code=code.of(of.decode)), make)
-    packed = [files[str(row)].numpy().tobytes() for row in range(len(pairs))]
-    return table([image for image, _ in pairs], notes["present"], [*of.values], packed)
+    files, notes = store.get("masks", key(masks=masks, code=code.of(layout.decode)), make)
+    contents = [files[str(row)].numpy().tobytes() for row in range(len(pairs))]
+    return table([image for image, _ in pairs], notes["present"], [*layout.values], contents)
 
 
 # --- images --------------------------------------------------------------------------------------
 
 
-def _in_folders(base: Path, files: Mapping[Split, Sequence[str]], mark: str) -> Found:
-    """Files in class folders, whose names are a number, the mark and the class."""
-    folders = sorted({file.partition("/")[0] for some in files.values() for file in some})
-    names = [folder.partition(mark)[2].replace("_", " ") for folder in folders]
+def _in_folders(base: Path, files: Mapping[Split, Sequence[str]], separator: str) -> Found:
+    """Files in class folders, whose names are a number, the separator and the class."""
+    folders = sorted({file.partition("/")[0] for paths in files.values() for file in paths})
+    names = [folder.partition(separator)[2].replace("_", " ") for folder in folders]
     return names, {
-        split: [(base / file, folders.index(file.partition("/")[0])) for file in some]
-        for split, some in files.items()
+        split: [(base / file, folders.index(file.partition("/")[0])) for file in paths]
+        for split, paths in files.items()
     }
 
 
 def _cub200_2011(root: Path) -> Found:
     base = root / "CUB_200_2011"
-    files, train = (
+    files, is_train = (
         dict(line.split() for line in (base / f"{name}.txt").read_text("utf-8").splitlines())
         for name in ("images", "train_test_split")
     )
-    half = {mark: [file for i, file in files.items() if train[i] == mark] for mark in "10"}
-    return _in_folders(base / "images", {"train": half["1"], "test": half["0"]}, ".")
+    by_flag = {flag: [file for i, file in files.items() if is_train[i] == flag] for flag in "10"}
+    return _in_folders(base / "images", {"train": by_flag["1"], "test": by_flag["0"]}, ".")
 
 
 def _cub200_2010(root: Path) -> Found:
@@ -196,21 +197,21 @@ def _stanford_dogs(root: Path) -> Found:
 
 def _flowers102(root: Path) -> Found:
     parts = (tv.Flowers102(root, split) for split in ("train", "val", "test"))
-    train, val, test = ([*zip(x._image_files, x._labels, strict=True)] for x in parts)
+    train, val, test = ([*zip(part._image_files, part._labels, strict=True)] for part in parts)
     return tv.Flowers102.classes, {"train": train + val, "test": test}
 
 
 def _oxford_pets(root: Path) -> Found:
     parts = [tv.OxfordIIITPet(root, split) for split in ("trainval", "test")]
-    train, test = ([*zip(x._images, x._labels, strict=True)] for x in parts)
+    train, test = ([*zip(part._images, part._labels, strict=True)] for part in parts)
     return parts[0].classes, {"train": train, "test": test}
 
 
 def _caltech101(root: Path) -> Found:
-    found = tv.Caltech101(root)
-    base, names = root / "caltech101/101_ObjectCategories", found.categories
-    places = zip(found.index, found.y, strict=True)
-    return names, {"train": [(base / names[y] / f"image_{i:04}.jpg", y) for i, y in places]}
+    dataset = tv.Caltech101(root)
+    base, names = root / "caltech101/101_ObjectCategories", dataset.categories
+    samples = zip(dataset.index, dataset.y, strict=True)
+    return names, {"train": [(base / names[y] / f"image_{i:04}.jpg", y) for i, y in samples]}
 
 
 def _imagenette(root: Path) -> Found:
@@ -219,8 +220,8 @@ def _imagenette(root: Path) -> Found:
 
 
 def _imagenet(root: Path) -> Found:
-    found = tv.ImageFolder(root / "train")
-    return found.classes, {"train": found.samples}
+    dataset = tv.ImageFolder(root / "train")
+    return dataset.classes, {"train": dataset.samples}
 
 
 READERS: dict[str, Callable[[Path], Found]] = {
@@ -238,21 +239,21 @@ READERS: dict[str, Callable[[Path], Found]] = {
 # --- the table -----------------------------------------------------------------------------------
 
 
-class Set(Strict):
+class OfficialSet(Strict):
     """A row of the table; ``read`` is one of :data:`READERS`, or says how the set lies on disk.
 
     ``train`` and ``test`` count the samples, None where its parts are published one by one.
     """
 
     title: str
-    read: str | Scenes | Parquet | Texts
+    read: str | MaskLayout | Parquet | Texts
     split: str
     classes: int
     train: int | None = None
     test: int | None = None
     cite: str
     page: str
-    files: tuple[File, ...] = ()
+    files: tuple[OfficialFile, ...] = ()
     licence: str = "none found"
     note: str = ""
 
@@ -266,15 +267,15 @@ class Set(Strict):
     def obtain(self, root: Path) -> None:
         """Download and unpack what is not there; ``MissingDataError`` where that cannot be done."""
         wanted = [file for file in self.files if file.missing(root)]
-        lost = [f.missing(root) for f in wanted if not (f.url or (root / f.name).is_file())]
+        absent = [f.missing(root) for f in wanted if not (f.url or (root / f.name).is_file())]
         if not (self.files or root.is_dir()):
-            lost = ["such folder"]
-        if lost:
-            sizes = [f.name + (f" ({f.size:,} bytes)" if f.size else "") for f in self.files]
-            what = " and ".join(sizes) or f"what it consists of ({self.note})"
+            absent = ["such folder"]
+        if absent:
+            files = [f.name + (f" ({f.size:,} bytes)" if f.size else "") for f in self.files]
+            needed = " and ".join(files) or f"what it consists of ({self.note})"
             raise MissingDataError(
-                f"{self.title}: there is no {lost[0]}, looked for in {root}; get "
-                f"{what} from {self.page} and put it there, or set HASTE_DATA to the folder that "
+                f"{self.title}: there is no {absent[0]}, looked for in {root}; get "
+                f"{needed} from {self.page} and put it there, or set HASTE_DATA to the folder that "
                 f"holds {root.name}"
             )
         if not wanted:
@@ -286,29 +287,28 @@ class Set(Strict):
                     if file.missing(root):  # else another process had it first
                         file.bring(root)
         except OSError as error:
-            raise MissingDataError(
-                f"{self.title} is not in {root}, and {error} (page: {self.page})"
-            ) from error
+            message = f"{self.title} is not in {root}, and {error} (page: {self.page})"
+            raise MissingDataError(message) from error
 
     def found(self, root: Path) -> Found:
         """The names of the classes and the rows, whose files are all there, as they lie there."""
-        if isinstance(self.read, Scenes):
+        if isinstance(self.read, MaskLayout):
             names = [*self.read.values]
             rows = {split: self.read.pairs(root, split) for split in SPLITS}
         else:
             names, rows = READERS[str(self.read)](root)
-        for split, some in rows.items():
-            if not some:
+        for split, pairs in rows.items():
+            if not pairs:
                 raise LookupError(f"the {split} split has no images")
-            for what, files in zip(("images", "masks"), zip(*some, strict=True), strict=True):
-                if gone := [x for x in files if not isinstance(x, int) and not Path(x).is_file()]:
-                    part = f"{len(gone)} of {len(some)} {what} of the {split} split"
-                    raise LookupError(f"{part} are missing, the first is {gone[0]}")
+            for column, files in zip(("images", "masks"), zip(*pairs, strict=True), strict=True):
+                if absent := [x for x in files if not (isinstance(x, int) or Path(x).is_file())]:
+                    part = f"{len(absent)} of {len(pairs)} {column} of the {split} split"
+                    raise LookupError(f"{part} are missing, the first is {absent[0]}")
         return names, rows
 
 
 _TABLE = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-SETS = {name: Set.model_validate(values) for name, values in _TABLE.items()}
+SETS = {name: OfficialSet.model_validate(values) for name, values in _TABLE.items()}
 """Name -> what is known of a data set."""
 
 
@@ -337,40 +337,40 @@ class Official(Spec):
 
     def load(self, store: Store) -> Splits:
         """The splits, with ``image`` and ``label`` (of scenes ``mask`` too), or with ``text``."""
-        of, root = SETS[self.name], self.root
-        if isinstance(of.read, Published):
+        entry, root = SETS[self.name], self.root
+        if isinstance(entry.read, Published):
             if self.path is not None:
-                raise ValueError(f"{of.title} lies at {of.read.train}, or on the hub: say no path")
-            found = of.read.load(store)
-            return self._counted(found, found["train"].features["label"].names, of.read.train)
-        of.obtain(root)
+                raise ValueError(f"{self} lies at {entry.read.train}, or on the hub: say no path")
+            splits = entry.read.load(store)
+            return self._counted(splits, splits["train"].features["label"].names, entry.read.train)
+        entry.obtain(root)
         try:
-            names, rows = of.found(root)
+            names, rows = entry.found(root)
         except (OSError, LookupError, RuntimeError, ValueError) as error:
-            made = " and ".join(path for file in of.files for path in file.makes)
-            remedy = f"delete {made} there, and try again" if made else f"get it from {of.page}"
+            made = " and ".join(path for file in entry.files for path in file.makes)
+            remedy = f"delete {made} there, and try again" if made else f"get it from {entry.page}"
             raise MissingDataError(
-                f"{of.title}: what lies in {root} is damaged or half unpacked ({error}); {remedy}"
+                f"{self}: what lies in {root} is damaged or half unpacked ({error}); {remedy}"
             ) from error
-        found = {}
-        for split, some in rows.items():
-            if isinstance(of.read, Scenes):
-                found[split] = _decoded(of.read, some, store, f"{self.name} {split}")
+        splits = {}
+        for split, pairs in rows.items():
+            if isinstance(entry.read, MaskLayout):
+                splits[split] = _decoded(entry.read, pairs, store, f"{self.name} {split}")
             else:
-                found[split] = table([x for x, _ in some], [y for _, y in some], names)
-        return self._counted(found, names, root)
+                splits[split] = table([x for x, _ in pairs], [y for _, y in pairs], names)
+        return self._counted(splits, names, root)
 
-    def _counted(self, found: Splits, names: list[str], place: str | Path) -> Splits:
+    def _counted(self, splits: Splits, names: list[str], place: str | Path) -> Splits:
         """The splits; warns where they are not all that is published."""
-        of, count = SETS[self.name], sum(map(len, found.values()))
-        whole = (of.train or 0) + (of.test or 0)
-        if whole and (count, len(names)) != (whole, of.classes):
+        entry, count = SETS[self.name], sum(map(len, splits.values()))
+        published = (entry.train or 0) + (entry.test or 0)
+        if published and (count, len(names)) != (published, entry.classes):
             warnings.warn(
-                f"{of.title}: {count:,} samples of {len(names)} classes in {place}, where "
-                f"{whole:,} of {of.classes} are published",
+                f"{entry.title}: {count:,} samples of {len(names)} classes in {place}, where "
+                f"{published:,} of {entry.classes} are published",
                 stacklevel=4,
             )
-        return found
+        return splits
 
     def __str__(self) -> str:
         return SETS[self.name].title

@@ -45,17 +45,17 @@ class Published(base.Spec):
 
     def load(self, store: Store) -> Splits:
         """The splits, with ``image`` or ``text``, and ``label``, numbered alike in all of them."""
-        found: Splits = {split: self._rows(split) for split in SPLITS[: 1 + bool(self.test)]}
-        feature = found["train"].features["label"]
+        splits = {split: self._rows(split) for split in (SPLITS if self.test else SPLITS[:1])}
+        feature = splits["train"].features["label"]
         if not isinstance(feature, datasets.ClassLabel):
             if not any(word in getattr(feature, "dtype", "") for word in ("int", "string", "bool")):
                 wanted = f"one class a row in column {self.label!r}, a name or a whole number"
                 raise ValueError(f"{self.train}: expected {wanted}, got {feature}")
-            values = sorted({value for data in found.values() for value in data.unique("label")})
-            for split, data in found.items():
+            values = sorted({value for data in splits.values() for value in data.unique("label")})
+            for split, data in splits.items():
                 labels = np.searchsorted(values, data["label"][:])
-                found[split] = base.relabelled(data, labels, [*map(str, values)])
-        return found
+                splits[split] = base.relabelled(data, labels, [*map(str, values)])
+        return splits
 
     def _rows(self, split: Split) -> datasets.Dataset:
         try:
@@ -67,10 +67,10 @@ class Published(base.Spec):
             try:
                 data = datasets.load_dataset(self.hub, self.config, **options)
             except (OSError, ValueError, RuntimeError) as error:
-                first = str(error).partition("\n")[0] or type(error).__name__
+                reason = str(error).partition("\n")[0] or type(error).__name__
                 raise MissingDataError(
                     f"{missing}, or connect to the network: the hub's data set {self.hub} "
-                    f"(revision {self.revision}) could not be downloaded ({first})"
+                    f"(revision {self.revision}) could not be downloaded ({reason})"
                 ) from error
         content, place = getattr(self, self.content), f"{self.train}: the {split} split"
         having(data, {content, self.label, *self.where}, place, content)
@@ -78,11 +78,11 @@ class Published(base.Spec):
             feature, values = data.features[column], data.with_format("numpy")[column][:]
             if isinstance(feature, datasets.ClassLabel):
                 values = np.array(feature.int2str(values.tolist()))
-            kept = np.flatnonzero(values.astype(str) == value)
-            if not len(kept):
+            rows = np.flatnonzero(values.astype(str) == value)
+            if not len(rows):
                 choices = ", ".join(np.unique(values.astype(str))[:20])
                 raise ValueError(f"{place}: no row has {column} {value!r}; there are {choices}")
-            data = data.select(kept)
+            data = data.select(rows)
         data = data.select_columns([content, self.label])
         data = data.rename_columns({content: self.content, self.label: "label"})
         if self.content == "image":
@@ -104,7 +104,7 @@ class Parquet(Published):
 class Texts(Published):
     """Texts in Parquet files (``kind: texts``); ``text`` names their column.
 
-    Of more than ``most_train`` or ``most_test`` rows so many are drawn, by class, with ``seed``.
+    Of more rows than ``most_train`` or ``most_test`` so many are drawn, by class, with ``seed``.
     """
 
     kind: Literal["texts"]
@@ -164,9 +164,9 @@ class Masks(base.Spec):
             if image.size != mask.size:
                 raise ValueError(f"{where}: the image has size {image.size}, its mask {mask.size}")
             values = np.where(np.isin(values, self.ignore), IGNORE, values)
-            if odd := sorted(set(present(values)) - set(range(len(self.names)))):
-                what = f"the mask holds {odd}, but there are {len(self.names)} names"
-                raise ValueError(f"{where}: {what}; name them, or list them under ignore")
+            if unknown := sorted(set(present(values)) - set(range(len(self.names)))):
+                problem = f"the mask holds {unknown}, but there are {len(self.names)} names"
+                raise ValueError(f"{where}: {problem}; name them, or list them under ignore")
             masks.append(values.astype(np.uint8))
         return table(base.undecoded(data)["image"], map(present, masks), self.names, masks)
 
@@ -174,8 +174,8 @@ class Masks(base.Spec):
 def matching(path: str) -> list[Path]:
     """The files under ``HASTE_DATA`` of a path or pattern, in the order of their names."""
     place = data_folder() / path
-    every = [place] if Path(path).is_absolute() or place.is_file() else data_folder().glob(path)
-    return sorted(file for file in every if file.is_file())
+    paths = [place] if Path(path).is_absolute() or place.is_file() else data_folder().glob(path)
+    return sorted(file for file in paths if file.is_file())
 
 
 def read(path: str) -> datasets.Dataset:
@@ -204,7 +204,8 @@ def having(data: datasets.Dataset, wanted: set[str], place: str, *full: str) -> 
 
 def complete(empty: Any, place: str, what: str) -> None:
     """``ValueError`` where some rows are empty."""
-    if count := np.sum(empty := np.array(empty)):
+    empty = np.array(empty)
+    if count := np.sum(empty):
         raise ValueError(f"{place}: {count} of {len(empty)} rows have no {what}; remove them")
 
 

@@ -37,7 +37,7 @@ def _fitted(image: Image.Image, shape: tuple[int, int], mode: InterpolationMode)
     return tvf.pil_to_tensor(tvf.center_crop(tvf.resize(image, size, mode), [*shape]))
 
 
-class Pictures(Images):
+class SceneBatches(Images):
     """A split of scenes, all of one size: (n, 3, h, w) bytes, and their masks as labels.
 
     The shorter side becomes ``size`` pixels, the longer one what the shape of the split's first
@@ -49,10 +49,10 @@ class Pictures(Images):
         self, split: datasets.Dataset, size: int, interpolation: str, name: str = "data"
     ) -> None:
         super().__init__(split, tvf.pil_to_tensor, name)
-        high, wide = self.decoded(0, tvf.pil_to_tensor).shape[1:] if len(split) else (1, 1)
-        ratio = max(wide, high) / min(wide, high)
+        height, width = self.decoded(0, tvf.pil_to_tensor).shape[1:] if len(split) else (1, 1)
+        ratio = max(width, height) / min(width, height)
         short, long = (max(1, round(side / STEP)) * STEP for side in (size, size * ratio))
-        self.shape = (short, long) if wide >= high else (long, short)
+        self.shape = (short, long) if width >= height else (long, short)
         mode = InterpolationMode(interpolation)
         self.transform = functools.partial(_fitted, shape=self.shape, mode=mode)
 

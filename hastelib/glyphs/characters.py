@@ -49,15 +49,15 @@ class Drawn(Counted):
 
     def load(self, store: Store) -> Splits:
         """The splits, drawn anew where specification, code or the packages it uses are others."""
-        found: Splits = {}
+        splits: Splits = {}
         for split in SPLITS:
             entry = key(spec=self.model_dump(), split=split, code=code.of(type(self).drawn))
             arrays, notes = store.get("drawings", entry, functools.partial(self.drawn, split))
             images, labels = arrays["images"].numpy(), arrays["labels"].numpy()
             masks = labels if labels.ndim > 1 else None
             classes = labels.tolist() if masks is None else map(present, masks)
-            found[split] = table(images, classes, notes["names"], masks)
-        return found
+            splits[split] = table(images, classes, notes["names"], masks)
+        return splits
 
 
 class Glyphs(Drawn):
@@ -73,10 +73,10 @@ class Glyphs(Drawn):
     def drawn(self, split: Split) -> Kept:
         """(n, 32, 32) bytes, (n,) labels, the characters."""
         names, count, images = characters(self.characters), getattr(self, split), []
-        for one in names:
-            stream = [self.seed, ord(one), split == "test", self.style == "outline"]
+        for character in names:
+            stream = [self.seed, ord(character), split == "test", self.style == "outline"]
             random = np.random.default_rng(stream)
-            images += [draw(one, self.style, random) for _ in range(count)]
+            images += [draw(character, self.style, random) for _ in range(count)]
         labels = torch.arange(len(names)).repeat_interleave(count)
         return {"images": torch.from_numpy(np.stack(images)), "labels": labels}, {"names": names}
 
@@ -90,12 +90,12 @@ class Digits(Drawn):
         """(n, 32, 32) bytes, (n,) labels, the digits."""
         scans, labels = load_digits(return_X_y=True)
         size = {"train_size": 10 * self.train, "test_size": 10 * self.test}
-        both = train_test_split(range(len(labels)), stratify=labels, random_state=self.seed, **size)
-        chosen = np.sort(both[SPLITS.index(split)])
+        rows = train_test_split(range(len(labels)), stratify=labels, random_state=self.seed, **size)
+        chosen = np.sort(rows[SPLITS.index(split)])
         grey = (255 - scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)[chosen]
         images = [np.asarray(Image.fromarray(scan).resize((SIDE, SIDE))) for scan in grey]
-        found = {"images": np.stack(images), "labels": labels[chosen]}
-        return {n: torch.from_numpy(x) for n, x in found.items()}, {"names": [*"0123456789"]}
+        arrays = {"images": np.stack(images), "labels": labels[chosen]}
+        return {name: torch.from_numpy(x) for name, x in arrays.items()}, {"names": [*"0123456789"]}
 
 
 @functools.cache
@@ -114,15 +114,15 @@ def characters(text: str) -> list[str]:
         ValueError: a character that no font draws, or one named twice.
     """
     drawable = frozenset[int]().union(*fonts().values())
-    found: list[str] = []
-    for first, last, one in re.findall("(.)-(.)|(.)", text, re.DOTALL):
-        span = [] if one else range(ord(first), ord(last) + 1)
-        found += one or [chr(code) for code in span if code in drawable]
-    if (missing := [c for c in found if ord(c) not in drawable]) or not found:
+    chars: list[str] = []
+    for first, last, single in re.findall("(.)-(.)|(.)", text, re.DOTALL):
+        span = [] if single else range(ord(first), ord(last) + 1)
+        chars += single or [chr(code) for code in span if code in drawable]
+    if (missing := [c for c in chars if ord(c) not in drawable]) or not chars:
         raise ValueError(f"characters {text!r}: no font of matplotlib draws {missing or 'any'}")
-    if len(set(found)) != len(found):
+    if len(set(chars)) != len(chars):
         raise ValueError(f"characters {text!r}: some are named twice")
-    return found
+    return chars
 
 
 @functools.lru_cache(maxsize=512)
@@ -137,8 +137,8 @@ def draw(character: str, style: str, random: np.random.Generator) -> np.ndarray:
 
     ``style`` is ``plain`` (filled) or ``outline`` (only the contour, as in a sketch).
     """
-    having = [path for path, codes in fonts().items() if ord(character) in codes]
-    path = having[random.integers(len(having))]
+    usable = [path for path, codes in fonts().items() if ord(character) in codes]
+    path = usable[random.integers(len(usable))]
     # Beta(1, 2.5): most drawings are clean, a tail is hard.
     turn, fade, clutter, shift = random.beta(1, 2.5, size=4)
     size = int(random.uniform(15, 26) * SCALE)

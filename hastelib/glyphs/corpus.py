@@ -25,7 +25,7 @@ from hastelib.store import Store
 _GRAMMAR = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 TASKS, CLASSES = _GRAMMAR["tasks"], _GRAMMAR["classes"]
 """What the grammar says of each task, and of each label."""
-CUES: dict[str, list[str]] = {name: of["words"].split() for name, of in CLASSES.items()}
+CUES: dict[str, list[str]] = {name: entry["words"].split() for name, entry in CLASSES.items()}
 TWEETED = {word for name in TASKS["tweets"]["labels"] for word in CUES[name]}
 """The words that tweets also draw out, or make hashtags."""
 
@@ -38,17 +38,17 @@ class Corpus(Counted):
 
     def load(self, store: Store) -> Splits:
         """The splits, with ``text`` and ``label``."""
-        names, text, found = TASKS[self.task]["labels"], datasets.Value("string"), Splits()
+        names, text, splits = TASKS[self.task]["labels"], datasets.Value("string"), Splits()
         features = datasets.Features(text=text, label=datasets.ClassLabel(names=names))
         for split in SPLITS:
-            lines, count = list[str](), getattr(self, split)
+            texts, count = list[str](), getattr(self, split)
             for label, name in enumerate(names):
                 stream = [self.seed, [*TASKS].index(self.task), label, split == "test"]
                 writer = _Writer(self.task, name, np.random.default_rng(stream))
-                lines += [writer.text() for _ in range(count)]
-            columns = {"text": lines, "label": np.arange(len(names)).repeat(count).tolist()}
-            found[split] = datasets.Dataset.from_dict(columns, features=features)
-        return found
+                texts += [writer.text() for _ in range(count)]
+            columns = {"text": texts, "label": np.arange(len(names)).repeat(count).tolist()}
+            splits[split] = datasets.Dataset.from_dict(columns, features=features)
+        return splits
 
 
 def vocabulary() -> list[str]:
@@ -68,7 +68,7 @@ class _Writer:
     """Writes the texts of a label."""
 
     def __init__(self, task: str, label: str, random: np.random.Generator) -> None:
-        self.rules, self.of, self.random = TASKS[task], CLASSES[label], random
+        self.rules, self.entry, self.random = TASKS[task], CLASSES[label], random
         self.tweets, self.label = task == "tweets", label
 
     def pick(self, options: Sequence[str]) -> str:
@@ -79,8 +79,8 @@ class _Writer:
 
     def cue(self, name: str) -> str:
         word = self.pick(CUES[name])
-        long = self.tweets and self.chance(0.5) and word in TWEETED
-        return _drawn_out(word) if long else word
+        emphatic = self.tweets and self.chance(0.5) and word in TWEETED
+        return _drawn_out(word) if emphatic else word
 
     def phrase(self, kind: str, name: str) -> str:
         """One of the phrases, its cues of class ``name``."""
@@ -96,7 +96,7 @@ class _Writer:
                     words.append(f"#{cue}" if cue in TWEETED else cue)
                 case "{about}":
                     leaning = self.chance(0.5)
-                    topic = self.of["topic"] if leaning else self.pick(TASKS["topics"]["labels"])
+                    topic = self.entry["topic"] if leaning else self.pick(TASKS["topics"]["labels"])
                     words.append(self.pick(CUES[topic]))
                 case _:
                     words.append(self.pick(_GRAMMAR["slots"].get(word, (word,))))
@@ -105,11 +105,11 @@ class _Writer:
     def clause(self, strength: float) -> str:
         if self.chance(strength):
             if self.rules["denies"] and self.chance(0.25):
-                return self.phrase("denies", self.of["opposite"])
+                return self.phrase("denies", self.entry["opposite"])
             return self.phrase("says", self.label)
         if self.chance(0.5):
             return self.phrase("fillers", self.label)
-        return self.phrase("says", self.pick(self.of["near"]))
+        return self.phrase("says", self.pick(self.entry["near"]))
 
     def text(self) -> str:
         strength = self.random.beta(3, 2)

@@ -20,20 +20,20 @@ class _Subsample(nn.Module):
     """The parameter-free shortcut (option A) of He et al., 2016: every second pixel, and zeros
     for the new channels, half of them on either side."""
 
-    def __init__(self, new: int, stride: int) -> None:
+    def __init__(self, extra: int, stride: int) -> None:
         super().__init__()
-        self.new, self.stride = new, stride
+        self.extra, self.stride = extra, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        side = self.new // 2
+        side = self.extra // 2
         x = x[:, :, :: self.stride, :: self.stride]
-        return nn.functional.pad(x, (0, 0, 0, 0, side, self.new - side))
+        return nn.functional.pad(x, (0, 0, 0, 0, side, self.extra - side))
 
 
 class CifarResNet(nn.Module):
     """The ResNets for small images of He et al., 2016, Sec. 4.2: 6 ``blocks`` + 2 layers.
 
-    ``width`` is that of the first of three stages; ``stem_stride`` 2 halves the resolution at once.
+    Of three stages the first has ``width`` channels; ``stem_stride`` 2 halves the resolution first.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class CifarResNet(nn.Module):
         self.layer3 = self._stage(2 * width, 4 * width, blocks, 2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.linear = nn.Linear(4 * width, classes)
-        for part in self.modules():
-            if isinstance(part, nn.Conv2d):
-                nn.init.kaiming_normal_(part.weight)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
 
     @staticmethod
-    def _stage(before: int, width: int, blocks: int, stride: int) -> nn.Sequential:
-        shortcut = _Subsample(width - before, stride) if stride > 1 else None
-        first = BasicBlock(before, width, stride, shortcut)
+    def _stage(inputs: int, width: int, blocks: int, stride: int) -> nn.Sequential:
+        shortcut = _Subsample(width - inputs, stride) if stride > 1 else None
+        first = BasicBlock(inputs, width, stride, shortcut)
         return nn.Sequential(first, *(BasicBlock(width, width) for _ in range(blocks - 1)))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,9 +66,9 @@ class CifarResNet(nn.Module):
 
 
 def _small_densenet(classes: int, layers: int, growth: int) -> nn.Module:
-    first = 2 * growth
-    module = DenseNet(growth, (layers,) * 3, first, bn_size=2, num_classes=classes)
-    module.features.conv0 = nn.Conv2d(3, first, 3, 2, 1, bias=False)
+    channels = 2 * growth
+    module = DenseNet(growth, (layers,) * 3, channels, bn_size=2, num_classes=classes)
+    module.features.conv0 = nn.Conv2d(3, channels, 3, 2, 1, bias=False)
     module.features.pool0 = nn.Identity()  # 32 px need no second halving
     return module
 

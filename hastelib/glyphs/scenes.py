@@ -74,8 +74,8 @@ class Scenes(Drawn):
         """(n, h, w, 3) bytes, (n, h, w) masks, the classes in the order of their numbers there."""
         style = zlib.crc32(self.model_dump_json(exclude={"train", "test", "seed"}).encode())
         streams = [[self.seed, style, split == "test", i] for i in range(getattr(self, split))]
-        made = zip(*(draw(self, np.random.default_rng(s)) for s in streams), strict=True)
-        images, masks = (torch.from_numpy(np.stack(arrays)) for arrays in made)
+        scenes = zip(*(draw(self, np.random.default_rng(s)) for s in streams), strict=True)
+        images, masks = (torch.from_numpy(np.stack(arrays)) for arrays in scenes)
         return {"images": images, "labels": masks}, {"names": ["background", *self.kinds]}
 
 
@@ -83,13 +83,13 @@ def _colour(hue: float, saturation: float, value: float) -> Rgb:
     return tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue % 1, saturation, value))
 
 
-def _any(random: np.random.Generator, ranges: tuple[Range, Range]) -> Rgb:
+def _random_colour(random: np.random.Generator, ranges: tuple[Range, Range]) -> Rgb:
     return _colour(random.uniform(), random.uniform(*ranges[0]), random.uniform(*ranges[1]))
 
 
 def _ink(palette: str, ground: Rgb, random: np.random.Generator) -> Rgb:
     if palette != "colour":
-        return _any(random, _COLOURS[f"ink on {palette}"])
+        return _random_colour(random, _COLOURS[f"ink on {palette}"])
     hue = colorsys.rgb_to_hsv(*(value / 255 for value in ground))[0]
     # The other side of the circle of hues, lighter or darker than the ground.
     value = random.uniform(0.85, 1) if random.random() < 0.5 else random.uniform(0.05, 0.2)
@@ -98,8 +98,8 @@ def _ink(palette: str, ground: Rgb, random: np.random.Generator) -> Rgb:
 
 def _character(text: str, height: float, random: np.random.Generator) -> Image.Image:
     """One character, turned, as coverage: its ink is as high as asked for before the turn."""
-    having = [path for path, codes in fonts().items() if ord(text) in codes]
-    bold = [path for path in having if "Bold" in path.stem] or having
+    usable = [path for path, codes in fonts().items() if ord(text) in codes]
+    bold = [path for path in usable if "Bold" in path.stem] or usable
     path = bold[random.integers(len(bold))]
     size = max(8, round(height * 1.3))
     left, top, right, bottom = font(path, size).getbbox(text)
@@ -107,8 +107,8 @@ def _character(text: str, height: float, random: np.random.Generator) -> Image.I
     left, top, right, bottom = font(path, size).getbbox(text)
     side = round(1.5 * max(right - left, bottom - top)) + 4
     mask = Image.new("L", (side, side))
-    place = (side - left - right) / 2, (side - top - bottom) / 2
-    ImageDraw.Draw(mask).text(place, text, fill=255, font=font(path, size), stroke_width=1)
+    corner = (side - left - right) / 2, (side - top - bottom) / 2
+    ImageDraw.Draw(mask).text(corner, text, fill=255, font=font(path, size), stroke_width=1)
     return mask.rotate(random.normal(0, 9), Image.Resampling.BILINEAR)
 
 
@@ -117,39 +117,39 @@ def draw(spec: Scenes, random: np.random.Generator) -> tuple[np.ndarray, np.ndar
 
     A pixel belongs to a character that covers at least half of it.
     """
-    high, wide = SCALE * spec.height, SCALE * spec.width
-    ground = _any(random, _COLOURS[spec.palette])
-    sheet = Image.new("RGB", (wide, high), ground)
+    height, width = SCALE * spec.height, SCALE * spec.width
+    ground = _random_colour(random, _COLOURS[spec.palette])
+    sheet = Image.new("RGB", (width, height), ground)
     pen = ImageDraw.Draw(sheet)
     for _ in range(random.binomial(14, spec.clutter)):
         # Strokes in the colours of ink, thin to thick: none of them is a character.
-        x, y = random.uniform(0, wide), random.uniform(0, high)
-        angle, length = random.uniform(0, 2 * np.pi), random.uniform(0.2, 0.7) * high
+        x, y = random.uniform(0, width), random.uniform(0, height)
+        angle, length = random.uniform(0, 2 * np.pi), random.uniform(0.2, 0.7) * height
         ends = x, y, x + length * np.cos(angle), y + length * np.sin(angle)
         fill = _ink(spec.palette, ground, random)
         pen.line([round(v) for v in ends], fill=fill, width=int(random.integers(1, 6)))
     scene = np.asarray(sheet.reduce(SCALE), dtype=float)
-    mask, taken = np.zeros(scene.shape[:2], np.uint8), np.zeros(scene.shape[:2])
+    mask, occupied = np.zeros(scene.shape[:2], np.uint8), np.zeros(scene.shape[:2])
     for _ in range(random.integers(spec.density[0], spec.density[1] + 1)):
         kind = int(random.integers(len(spec.kinds)))
-        among = characters(KINDS[spec.kinds[kind]])
-        text = among[random.integers(len(among))]
-        one = _character(text, random.uniform(*spec.scale) * high, random)
+        choices = characters(KINDS[spec.kinds[kind]])
+        text = choices[random.integers(len(choices))]
+        glyph = _character(text, random.uniform(*spec.scale) * height, random)
         ink = _ink(spec.palette, ground, random)
         for _ in range(12):  # places tried; a full scene takes no more
-            layer = Image.new("L", (wide, high))
-            middle = [random.uniform(0.3, side - 0.3 * one.width) for side in (wide, high)]
-            left, top = (round(v - one.width * 0.35) for v in middle)
-            layer.paste(one, (left, top))
+            layer = Image.new("L", (width, height))
+            centre = [random.uniform(0.3, side - 0.3 * glyph.width) for side in (width, height)]
+            left, top = (round(v - glyph.width * 0.35) for v in centre)
+            layer.paste(glyph, (left, top))
             covered = np.asarray(layer.reduce(SCALE), dtype=float) / 255
             # Something of it, and less than a tenth hidden behind what is there.
-            if np.minimum(taken, covered).sum() < 0.1 * covered.sum():
+            if np.minimum(occupied, covered).sum() < 0.1 * covered.sum():
                 break
         else:
             continue
         scene += covered[..., None] * (np.array(ink) - scene)
         mask[covered >= 0.5] = kind + 1
-        taken = np.maximum(taken, covered)
+        occupied = np.maximum(occupied, covered)
     # A worse picture of the same scene: contrast, sharpness and noise, each up to its most.
     fade, blur, noise = (float(v) for v in spec.degradation * random.uniform(0.4, 1, size=3))
     faded = 128 + (1 - 0.75 * fade) * (scene - 128)

@@ -67,8 +67,8 @@ class Sample:
     input, ``probs`` (n, z) of the source's classes or None, ``labels`` (n,).
 
     >>> from types import SimpleNamespace
-    >>> made = SimpleNamespace(embedding=[[0], [1], [2]], probs=None, labels=[0, 0, 1])
-    >>> Sample(made).scores(["h_score"])
+    >>> features = SimpleNamespace(embedding=[[0], [1], [2]], probs=None, labels=[0, 0, 1])
+    >>> Sample(features).scores(["h_score"])
     {'h_score': (0.75, '')}
     """
 
@@ -100,8 +100,8 @@ class Sample:
         return probs.argmax(1)
 
     def scores(self, names: Iterable[str]) -> dict[str, tuple[float, str]]:
-        """Of each of :data:`METRICS` the score, or NaN with the reason why there is none."""
-        found = {}
+        """The score of each of these :data:`METRICS`, or NaN with the reason why there is none."""
+        scores = {}
         for name in checks.several("names", names):
             checks.choice("names", name, tuple(METRICS))
             try:
@@ -112,8 +112,8 @@ class Sample:
                 if isinstance(error, MemoryError) or "out of memory" in str(error):
                     raise  # which says nothing of the score
                 value, reason = math.nan, str(error) or type(error).__name__
-            found[name] = value, reason
-        return found
+            scores[name] = value, reason
+        return scores
 
 
 METRICS: dict[str, Callable[[Sample], float]] = {

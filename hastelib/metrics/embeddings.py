@@ -53,17 +53,17 @@ def gbc(
     """
     checks.choice("covariance", covariance, ("spherical", "diagonal"))
     checks.choice("log_det", log_det, ("exact", "published"))
-    given = Embedded.of(embeddings, labels)
-    X = given.F
+    data = Embedded.of(embeddings, labels)
+    X = data.F
     if components is not None:
-        kept = min(checks.whole("components", components, 1), X.shape[1], len(X) - 1)
-        X = given.centred.components(kept) * given.centred.scale
+        count = min(checks.whole("components", components, 1), X.shape[1], len(X) - 1)
+        X = data.centred.components(count) * data.centred.scale
     means, spreads = [], []
-    for rows in linalg.groups(given.index, given.counts):  # a class at a time stays in the cache
-        part = X.index_select(0, rows).double()
-        part -= (first := part[0].clone())  # which makes identical rows exactly zero
-        means.append(part.mean(0))
-        spreads.append((part - means[-1]).square_().mean(0))
+    for rows in linalg.groups(data.index, data.counts):  # a class at a time stays in the cache
+        group = X.index_select(0, rows).double()
+        group -= (first := group[0].clone())  # which makes identical rows exactly zero
+        means.append(group.mean(0))
+        spreads.append((group - means[-1]).square_().mean(0))
         means[-1] += first
     mu, variances = torch.stack(means), torch.stack(spreads)
     if covariance == "spherical":
@@ -71,15 +71,14 @@ def gbc(
     variances = variances.clamp(min=VARIANCE_FLOOR)
     weight = X.shape[1] / variances.shape[1] if log_det == "exact" else 1.0
     # One variance for all dimensions: the squared distances of the means once for all pairs.
-    exactly = "donot_use_mm_for_euclid_dist"
-    squares = torch.cdist(mu, mu, compute_mode=exactly).square()[..., None]
+    squares = torch.cdist(mu, mu, compute_mode="donot_use_mm_for_euclid_dist").square()[..., None]
     total, logs = 0.0, variances.log()
     for rows in torch.arange(len(mu)).split(max(1, PAIRED // variances.numel())):
-        shared = (variances[rows, None] + variances) / 2
-        apart = (mu[rows, None] - mu) ** 2 if covariance == "diagonal" else squares[rows]
-        distance = (apart / shared).sum(2) / 8
-        wider = (shared.log() - (logs[rows, None] + logs) / 2).sum(2)
-        total += float((-distance - weight / 2 * wider).exp().triu(int(rows[0]) + 1).sum())
+        pooled = (variances[rows, None] + variances) / 2
+        squared = (mu[rows, None] - mu) ** 2 if covariance == "diagonal" else squares[rows]
+        mean_term = (squared / pooled).sum(2) / 8
+        log_term = (pooled.log() - (logs[rows, None] + logs) / 2).sum(2)
+        total += float((-mean_term - weight / 2 * log_term).exp().triu(int(rows[0]) + 1).sum())
     return 0.0 - 2 * total
 
 
@@ -104,16 +103,16 @@ def h_score(embeddings: Embeddings, labels: ArrayLike, shrinkage: str | None = N
     0.8
     """
     checks.choice("shrinkage", shrinkage, (None, "ledoit_wolf"))
-    given = Embedded.of(embeddings, labels)
-    found, n = given.centred, len(given.F)
-    if shrinkage is None and given is not embeddings:  # a grid of scores needs no warning for each
-        saturated(len(found.values), n)
+    data = Embedded.of(embeddings, labels)
+    factors, n = data.centred, len(data.F)
+    if shrinkage is None and data is not embeddings:  # a grid of scores needs no warning for each
+        saturated(len(factors.values), n)
     # The share of each left singular vector that lies between the classes.
-    between = (found.energies(given.index, given.counts) / given.counts[:, None]).sum(0)
+    between = (factors.energies(data.index, data.counts) / data.counts[:, None]).sum(0)
     if shrinkage is None:
-        return min(float(between.sum()), len(given.counts) - 1.0)
-    shrunk, variances = found.ledoit_wolf()
-    return float((1 - shrunk) * (between * found.values / variances).sum()) / (n - 1)
+        return min(float(between.sum()), len(data.counts) - 1.0)
+    delta, variances = factors.ledoit_wolf()
+    return float((1 - delta) * (between * factors.values / variances).sum()) / (n - 1)
 
 
 def saturated(rank: int, n: int) -> None:
@@ -143,26 +142,26 @@ def transrate(
     0.133
     """
     eps = checks.positive("eps", eps)
-    given = Embedded.of(embeddings, labels)
-    whole, counts = given.centred, given.counts
-    if whole.scale / eps * whole.scale > 1e300:
-        least = f"at least {whole.scale / 1e300 * whole.scale:.1g} for embeddings of this size"
-        raise checks.refuse("eps", least, eps)
-    total = _coding_rate(whole.gram, len(given.F), whole.scale, eps)
+    data = Embedded.of(embeddings, labels)
+    factors, counts = data.centred, data.counts
+    if factors.scale / eps * factors.scale > 1e300:
+        limit = f"at least {factors.scale / 1e300 * factors.scale:.1g} for embeddings of this size"
+        raise checks.refuse("eps", limit, eps)
+    total = _coding_rate(factors.gram, len(data.F), factors.scale, eps)
     rates = []
-    for rows in linalg.groups(given.index, counts):
-        Z = whole.rows(rows)
+    for rows in linalg.groups(data.index, counts):
+        Z = factors.rows(rows)
         gram = Z @ Z.T if len(Z) <= Z.shape[1] else Z.T @ Z
-        rates.append(_coding_rate(gram, len(Z), whole.scale, eps))
+        rates.append(_coding_rate(gram, len(Z), factors.scale, eps))
     if not weighted:
         return total - sum(rates) / len(rates)
-    within = sum(int(n) * rate for n, rate in zip(counts, rates, strict=True)) / len(given.F)
+    within = sum(int(n) * rate for n, rate in zip(counts, rates, strict=True)) / len(data.F)
     return max(total - within, 0.0)  # rounding may lead below 0
 
 
 def _coding_rate(gram: Float64[Tensor, "m m"], n: int, scale: float, eps: float) -> float:
-    """Half the log determinant of I + scale^2 gram / (n eps), gram that of n samples."""
-    # Of the two factors one may over- or underflow, their product with a gram of ones does not.
+    """Half the log determinant of I + scale^2 gram / (n eps), for the Gram matrix of n samples."""
+    # Each factor by itself may over- or underflow; the gram (entries near 1) times both does not.
     inner = gram * (scale / n / eps) * scale
     if float(inner.trace()) > ROUNDED:
         return float(linalg.eigenpairs(inner, (n, len(inner)))[0].log1p().sum()) / 2
@@ -173,32 +172,32 @@ def _coding_rate(gram: Float64[Tensor, "m m"], n: int, scale: float, eps: float)
 def knn(embeddings: Embeddings, labels: ArrayLike) -> float:
     r"""Leave-one-out accuracy, in [0, 1], of the 5 nearest neighbours by the cosine.
 
-    Of cosines that are equal to the last bit the one of lower index counts, of classes with as many
-    votes the one of lower label. An embedding of norm 0 has cosine 0. No n x n matrix is formed.
+    Of cosines equal to the last bit the one of lower index counts; of classes with equally many
+    votes, the one of lower label. An embedding of norm 0 has cosine 0. No n x n matrix is formed.
 
     >>> knn([[1, 0], [2, 1], [1, 3], [0, 1]], [0, 0, 1, 0])
     0.75
     """
-    given = Embedded.of(embeddings, labels)
-    found, index, n = given.raw, given.index, len(given.F)
+    data = Embedded.of(embeddings, labels)
+    factors, index, n = data.raw, data.index, len(data.F)
     k = min(NEIGHBOURS, n - 1)
-    norms = torch.cat([block.norm(dim=1) for _, block in found.blocks()])
+    norms = torch.cat([block.norm(dim=1) for _, block in factors.blocks()])
     inverse = torch.where(norms > 0, 1 / norms, 0.0)
-    right = 0
-    for chosen in torch.arange(n, device=index.device).split(linalg.BLOCK):
-        own = found.rows(chosen) * inverse[chosen, None]
-        cosines = own.new_empty(len(chosen), n)
-        for rows, block in found.blocks():
-            cosines[:, rows] = own @ block.T
+    correct = 0
+    for queries in torch.arange(n, device=index.device).split(linalg.BLOCK):
+        units = factors.rows(queries) * inverse[queries, None]
+        cosines = units.new_empty(len(queries), n)
+        for rows, block in factors.blocks():
+            cosines[:, rows] = units @ block.T
         cosines *= inverse
-        cosines.scatter_(1, chosen[:, None], -torch.inf)
-        least, nearest = cosines.topk(k)
-        for row in ((cosines >= least[:, -1:]).sum(1) > k).nonzero()[:, 0]:
+        cosines.scatter_(1, queries[:, None], -torch.inf)
+        top, nearest = cosines.topk(k)
+        for row in ((cosines >= top[:, -1:]).sum(1) > k).nonzero()[:, 0]:
             nearest[row] = cosines[row].argsort(descending=True, stable=True)[:k]
-        votes = torch.zeros(len(chosen), len(given.counts), dtype=torch.int8, device=index.device)
+        votes = torch.zeros(len(queries), len(data.counts), dtype=torch.int8, device=index.device)
         votes.scatter_add_(1, index[nearest], torch.ones_like(nearest, dtype=torch.int8))
-        right += int((votes.argmax(1) == index[chosen]).sum())
-    return right / n
+        correct += int((votes.argmax(1) == index[queries]).sum())
+    return correct / n
 
 
 def linear_probe(embeddings: Embeddings, labels: ArrayLike) -> float:
@@ -211,40 +210,39 @@ def linear_probe(embeddings: Embeddings, labels: ArrayLike) -> float:
     both centred over the training folds; the largest prediction is the class. One :math:`\alpha`
     serves all folds: of 0.001, 0.01, ..., 10 times the mean eigenvalue of the whole centred
     :math:`X^T X` (where n <= d, of those above 0), the one of least squared error on the folds left
-    out. The samples of each class,
-    shuffled, are dealt out to the folds in turn; with fewer than 5 samples each is a fold.
+    out. The shuffled samples of each class are dealt out in turn; fewer than 5 are a fold each.
 
     >>> round(linear_probe([[0], [1], [2], [5], [6], [7]], [0, 0, 0, 1, 1, 0]), 3)
     0.667
     """
-    given = Embedded.of(embeddings, labels)
-    found, index, counts, n = given.centred, given.index, given.counts, len(given.F)
-    rows: Callable[[Tensor], Tensor] = found.rows
-    gram = found.gram
-    if found.wide:  # the ridge does not mind a rotation, and there are fewer than n components
-        rows = found.components(len(found.values)).__getitem__
-        gram = torch.diag(found.values.flip(0))
+    data = Embedded.of(embeddings, labels)
+    factors, index, counts, n = data.centred, data.index, data.counts, len(data.F)
+    rows: Callable[[Tensor], Tensor] = factors.rows
+    gram = factors.gram
+    if factors.wide:  # the ridge does not mind a rotation, and there are fewer than n components
+        rows = factors.components(len(factors.values)).__getitem__
+        gram = torch.diag(factors.values.flip(0))
     order = torch.as_tensor(np.random.default_rng(0).permutation(n), device=index.device)
     fold = torch.empty_like(index)
     fold[order[index[order].argsort(stable=True)]] = torch.arange(n, device=index.device) % FOLDS
     folds = [(fold == i).nonzero()[:, 0] for i in range(min(FOLDS, n))]
-    sums = [linalg.class_sums(rows(part), index[part], len(counts)) for part in folds]
-    whole = torch.stack(sums).sum(0)
+    sums = [linalg.class_sums(rows(test), index[test], len(counts)) for test in folds]
+    total = torch.stack(sums).sum(0)
     mean = float(gram.trace()) / max(len(gram), 1)
-    errors, right = [0.0] * len(PENALTIES), [0] * len(PENALTIES)
-    for part, own in zip(folds, sums, strict=True):
-        Z, trained = rows(part), n - len(part)
-        sizes = counts - torch.bincount(index[part], minlength=len(counts))
-        centre = (whole - own).sum(0) / trained
-        inner = gram - Z.T @ Z - trained * torch.outer(centre, centre)
-        cross = (whole - own - sizes[:, None] * centre).T
+    errors, correct = [0.0] * len(PENALTIES), [0] * len(PENALTIES)
+    for test, fold_sums in zip(folds, sums, strict=True):
+        Z, n_train = rows(test), n - len(test)
+        sizes = counts - torch.bincount(index[test], minlength=len(counts))
+        centre = (total - fold_sums).sum(0) / n_train
+        inner = gram - Z.T @ Z - n_train * torch.outer(centre, centre)
+        cross = (total - fold_sums - sizes[:, None] * centre).T
         Z -= centre
         for i, penalty in enumerate(PENALTIES):
             shifted = inner.clone()
             shifted.diagonal().add_(penalty * mean or 1.0)
             weights = torch.cholesky_solve(cross, torch.linalg.cholesky(shifted))
-            predicted = Z @ weights + sizes / trained
-            wanted = predicted.gather(1, index[part, None])
-            errors[i] += float((predicted**2).sum() - 2 * wanted.sum()) + len(part)
-            right[i] += int((predicted.argmax(1) == index[part]).sum())
-    return right[int(np.argmin(errors))] / n
+            predicted = Z @ weights + sizes / n_train
+            target = predicted.gather(1, index[test, None])
+            errors[i] += float((predicted**2).sum() - 2 * target.sum()) + len(test)
+            correct[i] += int((predicted.argmax(1) == index[test]).sum())
+    return correct[int(np.argmin(errors))] / n

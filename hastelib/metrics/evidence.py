@@ -28,51 +28,51 @@ class UnboundedEvidenceWarning(RuntimeWarning):
     """The evidence still rises where the search ends: the embedding fits the labels exactly."""
 
 
-def _spectrum(given: Embedded) -> Spectrum:
-    """That of the embeddings divided by their scale."""
-    found = given.raw
-    energies = found.energies(given.index, given.counts)
-    rest = found.rest(given.index, given.counts, energies)
-    return found.values, energies, rest, len(given.F)
+def _spectrum(data: Embedded) -> Spectrum:
+    """The spectrum of the embeddings divided by their scale."""
+    factors = data.raw
+    energies = factors.energies(data.index, data.counts)
+    rest = factors.rest(data.index, data.counts, energies)
+    return factors.values, energies, rest, len(data.F)
 
 
 def _evidence(spectrum: Spectrum, t: Points, misfit: Curves) -> Curves:
-    """Log evidence per sample at t, alpha at its best, from y'(tI + FF')^-1 y."""
+    """Log evidence per sample at t for the best alpha; ``misfit`` is y'(tI + FF')^-1 y."""
     values, _, _, n = spectrum
     log_det = (t[:, None] + values).log().sum(1) + (n - len(values)) * t.log()
     return -0.5 * (math.log(2 * math.pi) + (misfit / n).log() + log_det / n + 1)
 
 
 def _refined(
-    spectrum: Spectrum, which: Int64[Tensor, " m"], low: Points, high: Points, at: Points
+    spectrum: Spectrum, classes: Int64[Tensor, " m"], low: Points, high: Points, log_t: Points
 ) -> Points:
-    """The log evidence of class ``which`` at its maximum for log t between low and high.
+    """The log evidence of ``classes`` at its maximum for log t between low and high.
 
-    Newton's method from ``at`` on the slope, or a halving of the bracket where that leads out of
+    Newton's method from ``log_t`` on the slope, or a halving of the bracket where that leads out of
     it. With s_k = t / (t + lambda_k), and s = 1 outside the column space, twice the slope is the
     mean of s weighted with the terms of the misfit, less its plain mean.
     """
     values, energy, rest, n = spectrum
-    energy, rest = energy[which], rest[which]
+    energy, rest = energy[classes], rest[classes]
     null, dots = n - len(values), functools.partial(torch.einsum, "mr,mr->m")  # without a buffer
     for _ in range(STEPS):
-        t = at.exp()
+        t = log_t.exp()
         inverse = 1 / (t[:, None] + values)
         terms, squares, outside = energy * inverse, inverse**2, rest / t
-        whole = terms.sum(1) + outside
-        first = (t * dots(terms, inverse) + outside) / whole
-        second = (t**2 * dots(terms, squares) + outside) / whole
+        misfit = terms.sum(1) + outside
+        first = (t * dots(terms, inverse) + outside) / misfit
+        second = (t**2 * dots(terms, squares) + outside) / misfit
         plain = (t * inverse.sum(1) + null) / n
-        square = (t**2 * squares.sum(1) + null) / n
-        slope, curvature = first - plain, first - 2 * second + first**2 - plain + square
-        low, high = torch.where(slope > 0, at, low), torch.where(slope > 0, high, at)
-        newton = at - slope / curvature
-        inside = (curvature < 0) & (newton >= low) & (newton <= high)  # ends: it stands still
-        before, at = at, torch.where(inside, newton, (low + high) / 2)
+        plain_square = (t**2 * squares.sum(1) + null) / n
+        slope, curvature = first - plain, first - 2 * second + first**2 - plain + plain_square
+        low, high = torch.where(slope > 0, log_t, low), torch.where(slope > 0, high, log_t)
+        newton = log_t - slope / curvature
+        inside = (curvature < 0) & (newton >= low) & (newton <= high)  # at an end it stands still
+        before, log_t = log_t, torch.where(inside, newton, (low + high) / 2)
         gain = slope.abs() * (high - low)  # little where the end of the range is the maximum
-        if (((at - before).abs() <= PRECISION) | (gain <= FLAT)).all():
+        if (((log_t - before).abs() <= PRECISION) | (gain <= FLAT)).all():
             break
-    t = at.exp()
+    t = log_t.exp()
     return _evidence(spectrum, t, (energy / (t[:, None] + values)).sum(1) + rest / t)
 
 
@@ -97,8 +97,7 @@ def logme(embeddings: Embeddings, labels: ArrayLike) -> float:
 
     Warns:
         UnboundedEvidenceWarning: F has a rank below n and the labels of a class lie in its column
-            space, as where samples are repeated: the evidence grows without bound as t falls, and
-            that at the end of the range counts.
+            space, as where samples are repeated: the evidence rises to the end of the range.
 
     >>> round(logme([[0], [1], [2], [3]], [0, 0, 1, 1]), 3)
     -0.787
@@ -111,8 +110,8 @@ def maximum(spectrum: Spectrum) -> float:
     values, energy, rest, n = spectrum
     values = values / values[-1:]
     spectrum = values, energy, rest, n
-    ends = DECADES * math.log(10)
-    log_t = torch.linspace(-ends, ends, POINTS, dtype=values.dtype, device=values.device)
+    limit = DECADES * math.log(10)
+    log_t = torch.linspace(-limit, limit, POINTS, dtype=values.dtype, device=values.device)
     t = log_t.exp()
     grid = _evidence(spectrum, t, energy @ (1 / (t + values[:, None])) + rest[:, None] / t)
     best = grid.max(1).values
@@ -120,19 +119,19 @@ def maximum(spectrum: Spectrum) -> float:
     # The second derivative by log t is at least -1/4 whatever the data, so no maximum is more
     # than step^2 / 32 above the nearest point: a lower bracket cannot hold the largest. (Where the
     # profile turns twice between two points a maximum is missed, by no more than that.)
-    step = 2 * ends / (POINTS - 1)
-    outer = torch.nn.functional.pad(grid, (1, 1), value=-math.inf)
-    before, after = outer[:, :-2], outer[:, 2:]
+    step = 2 * limit / (POINTS - 1)
+    padded = torch.nn.functional.pad(grid, (1, 1), value=-math.inf)
+    before, after = padded[:, :-2], padded[:, 2:]
     peak = (grid >= before) & (grid >= after) & (grid >= best[:, None] - step**2 / 32)
     peak &= (grid > before + FLAT) | (grid > after + FLAT)
-    which, point = peak.nonzero(as_tuple=True)
+    classes, point = peak.nonzero(as_tuple=True)
     low, high = log_t[(point - 1).clamp(min=0)], log_t[(point + 1).clamp(max=POINTS - 1)]
     # The vertex of the parabola through the three points; the middle where one is missing.
-    left, right = (grid - before)[which, point], (grid - after)[which, point]
+    left, right = (grid - before)[classes, point], (grid - after)[classes, point]
     start = log_t[point] + step / 2 * (left - right) / (left + right)
     start = torch.where((start > low) & (start < high), start, (low + high) / 2)
-    found = _refined(spectrum, which, low, high, start)
-    refined = best.scatter_reduce(0, which, found, "amax")
+    maxima = _refined(spectrum, classes, low, high, start)
+    refined = best.scatter_reduce(0, classes, maxima, "amax")
 
     rising = (grid[:, 0] >= refined) & (grid[:, 0] > grid[:, 1] + FLAT)
     unbounded = int((rising & (rest < 1e-6 * (energy.sum(1) + rest))).sum())
@@ -169,11 +168,11 @@ def logme_fixed_point(embeddings: Embeddings, labels: ArrayLike) -> float:
     >>> round(logme_fixed_point([[0], [1], [2], [3]], [0, 0, 1, 1]), 3)
     -0.788
     """
-    given = Embedded.of(embeddings, labels)
-    values, energy, rest, n = _spectrum(given)
+    data = Embedded.of(embeddings, labels)
+    values, energy, rest, n = _spectrum(data)
     if not len(values):
         raise checks.refuse("embeddings", "a number that is not 0", "only zeros")
-    values, d = values * given.raw.scale**2, given.F.shape[1]
+    values, d = values * data.raw.scale**2, data.F.shape[1]
     alpha, beta = torch.ones_like(rest), torch.ones_like(rest)
     evidence = torch.full_like(rest, -math.inf)
     active = torch.ones_like(rest, dtype=torch.bool)
@@ -181,14 +180,14 @@ def logme_fixed_point(embeddings: Embeddings, labels: ArrayLike) -> float:
         t = alpha / beta
         weights = 1 / (t[:, None] + values)
         gamma = (values * weights).sum(1)
-        mean = (values * energy * weights**2).sum(1)
+        mean_norm = (values * energy * weights**2).sum(1)
         residual = (energy * (t[:, None] * weights) ** 2).sum(1) + rest
-        alpha = torch.where(active, gamma / (mean + 1e-5), alpha)
+        alpha = torch.where(active, gamma / (mean_norm + 1e-5), alpha)
         beta = torch.where(active, (n - gamma) / (residual + 1e-5), beta)
         log_det = (alpha[:, None] + beta[:, None] * values).log().sum(1)
         log_det += (min(n, d) - len(values)) * alpha.log()
-        now = d * alpha.log() + n * beta.log() - log_det - beta * residual - alpha * mean
-        evidence = torch.where(active, now / (2 * n) - math.log(2 * math.pi) / 2, evidence)
+        terms = d * alpha.log() + n * beta.log() - log_det - beta * residual - alpha * mean_norm
+        evidence = torch.where(active, terms / (2 * n) - math.log(2 * math.pi) / 2, evidence)
         active = active & ((alpha / beta - t).abs() > 1e-3 * t)
         if not active.any():
             break

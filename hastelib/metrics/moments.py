@@ -20,7 +20,7 @@ class Moments:
     r"""What LogME, the H-score and a PCA need of the samples, added up batch by batch.
 
     That is their number and mean, the Gram matrix about it and the sums of the classes:
-    :math:`O(d^2 + cd)` memory. Two merge into that of all their samples (Chan et al. 1982).
+    :math:`O(d^2 + cd)` memory. Two merge into the moments of all their samples (Chan et al. 1982).
 
     The scores equal :func:`logme` and :func:`h_score` to 1e-8, and refuse and warn as they do, with
     three exceptions. Nearly dependent columns cost the H-score digits on both sides. Where a fit
@@ -41,20 +41,20 @@ class Moments:
         self.n = 0
         self.classes: list[int] = []
         self._torch = False
-        # Of the embeddings divided by the scale: their mean, about it the Gram matrix (d, d) and
+        # The mean of the embeddings divided by the scale; about it, their Gram matrix (d, d) and
         # the sums (c, d) of the classes.
         self._scale = 1.0
         self._mean = self._gram = self._sums = self._counts = torch.zeros(0)
 
     def update(self, batch: ArrayLike, labels: ArrayLike) -> Moments:
         """Add samples, (m, d) embeddings and (m,) integers, and return self."""
-        given, more = Embedded(batch, labels, least=1, name="batch"), Moments()
-        found, more.n = given.centred, len(given.F)
-        more.classes, more._counts = given.classes.tolist(), given.counts
-        more._torch, more._scale = isinstance(batch, Tensor), found.scale
-        more._mean, more._gram = found.offset / found.scale, found.transposed_times()
-        more._sums = found.class_sums(given.index, len(given.counts))
-        return self.merge(more, "batch")
+        data, new = Embedded(batch, labels, least=1, name="batch"), Moments()
+        factors, new.n = data.centred, len(data.F)
+        new.classes, new._counts = data.classes.tolist(), data.counts
+        new._torch, new._scale = isinstance(batch, Tensor), factors.scale
+        new._mean, new._gram = factors.offset / factors.scale, factors.transposed_times()
+        new._sums = factors.class_sums(data.index, len(data.counts))
+        return self.merge(new, "batch")
 
     def merge(self, other: Moments, name: str = "other") -> Moments:
         """Add the samples of another, which stays as it is, and return self."""
@@ -65,21 +65,21 @@ class Moments:
             return self
         if len(other._mean) != len(self._mean):
             raise checks.refuse(name, f"embeddings of width {len(self._mean)}", len(other._mean))
-        scale, n, home = max(self._scale, other._scale), self.n + other.n, self._mean.device
+        scale, n, device = max(self._scale, other._scale), self.n + other.n, self._mean.device
         a, b = self._scale / scale, other._scale / scale
-        old, new, counts = a * self._mean, b * other._mean.to(home), other._counts.to(home)
+        old, new, counts = a * self._mean, b * other._mean.to(device), other._counts.to(device)
         gap, mean = new - old, old + other.n / n * (new - old)
-        self._gram.mul_(a**2).add_(other._gram.to(home), alpha=b**2)
+        self._gram.mul_(a**2).add_(other._gram.to(device), alpha=b**2)
         self._gram.addr_(gap, gap, alpha=self.n * other.n / n)
         # The sums are about the new mean.
         sums = a * self._sums + self._counts[:, None] * (old - mean)
-        more = b * other._sums.to(home) + counts[:, None] * (new - mean)
+        other_sums = b * other._sums.to(device) + counts[:, None] * (new - mean)
         self.classes = list(dict.fromkeys([*self.classes, *other.classes]))
-        place = {label: row for row, label in enumerate(self.classes)}
-        rows = torch.tensor([place[label] for label in other.classes], device=home)
-        grown = len(self.classes) - len(sums)
-        self._sums = torch.nn.functional.pad(sums, (0, 0, 0, grown)).index_add_(0, rows, more)
-        self._counts = torch.nn.functional.pad(self._counts, (0, grown)).index_add_(0, rows, counts)
+        position = {label: row for row, label in enumerate(self.classes)}
+        rows = torch.tensor([position[label] for label in other.classes], device=device)
+        added = len(self.classes) - len(sums)
+        self._sums = torch.nn.functional.pad(sums, (0, 0, 0, added)).index_add_(0, rows, other_sums)
+        self._counts = torch.nn.functional.pad(self._counts, (0, added)).index_add_(0, rows, counts)
         self.n, self._scale, self._mean = n, scale, mean
         return self
 
@@ -117,5 +117,5 @@ class Moments:
             raise checks.refuse("batch", "at least 2 samples", f"{self.n} so far")
         values, vectors = linalg.eigenpairs(self._gram, (self.n, len(self._gram)))
         variances = values.flip(0)[:count] * self._scale**2 / (self.n - 1)
-        found = self._mean * self._scale, vectors.flip(1)[:, :count].T, variances
-        return found if self._torch else tuple(x.cpu().numpy() for x in found)
+        tensors = self._mean * self._scale, vectors.flip(1)[:, :count].T, variances
+        return tensors if self._torch else tuple(x.cpu().numpy() for x in tensors)

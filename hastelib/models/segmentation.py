@@ -16,9 +16,10 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation import FCN
 
 from hastelib.data.images import Images, Preprocessing
-from hastelib.data.scenes import NO_CLASS, Pictures
+from hastelib.data.scenes import NO_CLASS, SceneBatches
 from hastelib.hooks import Structure, placed
-from hastelib.models.source import Source, fill, of_torchvision
+from hastelib.models.files import fill, of_torchvision
+from hastelib.models.source import Source
 
 PIXELS = 64  # of each scene, in the features
 SMALL = 64  # the shorter side of what the small FCNs see, in pixels, where nobody says another
@@ -30,14 +31,14 @@ def small_fcn(classifier: nn.Module) -> FCN:
     As in torchvision's FCNs the last stage is dilated instead, with the same weights, and the head
     is a 3 x 3 convolution (here as wide as the backbone's output) and a 1 x 1 convolution.
     """
-    small: Any = copy.deepcopy(classifier)
-    width = small.linear.in_features
-    for name, part in small.layer3.named_modules():
-        if isinstance(part, nn.Conv2d):
+    backbone: Any = copy.deepcopy(classifier)
+    width = backbone.linear.in_features
+    for name, layer in backbone.layer3.named_modules():
+        if isinstance(layer, nn.Conv2d):
             first = name == "0.conv1"  # what feeds it is not strided yet
-            part.stride = (1, 1)
-            part.dilation = part.padding = (1, 1) if first else (2, 2)
-    small.layer3[0].downsample.stride = 1
+            layer.stride = (1, 1)
+            layer.dilation = layer.padding = (1, 1) if first else (2, 2)
+    backbone.layer3[0].downsample.stride = 1
     head = nn.Sequential(
         nn.Conv2d(width, width, 3, padding=1, bias=False),
         nn.BatchNorm2d(width),
@@ -45,7 +46,7 @@ def small_fcn(classifier: nn.Module) -> FCN:
         nn.Dropout(0.1),
         nn.Conv2d(width, 2, 1),
     )
-    return FCN(IntermediateLayerGetter(small, {"layer3": "out"}), head)
+    return FCN(IntermediateLayerGetter(backbone, {"layer3": "out"}), head)
 
 
 class Trunk(nn.Module):
@@ -74,9 +75,9 @@ def convolutional(classifier: Source) -> FCN:
     """A classifier at every position: its linear layer becomes a 1 x 1 convolution with the same
     weights (Long et al., 2015, Sec. 3.1)."""
     network: Any = copy.deepcopy(classifier.module)
-    old = network.get_submodule(classifier.structure.head)
-    head = nn.Conv2d(old.weight.shape[1], old.weight.shape[0], 1)
-    head.load_state_dict({"weight": old.weight.view_as(head.weight), "bias": old.bias})
+    linear = network.get_submodule(classifier.structure.head)
+    head = nn.Conv2d(linear.weight.shape[1], linear.weight.shape[0], 1)
+    head.load_state_dict({"weight": linear.weight.view_as(head.weight), "bias": linear.bias})
     network.classifier = nn.Identity()  # all of them call it so
     return FCN(Trunk(network, classifier.structure.layers), head)
 
@@ -104,11 +105,11 @@ class SegmentationSource(Source):
     def read(self, data: datasets.Dataset, name: str) -> Images:
         """A split as this network sees it: scenes resized, not cropped.
 
-        Images without masks, for its signature, as squares.
+        Images without masks, which its signature is made from, become squares.
         """
         if "mask" not in data.column_names:
             return Images(data, self.preprocessing, name)
-        return Pictures(data, self.preprocessing.resize, self.preprocessing.interpolation, name)
+        return SceneBatches(data, self.preprocessing.resize, self.preprocessing.interpolation, name)
 
     def taps(self, batch: Any) -> dict[str, Tensor]:
         """``embedding`` and ``logits`` as the head has them, and ``layer.NAME``."""
@@ -135,9 +136,9 @@ def draw(mask: Tensor, pixels: int | None, generator: torch.Generator) -> Tensor
     ``mask`` is (h w,), -100 where there is none. The ``generator`` uses up as many random numbers
     as the scene has pixels, whatever is drawn.
     """
-    there = (mask != NO_CLASS).nonzero()[:, 0]
-    order = torch.rand(len(mask), generator=generator)[there].argsort(stable=True)
-    return there[order[:pixels]].sort().values
+    labelled = (mask != NO_CLASS).nonzero()[:, 0]
+    order = torch.rand(len(mask), generator=generator)[labelled].argsort(stable=True)
+    return labelled[order[:pixels]].sort().values
 
 
 def read_at(values: Tensor, places: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
@@ -145,15 +146,15 @@ def read_at(values: Tensor, places: Tensor, size: torch.Size | tuple[int, int]) 
 
     ``places`` are (k,) indices into the h w pixels of an image of ``size`` (h, w); gives (k, d).
     """
-    high, wide = size
+    height, width = size
     places = places.to(values.device)
     # The pixels' centres, in coordinates that run from -1 to 1 between the image's edges.
-    x = (2 * (places % wide) + 1) / wide - 1
-    y = (2 * (places // wide) + 1) / high - 1
+    x = (2 * (places % width) + 1) / width - 1
+    y = (2 * (places // width) + 1) / height - 1
     grid = torch.stack((x, y), -1)[None, None].to(values.dtype)
     values = values[None].contiguous()
-    found = nn.functional.grid_sample(values, grid, padding_mode="border", align_corners=False)
-    return found[0, :, 0].T.contiguous()
+    sampled = nn.functional.grid_sample(values, grid, padding_mode="border", align_corners=False)
+    return sampled[0, :, 0].T.contiguous()
 
 
 def load(
@@ -165,13 +166,13 @@ def load(
     """
     torch.manual_seed(0)  # in the caller's fork: a new head is part of what the name stands for
     if classifier:
-        seen, whole = classifier.preprocessing, weights == "pocket"
-        own = Preprocessing(SMALL, SMALL, seen.mean, seen.std, seen.interpolation)
-        module: Any = convolutional(classifier) if whole else small_fcn(classifier.module)
+        base, learnt = classifier.preprocessing, weights == "pocket"
+        preset = Preprocessing(SMALL, SMALL, base.mean, base.std, base.interpolation)
+        module: Any = convolutional(classifier) if learnt else small_fcn(classifier.module)
     else:
-        own, whole = Preprocessing(520, 520), True
+        preset, learnt = Preprocessing(520, 520), True
         _, path = of_torchvision(architecture, weights)
         module = torchvision.models.get_model(architecture, weights_backbone=None, aux_loss=True)
         module = fill(module, path)
         module.aux_classifier = None  # of the pre-training; the paper's loss has one term
-    return SegmentationSource(name, placed(module.eval()), own.at(size or own.resize), whole)
+    return SegmentationSource(name, placed(module.eval()), preset.at(size or preset.resize), learnt)
