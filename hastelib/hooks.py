@@ -251,7 +251,8 @@ def structure(
         sizes = {name: size for name, size in sizes.items() if name != head}
         closing = [_closing({n: sizes[n] for n in sizes if n in c}, module) for c in choices]
         layers = closing[0] if len(closing[0]) >= 2 else max(closing[:2], key=len)
-        if not any(sizes[name] for name in sizes if name in blocks):  # tokens, as of Swin's stages
+        ran = [sizes[name] for name in blocks if name in sizes]
+        if ran and not any(ran):  # tokens, as of Swin's stages
             layers = closing[2]
     if unknown := {*layers, head or ""} - dict(module.named_modules()).keys():
         raise ValueError(f"head, layers: the network has no module {', '.join(sorted(unknown))}")

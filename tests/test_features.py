@@ -183,6 +183,20 @@ def test_a_network_without_a_classifier_gives_its_embedding(name: str):
         torch.testing.assert_close(found.embedding, module.eval()(x))
 
 
+def test_blocks_of_one_layer_are_tapped_where_there_are_no_larger_ones():
+    class Layer(nn.Module):
+        def __init__(self, *sizes: int) -> None:
+            super().__init__()
+            self.linear = nn.Linear(*sizes)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(x).relu()
+
+    module = nn.Sequential(Layer(4, 8), Layer(8, 8), Layer(8, 8), Layer(8, 8), nn.Linear(8, 3))
+    found = hooks.structure(module.eval(), torch.randn(5, 4))
+    assert (found.head, found.layers) == ("4", ("1", "2", "3"))
+
+
 def test_a_network_whose_output_is_of_no_single_layer_is_read_as_one_names_it():
     # One with two heads says that it has no classifier.
     module, (x, y) = timm.create_model("deit_tiny_distilled_patch16_224"), _images(224)
