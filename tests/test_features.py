@@ -185,9 +185,9 @@ def test_a_network_without_a_classifier_gives_its_embedding(name: str):
 
 def test_blocks_of_one_layer_are_tapped_where_there_are_no_larger_ones():
     class Layer(nn.Module):
-        def __init__(self, *sizes: int) -> None:
+        def __init__(self, inputs: int, outputs: int) -> None:
             super().__init__()
-            self.linear = nn.Linear(*sizes)
+            self.linear = nn.Linear(inputs, outputs)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.linear(x).relu()
