@@ -272,6 +272,8 @@ def test_networks_of_the_hub(source, tmp_path, monkeypatch, learnt: bool) -> Non
     yours = found.module, found.preprocessing.tokenizer  # as a plug-in gives them
     monkeypatch.setitem(models.SOURCES, "own@mine", lambda: yours)
     assert models.load("own@mine", 16).fingerprint == found.fingerprint
+    with pytest.raises(ValueError, match="tokens: own@mine has 128 positions, got 129"):
+        models.load("own@mine", 129)
     sizes: dict[str, Any] = {"num_hidden_layers": 4, "num_attention_heads": 2}
     sizes |= {"hidden_size": 8, "intermediate_size": 16, "image_size": 32, "patch_size": 8}
     vit = transformers.ViTForImageClassification(transformers.ViTConfig(**sizes))

@@ -147,9 +147,10 @@ def load(name: str, size: int | None = None) -> Source:
     architecture, weights = parse(name)
     with torch.random.fork_rng(devices=[]):  # the weights that are overwritten are drawn at random
         if name in SOURCES:
-            module, preprocessing = SOURCES[name]()
-            if "input_ids" in getattr(preprocessing, "model_input_names", ()):  # of texts
-                return yours(name, module.eval(), preprocessing, size)
+            source = yours(name, *SOURCES[name](), size)
+            module, preprocessing = source.module.eval(), source.preprocessing
+            if isinstance(source, language.TextSource):
+                return source
         elif architecture.startswith("fcn_"):
             base = f"{architecture.removeprefix('fcn_')}@{weights}"
             classifier = load(base) if weights in ("glyphs", "pocket") else None
@@ -172,12 +173,11 @@ def load(name: str, size: int | None = None) -> Source:
 def yours(name: str, module: nn.Module, own: Any, size: int | None = None) -> Source:
     """A network of yours, with a transform of images, or a processor or tokenizer of transformers.
 
-    A text has at most ``size`` tokens, for None what its network and tokenizer allow, up to 128.
+    Of texts ``size`` is as in :func:`hastelib.models.language.text_source`.
     """
     inputs = getattr(own, "model_input_names", ())
     if "input_ids" in inputs and "pixel_values" not in inputs:
-        tokens = language.Tokenising(own, size or language.longest(module, own))
-        return language.TextSource(name, module, tokens)
+        return language.text_source(name, module, own, size)
     return Source(name, module, language.Processed(own) if "pixel_values" in inputs else own)
 
 

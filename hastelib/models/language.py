@@ -187,17 +187,25 @@ def _positions(module: nn.Module) -> float:
     return limit if limit > 0 else math.inf
 
 
-def longest(module: nn.Module, tokenizer: Any) -> int:
-    """The most tokens of a text, 128 where the network and its tokenizer do not allow fewer."""
-    limit = getattr(tokenizer, "model_max_length", TOKENS)
-    return int(min(TOKENS, limit, _positions(module)))
+def text_source(
+    name: str, module: nn.Module, tokenizer: Any, size: int | None = None, classifies: bool = True
+) -> TextSource:
+    """A network of texts of at most ``size`` tokens, for None 128 or the fewer that it allows.
+
+    ``ValueError`` where the network has fewer positions.
+    """
+    limit = _positions(module)
+    tokens = size or int(min(TOKENS, getattr(tokenizer, "model_max_length", TOKENS), limit))
+    if tokens > limit:
+        raise ValueError(f"tokens: {name} has {limit} positions, got {tokens}")
+    return TextSource(name, module, Tokenising(tokenizer, tokens), classifies)
 
 
 def load(name: str, architecture: str, weights: str, size: int | None) -> Source:
     """The network of that name, of texts or of the hub, see :func:`hastelib.models.load`.
 
     A classifier that is not published is random, for two classes. A text has at most ``size``
-    tokens, for None as :func:`longest`; ``ValueError`` where the network has fewer positions.
+    tokens, see :func:`text_source`.
     """
     transformers, learnt = _transformers(), False
     torch.manual_seed(0)  # in the caller's fork: a new head is part of what the name stands for
@@ -224,10 +232,7 @@ def load(name: str, architecture: str, weights: str, size: int | None) -> Source
         return replace(wrap(name, module, preprocessing), classifies=learnt)
     if isinstance(module, TextClassifier):
         module.encoder.set_attn_implementation("eager")  # the others' gradients vary
-    tokens = size or longest(module, preprocessing)
-    if tokens > (limit := _positions(module)):
-        raise ValueError(f"tokens: {name} has {limit} positions, got {tokens}")
-    return TextSource(name, module.eval(), Tokenising(preprocessing, tokens), learnt)
+    return text_source(name, module.eval(), preprocessing, size, learnt)
 
 
 @dataclass(frozen=True)
